@@ -141,4 +141,5 @@ PROBE = Probe(
     candidate_columns=("iso3", "country"),
     sources=("askreddit",),
     build=build,
+    words=frozenset({"articles", "span"}),
 )

@@ -79,4 +79,5 @@ PROBE = Probe(
     candidate_columns=("iso3", "country"),
     sources=(),
     build=build,
+    words=frozenset({"articles", "span"}),
 )

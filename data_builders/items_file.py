@@ -96,6 +96,7 @@ def load_probe(path: Path) -> Probe:
         candidate_columns=of_candidate,
         sources=(),
         build=functools.partial(_build, rows, of_item, of_candidate, path),
+        words=frozenset({"span"}),
     )
 
 

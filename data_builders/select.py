@@ -11,9 +11,13 @@ from probe.types import DataError, GroupValue, Item
 
 
 def limit_items(
-    items: Iterable[Item], columns: Sequence[str], n: int, seed: int = 0
+    items: Iterable[Item],
+    columns: Sequence[str],
+    n: int,
+    seed: int = 0,
+    unit: str | None = None,
 ) -> list[Item]:
-    """Draws `n` items, stratified over the probe's item columns.
+    """Draws `n` items, or all items of `n` units, stratified over item columns.
 
     The draw is one fixed sequence of which `n` is only the length, so a larger limit
     always contains a smaller one. Each step takes the stratum (combination of group
@@ -26,10 +30,12 @@ def limit_items(
     Args:
         items: All items of the probe, with distinct ids.
         columns: `Probe.item_columns`.
-        n: How many to draw, at least 1. Every value of every column appears once
+        n: How many units to draw, at least 1. Every value of every column appears once
             `n` is at least the number of values over all columns, and sooner where
             an item can bring several.
         seed: Fixes the draw.
+        unit: `Probe.unit`: the column that says which items are drawn together (the
+            first one's groups are the unit's); None: each item is a unit.
 
     Returns:
         The drawn items in their original order; all of them if there are not more.
@@ -44,6 +50,14 @@ def limit_items(
             "A limit is a number of items, at least 1",
             "Leave --limit away to score every item",
         )
+    if unit is not None:
+        first: dict[GroupValue, Item] = {}
+        for item in everything:
+            first.setdefault(item.groups[unit], item)
+        drawn_units = {
+            item.groups[unit] for item in limit_items(first.values(), columns, n, seed)
+        }
+        return [item for item in everything if item.groups[unit] in drawn_units]
     if n >= len(everything):
         return everything
     kept = [

@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from probe.types import DataError
+from probe.types import DataError, MissingDataError
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +77,22 @@ SOURCES: dict[str, Source] = {
             sha256="9a0f8ae8713689ee846f0d7687bfccaa6273019b63eceefd0b4897b2d2f412c0",
             url="https://huggingface.co/datasets/SALT-NLP/AskRedditCountries",
         ),
+        Source(
+            name="global_opinions",
+            hub_id="Anthropic/llm_global_opinions",
+            hub_file="data/global_opinions.csv",
+            # The csv came in an earlier commit; this is the card's last.
+            revision="cb2880488749218abb81802a94c2c62ebfde2f35",
+            licence="CC-BY-NC-SA-4.0",
+            files=(
+                "global_opinions.csv",
+                "data/global_opinions.csv",
+                "llm_global_opinions.csv",
+                "opinions/llm_global_opinions.csv",
+            ),
+            sha256=None,
+            url="https://huggingface.co/datasets/Anthropic/llm_global_opinions",
+        ),
     )
 }
 
@@ -107,8 +123,8 @@ def locate(name: str, data: Path | None) -> Located:
             and is not made up for by the hub. None: the hub, or its cache.
 
     Raises:
-        DataError: unknown name, no such folder, a folder without the file, or the
-            hub cannot be reached and has not been before.
+        DataError: unknown name or no such folder; `MissingDataError`: a folder without
+            the file, or the hub cannot be reached and has not been before.
     """
     wanted = source(name)
     path = _fetch(wanted) if data is None else _find(wanted, data)
@@ -140,7 +156,7 @@ def _find(wanted: Source, data: Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise DataError(
+    raise MissingDataError(
         f"{data} does not hold the data of '{wanted.name}'; looked for "
         + ", ".join(wanted.files),
         "One of these files must be there",
@@ -166,7 +182,7 @@ def _fetch(wanted: Source) -> Path:
         )
     except (OSError, HTTPError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DataError(
+        raise MissingDataError(
             f"The data of '{wanted.name}' could not be fetched from hub dataset "
             f"{wanted.hub_id}: {reason}",
             "The hub must be reachable, or --data must name a folder that holds "

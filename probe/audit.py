@@ -19,7 +19,7 @@ from probe.config import ModelConfig
 from probe.models import Resolved
 from probe.score import RunResult, run
 from probe.store import Manifest
-from probe.types import BuildOptions, DataError, Item, Probe, versioned
+from probe.types import BuildOptions, Item, MissingDataError, Probe, versioned
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class Prepared:
     settings: Settings
 
 
-def prepare(ref: str, settings: Settings) -> Prepared:
-    """Resolves MODEL of the command line.
+def configure(ref: str, settings: Settings) -> ModelConfig:
+    """Resolves MODEL of the command line to a config; touches no weights.
 
     Args:
         ref: A shipped name, a YAML path, a checkpoint folder or hf:ID.
@@ -65,11 +65,19 @@ def prepare(ref: str, settings: Settings) -> Prepared:
     Raises:
         UsageError: No such model.
         ConfigError: A config that is wrong or needs code the user did not allow.
-        WeightsError: Weights that cannot be found or are damaged.
     """
     config = models.resolve_model(ref, trust_remote_code=settings.trust_remote_code)
     if settings.dtype is not None:
         config = config.model_copy(update={"dtype": settings.dtype})
+    return config
+
+
+def prepare(config: ModelConfig, settings: Settings) -> Prepared:
+    """Locates a model's weights and identifies them.
+
+    Raises:
+        WeightsError: Weights that cannot be found or are damaged.
+    """
     resolved = models.resolve_weights(config)
     return Prepared(
         config=config,
@@ -96,7 +104,7 @@ def build_items(
     items = list(probe.build(options))
     if limit is None:
         return items
-    return select.limit_items(items, probe.item_columns, limit, seed)
+    return select.limit_items(items, probe.item_columns, limit, seed, probe.unit)
 
 
 def fitting(config: ModelConfig) -> list[Probe]:
@@ -112,21 +120,28 @@ def available(
     limit: int | None,
     seed: int,
 ) -> list[tuple[Probe, list[Item]]]:
-    """Builds each probe's items; without `--data`, one that needs the hub may lack.
+    """Builds each probe's items; a probe whose data are not there is left out, loudly.
 
     Raises:
-        DataError: A data folder was named and a probe cannot be built from it, or
-            no probe at all can be built.
+        DataError: Data that are there and malformed, or no probe at all can be built.
     """
     built = []
+    missing: MissingDataError | None = None
     for probe in found:
         try:
             built.append((probe, build_items(probe, options, limit=limit, seed=seed)))
-        except DataError as error:
-            if options.data is not None or not probe.sources:
-                raise
+        except MissingDataError as error:
+            missing = error
             logger.warning("left out probe %s: %s", probe.name, error)
+    if missing is not None and not built:
+        raise missing
     return built
+
+
+def _units(probe: Probe, items: Sequence[Item]) -> int:
+    if probe.unit is None:
+        return len(items)
+    return len({item.groups[probe.unit] for item in items})
 
 
 def score_probe(
@@ -170,8 +185,9 @@ def score_probe(
         device=str(checkpoints.place(settings.device, config.dtype).device),
         dtype=config.dtype,
         seed=settings.seed,
-        # A probe with fewer items than the limit was not sampled.
-        limit=limit if limit is not None and len(items) >= limit else None,
+        # A probe with fewer units than the limit was not sampled.
+        limit=limit if limit is not None and _units(probe, items) >= limit else None,
+        dropped=dict(probe.dropped(options)) if probe.dropped else {},
     )
 
     def load() -> models.Scorer:

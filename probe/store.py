@@ -121,6 +121,8 @@ class Manifest:
     limit: int | None = None
     """The largest `--limit` so far; None: all items were asked for."""
     counts: Counts = Counts()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """What the source holds and the probe left out, counted by reason."""
     wall_seconds: float = 0.0
     """Summed over the calls that continued the run."""
     started: str | None = None
@@ -178,8 +180,13 @@ def read_manifest(run: Path) -> Manifest:
     return Manifest(**data)
 
 
-def read_items(run: Path) -> pa.Table:
+def read_items(run: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Items of a run: `ItemRow` columns and the probe's group columns.
+
+    Args:
+        run: The run folder.
+        columns: Only these; None: all. `meta` comes dictionary-encoded: candidates of
+            an item share one text, which may be long.
 
     Raises:
         StoreError: The file is missing or damaged.
@@ -187,6 +194,7 @@ def read_items(run: Path) -> pa.Table:
     return _read_parquet(
         run / "items.parquet",
         "Run the same rm-probe score command again: it writes the items anew",
+        columns,
     )
 
 
@@ -242,9 +250,11 @@ def _read_part(path: Path) -> pa.Table:
     return table
 
 
-def _read_parquet(path: Path, action: str) -> pa.Table:
+def _read_parquet(
+    path: Path, action: str, columns: Sequence[str] | None = None
+) -> pa.Table:
     try:
-        return pq.read_table(path)
+        return pq.read_table(path, columns=columns, read_dictionary=["meta"])
     except FileNotFoundError as error:
         raise StoreError(
             f"{path} does not exist", "A run has this file", action
@@ -410,7 +420,16 @@ class RunFolder:
                     [table, kept.select(table.column_names)],
                     promote_options="default",
                 )
-        self._write(path, lambda tmp: pq.write_table(table, tmp, compression="zstd"))
+        self._write(
+            path,
+            lambda tmp: pq.write_table(
+                table,
+                tmp,
+                compression="zstd",
+                # Beyond it every row would hold its item's whole meta.
+                dictionary_pagesize_limit=2**27,
+            ),
+        )
         return table.num_rows
 
     def done(self) -> set[Key]:
@@ -499,11 +518,24 @@ def _explained(path: Path) -> Iterator[None]:
 def _items_table(rows: Sequence[ItemRow], columns: Iterable[str]) -> pa.Table:
     data: dict[str, pa.Array] = {}
     for name in _ITEM_FIELDS:
-        kind = pa.int32() if name == "n_chars" else pa.string()
-        data[name] = pa.array(list(map(operator.attrgetter(name), rows)), type=kind)
+        values = list(map(operator.attrgetter(name), rows))
+        if name == "meta":
+            data[name] = _shared_texts(values)
+        else:
+            kind = pa.int32() if name == "n_chars" else pa.string()
+            data[name] = pa.array(values, type=kind)
     for name in columns:
         data[name] = _group_array([row.groups.get(name) for row in rows], name)
     return pa.table(data)
+
+
+def _shared_texts(values: Sequence[str]) -> pa.DictionaryArray:
+    """Texts of which many rows share each, held once."""
+    place = {text: i for i, text in enumerate(dict.fromkeys(values))}
+    return pa.DictionaryArray.from_arrays(
+        pa.array([place[text] for text in values], pa.int32()),
+        pa.array(list(place), pa.string()),
+    )
 
 
 def _group_array(values: Sequence[GroupValue], name: str) -> pa.Array:

@@ -8,6 +8,7 @@ import it.
 from __future__ import annotations
 
 import enum
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,10 @@ class WeightsError(ProbeError):
 
 class DataError(ProbeError):
     """Input data that is missing, malformed or contradictory."""
+
+
+class MissingDataError(DataError):
+    """A source that lies neither in the data folder nor on the hub."""
 
 
 class StoreError(ProbeError):
@@ -134,6 +139,13 @@ class BuildOptions:
     span: Literal["country", "response"] = "country"
     """What a policy scores in country probes: the country with its article, or the
     whole response."""
+    reader: Literal["reward", "policy"] = "policy"
+    """What will read the items. A probe may put one question to a policy and to a
+    reward model in different words; both belong to one version."""
+    protocol: Path | None = None
+    """A user's file with the wording of survey questions; None: the shipped one."""
+    personas: tuple[str, ...] = ()
+    """Crosswalk keys: survey questions are also asked from these countries' view."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +169,13 @@ class Probe:
     """Names in `data_builders.sources`; empty for bundled items."""
     build: Callable[[BuildOptions], Iterable[Item]]
     """Yields the items in a fixed order."""
+    words: frozenset[Literal["articles", "span", "protocol", "personas"]]
+    """Which of `BuildOptions` bear on the probe's text, or on what is scored of it."""
+    unit: str | None = None
+    """Item column whose equal values belong together, such as the rotations of one
+    question: `--limit` counts and draws these. None: every item for itself."""
+    dropped: Callable[[BuildOptions], Mapping[str, int]] | None = None
+    """Counts, by reason, what the source holds and `build` leaves out."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -169,14 +188,17 @@ def versioned(probe: Probe, options: BuildOptions) -> str:
 
     Returns:
         ``"1"`` for default options, else e.g. ``"1+articles-paper+span-response"``.
-        The choice of countries does not enter: it selects candidates and changes
-        no text.
+        What only adds or selects items (countries, personas) does not enter, nor does
+        an option that the probe does not read.
     """
     parts = [probe.version]
-    if options.articles != "english":
+    if "articles" in probe.words and options.articles != "english":
         parts.append(f"articles-{options.articles}")
-    if options.span != "country":
+    if "span" in probe.words and options.span != "country":
         parts.append(f"span-{options.span}")
+    if "protocol" in probe.words and options.protocol is not None:
+        digest = hashlib.sha256(options.protocol.read_bytes()).hexdigest()
+        parts.append(f"protocol-{digest[:8]}")
     return "+".join(parts)
 
 

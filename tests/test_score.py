@@ -13,12 +13,12 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from data_builders import country_questions, where_from
+from data_builders import country_questions, global_opinions, where_from
 from probe import audit, models, score
 from probe.audit import Settings
 from probe.score import InterruptedRunError
-from probe.store import read_manifest, read_scores
-from probe.types import BuildOptions, DataError, Item, Probe
+from probe.store import read_items, read_manifest, read_scores
+from probe.types import BuildOptions, DataError, Item, MissingDataError, Probe
 from tests.tiny_checkpoints import (
     CHAT_TEMPLATE,
     byte_tokenizer,
@@ -45,11 +45,13 @@ def run(
     items: list[Item],
     root: Path,
     probe: Probe = country_questions.PROBE,
+    options: BuildOptions | None = None,
     **changes: object,
 ) -> Path:
     settings = replace(Settings(runs=root), **changes)  # type: ignore[arg-type]
-    prepared = audit.prepare(str(ref), settings)
-    return audit.score_probe(prepared, probe, items, BuildOptions(), limit=None).path
+    prepared = audit.prepare(audit.configure(str(ref), settings), settings)
+    asked = options or BuildOptions()
+    return audit.score_probe(prepared, probe, items, asked, limit=None).path
 
 
 def frame(path: Path) -> pd.DataFrame:
@@ -156,7 +158,7 @@ def test_nan_is_kept_counted_and_does_not_spread(folder: Path, tmp_path: Path) -
     damaged = tmp_path / "damaged"
     shutil.copytree(folder, damaged)
     items = audit.build_items(where_from.PROBE, BuildOptions(), limit=None, seed=0)
-    prepared = audit.prepare(str(folder), Settings())
+    prepared = audit.prepare(audit.configure(str(folder), Settings()), Settings())
     encoder = models.load_encoder(prepared.config, prepared.resolved)
     having: dict[int, set[str]] = {}
     for one in encoder.encode(items[0]):
@@ -246,3 +248,38 @@ def test_policy_writes_sum_and_mean(items: list[Item], tmp_path: Path) -> None:
     quotient = wide["logprob_sum"] / wide["n_answer_tokens"]
     assert (quotient - wide["logprob_mean"]).abs().max() < 1e-12
     assert (wide["logprob_sum"] < 0).all()
+
+
+def test_a_probe_without_data_is_left_out_and_a_damaged_one_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = [global_opinions.PROBE, where_from.PROBE]
+    options = BuildOptions(data=tmp_path)
+    built = audit.available(found, options, limit=None, seed=0)
+    assert [probe.name for probe, _ in built] == ["where_from"]
+    assert "left out probe global_opinions" in caplog.text
+    with pytest.raises(MissingDataError):
+        audit.available(found[:1], options, limit=None, seed=0)
+    (tmp_path / "global_opinions.csv").write_text("question,options\na,b\n")
+    with pytest.raises(DataError, match="no column 'selections'"):
+        audit.available(found, options, limit=None, seed=0)
+
+
+def test_personas_asked_later_extend_the_run(
+    folder: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    """Nothing that was scored without a persona is scored again, or moves."""
+    probe = global_opinions.PROBE
+    options = BuildOptions(data=shared_data, reader="reward")
+
+    def asked(personas: tuple[str, ...]) -> Path:
+        chosen = replace(options, personas=personas)
+        items = audit.build_items(probe, chosen, limit=5, seed=0)
+        return run(folder, items, tmp_path, probe, chosen)
+
+    plain = frame(asked(()))
+    path = asked(("DEU", "USA"))
+    steered = frame(path)
+    assert len(steered) > len(plain)
+    pd.testing.assert_frame_equal(plain, steered.loc[plain.index], check_exact=True)
+    assert set(read_items(path).to_pandas()["persona"].dropna()) == {"DEU", "USA"}
