@@ -1,12 +1,14 @@
 """Rank correlation of two country means: estimate, permutation p, two intervals.
 
 Unit of analysis: a country that has both means; at least `MIN_COUNTRIES` of them. The
-intervals and the p-value are described in `analysis.correlate`, which names them.
+intervals and the p-value are described in `analysis.correlate`, which names them. The
+same for a correlation with other means held fixed (`associate_given`), and for the
+difference of two correlations with one side in common (`compare`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +27,9 @@ from analysis.resample import (
 MIN_COUNTRIES = 8
 """Fewest countries that a correlation is computed from."""
 
+MIN_PARTIAL = 12
+"""Fewest countries that a partial correlation is computed from."""
+
 PERMUTATIONS = 20_000
 """Random relabellings of a permutation test; the smallest p is 1 in 20,001."""
 
@@ -39,10 +44,40 @@ def spearman_rows(x: Floats, y: Floats) -> Floats:
     Returns:
         Shape (B,); NaN where a row holds a NaN or does not vary.
     """
-    middle = (x.shape[1] + 1) / 2
-    rx = rankdata(x, axis=1) - middle
-    ry = rankdata(y, axis=1) - middle
-    return _ratio((rx * ry).sum(axis=1), (rx * rx).sum(axis=1), (ry * ry).sum(axis=1))
+    return _pearson_rows(rankdata(x, axis=1), rankdata(y, axis=1))
+
+
+def partial_spearman_rows(x: Floats, y: Floats, *given: Floats) -> Floats:
+    """Pearson's r of what `given` leaves of the ranks of `x` and of `y`, row by row.
+
+    The residuals of the least-squares regression of each side's ranks on an intercept
+    and the ranks of the given ones, ties averaged: the partial Spearman correlation.
+
+    Args:
+        x: Shape (B, n).
+        y: Shape (B, n).
+        given: Shape (B, n) each.
+
+    Returns:
+        Shape (B,); NaN where a row holds a NaN, or where the given ones do not vary
+        or leave nothing of a side.
+    """
+    sides = [rankdata(side, axis=1) for side in (x, y, *given)]
+    sides = [side - side.mean(axis=1, keepdims=True) for side in sides]
+    while len(sides) > 2:
+        # Frisch and Waugh: one regressor at a time, taken out of the others as well.
+        one = sides.pop()
+        square = (one * one).sum(axis=1)
+        sides = [
+            side - _ratio((side * one).sum(axis=1), square, square)[:, None] * one
+            for side in sides
+        ]
+    return _pearson_rows(*sides)
+
+
+def difference_rows(x: Floats, a: Floats, b: Floats) -> Floats:
+    """Spearman's rho of `x` with `a` less that of `x` with `b`; as `spearman_rows`."""
+    return spearman_rows(x, a) - spearman_rows(x, b)
 
 
 def kendall_rows(x: Floats, y: Floats) -> Floats:
@@ -56,9 +91,16 @@ def kendall_rows(x: Floats, y: Floats) -> Floats:
     return _ratio((dx * dy).sum(axis=1), (dx * dx).sum(axis=1), (dy * dy).sum(axis=1))
 
 
+def _pearson_rows(x: Floats, y: Floats) -> Floats:
+    x, y = (side - side.mean(axis=1, keepdims=True) for side in (x, y))
+    return _ratio((x * y).sum(axis=1), (x * x).sum(axis=1), (y * y).sum(axis=1))
+
+
 def _ratio(xy: Floats, xx: Floats, yy: Floats) -> Floats:
     scale = np.sqrt(xx * yy)
-    return np.divide(xy, scale, out=np.full_like(xy, np.nan), where=scale > 0)
+    # What rounding leaves of nothing is nothing: squares of ranks are far larger.
+    known = scale > 1e-9
+    return np.divide(xy, scale, out=np.full_like(xy, np.nan), where=known)
 
 
 def _spearman_permuted(x: Floats, y: Floats, orders: NDArray[np.intp]) -> Floats:
@@ -112,9 +154,39 @@ def permutation_p(statistic: Statistic, x: Floats, y: Floats, seed: int) -> floa
     return (1 + int(extreme.sum())) / (1 + PERMUTATIONS)
 
 
+def swap_p(x: Floats, a: Floats, b: Floats, seed: int) -> float:
+    """Two-sided p of no difference between rho(x, a) and rho(x, b).
+
+    Under the null the two sides are exchangeable country by country: for each it is a
+    coin toss which of its two ranks is whose. p is the share of tosses whose difference
+    is at least as far from zero as the observed one: of all 2 to the n where they are
+    no more than `PERMUTATIONS`, else of so many random ones, the observed one included.
+
+    Args:
+        x: Shape (n,), the side in common.
+        a: Shape (n,).
+        b: Shape (n,).
+        seed: Of random tosses, which depend on n and nothing else.
+    """
+    n = len(x)
+    exact = 2**n <= PERMUTATIONS
+    if exact:
+        swapped = (np.arange(2**n)[:, None] >> np.arange(n)) % 2 == 1
+    else:
+        swapped = generator(seed, Stream.SWAPS, n).random((PERMUTATIONS, n)) < 0.5
+    ranks_a, ranks_b = rankdata(a), rankdata(b)
+    both = np.broadcast_to(rankdata(x), swapped.shape)
+    differences = _pearson_rows(
+        both, np.where(swapped, ranks_b, ranks_a)
+    ) - _pearson_rows(both, np.where(swapped, ranks_a, ranks_b))
+    observed = abs(float(difference_rows(x[None], a[None], b[None])[0]))
+    extreme = int((np.abs(differences) >= observed - 1e-6).sum())
+    return extreme / 2**n if exact else (1 + extreme) / (1 + PERMUTATIONS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Association:
-    """A coefficient between two country means, with its uncertainty."""
+    """A coefficient between country means, with its uncertainty."""
 
     n: int
     estimate: float | None
@@ -145,14 +217,67 @@ def associate(
         statistic: The coefficient.
         tested: Whether a permutation p is wanted.
     """
-    both = np.flatnonzero(np.isfinite(x.estimate) & np.isfinite(y.estimate))
-    x, y = x.take(both), y.take(both)
-    n = len(both)
-    why = None
-    if n < MIN_COUNTRIES:
-        why = f"not computed: {n} countries, at least {MIN_COUNTRIES} are needed"
-    elif np.ptp(x.estimate) == 0 or np.ptp(y.estimate) == 0:
-        why = "not computed: one side is the same for every country"
+    return _associate(
+        statistic.rows,
+        (x, y),
+        (lambda x, y: permutation_p(statistic, x, y, seed)) if tested else None,
+        seed=seed,
+    )
+
+
+def associate_given(x: Means, y: Means, *given: Means, seed: int) -> Association:
+    """Partial Spearman correlation, by `partial_spearman_rows`; without a test.
+
+    Over the countries that have every side, at least `MIN_PARTIAL` of them: each
+    given one costs a degree of freedom.
+
+    Args:
+        x: As in `associate`.
+        y: As in `associate`.
+        given: What is held fixed, same countries.
+        seed: Of the country draws.
+    """
+    return _associate(
+        partial_spearman_rows, (x, y, *given), seed=seed, least=MIN_PARTIAL
+    )
+
+
+def compare(x: Means, a: Means, b: Means, *, seed: int) -> Association:
+    """Spearman's rho of `x` with `a` less that with `b`, over the same countries.
+
+    Paired: each draw of countries and questions is one for both coefficients.
+
+    Args:
+        x: The side in common, as in `associate`.
+        a: One side, same countries.
+        b: The other side, same countries.
+        seed: Of the country draws and of `swap_p`.
+    """
+    return _associate(
+        difference_rows, (x, a, b), lambda x, a, b: swap_p(x, a, b, seed), seed=seed
+    )
+
+
+def _associate(
+    rows: Callable[..., Floats],
+    sides: Sequence[Means],
+    test: Callable[..., float] | None = None,
+    *,
+    seed: int,
+    least: int = MIN_COUNTRIES,
+) -> Association:
+    """`rows` of the sides over the countries that have all, with its intervals."""
+    known = np.all([np.isfinite(side.estimate) for side in sides], axis=0)
+    sides = [side.take(np.flatnonzero(known)) for side in sides]
+    n = int(known.sum())
+    estimates = [side.estimate for side in sides]
+    why, estimate = None, np.nan
+    if n < least:
+        why = f"not computed: {n} countries, at least {least} are needed"
+    else:
+        estimate = float(rows(*(one[None] for one in estimates))[0])
+        if np.isnan(estimate):
+            why = "not computed: one side is the same for every country"
     if why is not None:
         return Association(
             n=n,
@@ -163,24 +288,23 @@ def associate(
             generalisation=None,
         )
     precision = generalisation = None
-    if x.draws is not None:
-        fixed = np.broadcast_to(y.estimate, x.draws.shape)
-        other = fixed if y.draws is None else y.draws
-        picks = country_draws(n, len(x.draws), seed)
-        precision = _bounds(statistic.rows(x.draws, other))
+    if sides[0].draws is not None:
+        draws = [
+            np.broadcast_to(side.estimate, sides[0].draws.shape)
+            if side.draws is None
+            else side.draws
+            for side in sides
+        ]
+        picks = country_draws(n, len(draws[0]), seed)
+        precision = _bounds(rows(*draws))
         generalisation = _bounds(
-            statistic.rows(
-                np.take_along_axis(x.draws, picks, axis=1),
-                np.take_along_axis(other, picks, axis=1),
-            )
+            rows(*(np.take_along_axis(side, picks, axis=1) for side in draws))
         )
     return Association(
         n=n,
-        estimate=float(statistic.rows(x.estimate[None], y.estimate[None])[0]),
+        estimate=estimate,
         why_not=None,
-        p_value=permutation_p(statistic, x.estimate, y.estimate, seed)
-        if tested
-        else None,
+        p_value=None if test is None else test(*estimates),
         precision=precision,
         generalisation=generalisation,
     )

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.correlate import PollResult
+from analysis.countries_axis import RunAnalysis
 from analysis.records import Record
+from analysis.views import WorldViews
+from analysis.views_finding import difference_words, view_finding
+from analysis.wording import public_title
+
+ENDS = 3
+"""Publics listed at each end."""
 
 
 def poll_table(polls: Sequence[PollResult]) -> list[tuple[str, ...]]:
@@ -34,6 +41,45 @@ def poll_table(polls: Sequence[PollResult]) -> list[tuple[str, ...]]:
             )
         )
     return lines
+
+
+def view_table(views: WorldViews) -> list[tuple[str, ...]]:
+    """The publics at both ends and those that pass Holm, one line each, with a header.
+
+    A row of dots stands for the publics between.
+    """
+    known = [view for view in views.counted if view.headline.estimate is not None]
+    header = ("  public", "n", "rho", "generalisation", "p (Holm)", "less reference")
+    lines: list[tuple[str, ...]] = [header]
+    skipped = False
+    for i, view in enumerate(known):
+        if not (i < ENDS or i >= len(known) - ENDS or view.passes):
+            skipped = True
+            continue
+        if skipped:
+            lines.append(("  ...", *[""] * 5))
+            skipped = False
+        holm = view.headline.p_holm
+        lines.append(
+            (
+                f"  {public_title(view.public)}",
+                str(view.headline.n),
+                *estimate_text(view.headline),
+                "-" if holm is None else f"{holm:.2g}",
+                "-"
+                if view.difference is None or view.difference.estimate is None
+                else " ".join(estimate_text(view.difference)),
+            )
+        )
+    return lines
+
+
+def view_summary(run: RunAnalysis) -> list[str]:
+    """How many publics pass Holm, and what of their order is resolved."""
+    found = view_finding(run)
+    if found is None:
+        return []
+    return [f"  {text}" for text in (found.claim, difference_words(run.views))]
 
 
 def estimate_text(record: Record | None) -> tuple[str, str]:

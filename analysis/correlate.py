@@ -97,11 +97,12 @@ class PollResult:
         )
 
 
-def _fixed(values: Floats) -> Means:
+def fixed(values: Floats) -> Means:
+    """A side that no draw changes: a poll, a covariate."""
     return Means(estimate=values, draws=None)
 
 
-def _record(
+def association_record(
     ranking: Ranking,
     found: Association,
     *,
@@ -113,7 +114,10 @@ def _record(
     method: str,
     family: str | None,
 ) -> Record:
-    """One record of an association, with the interval that `method` names."""
+    """One record of an association, with the interval that `method` names.
+
+    `method` is `GENERALISATION` or `PRECISION`.
+    """
     questions = len(ranking.table.items)
     wide = method == GENERALISATION
     bounds = found.generalisation if wide else found.precision
@@ -158,7 +162,7 @@ def correlate_poll(ranking: Ranking, poll: Poll, *, seed: int) -> PollResult:
     keys = [key for key in poll.order if key in ranking.table.keys]
     columns = np.array([ranking.table.keys.index(key) for key in keys], dtype=np.intp)
     mean = ranking.mean.take(columns)
-    order = _fixed(np.arange(1.0, len(keys) + 1))
+    order = fixed(np.arange(1.0, len(keys) + 1))
     shares = np.array([np.nan] * len(keys))
     if poll.shares is not None:
         shares = np.array([poll.shares.get(key, np.nan) for key in keys])
@@ -177,7 +181,7 @@ def correlate_poll(ranking: Ranking, poll: Poll, *, seed: int) -> PollResult:
         found = associate(x, y, seed=seed, statistic=statistic, tested=tested)
         family = f"polls: {metric} of {ranking.run.name}"
         wide, narrow = (
-            _record(
+            association_record(
                 ranking,
                 found,
                 analysis=analysis,
@@ -195,7 +199,7 @@ def correlate_poll(ranking: Ranking, poll: Poll, *, seed: int) -> PollResult:
     headline, precision = pair(mean, order, "spearman_order")
     others: list[Record] = []
     if has_shares:
-        favour = _fixed(-shares)
+        favour = fixed(-shares)
         others += pair(mean, favour, "spearman", reference="percentages")
         others += pair(mean, favour, "kendall", KENDALL, reference="percentages")
     else:
@@ -303,7 +307,7 @@ def valence_blind(
         # With one side held fixed the interval would not be what it is called.
         one, other = (dataclasses.replace(side, draws=None) for side in (one, other))
     found = associate(one, other, seed=seed, tested=False)
-    return _record(
+    return association_record(
         ranking,
         found,
         analysis="valence_split",
@@ -349,7 +353,7 @@ def correlate_runs(a: Ranking, b: Ranking, *, label: str, seed: int) -> Record:
     y = other.take(np.array([at[key] for key in common], np.intp))
     if x.draws is None or y.draws is None:
         x, y = (dataclasses.replace(one, draws=None) for one in (x, y))
-    return _record(
+    return association_record(
         a,
         associate(x, y, seed=seed),
         analysis="rank_correlation",

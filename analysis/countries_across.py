@@ -10,6 +10,7 @@ from analysis import figures, findings
 from analysis.countries_axis import CountryAnalysis, PollResult
 from analysis.countries_figures import interval_rows
 from analysis.countries_tables import records_frame
+from analysis.countries_views_figures import views_heatmap
 from analysis.drawing import Panel, Scale, rank_scale
 from analysis.html import (
     Block,
@@ -59,6 +60,9 @@ def across_blocks(analysis: CountryAnalysis, prefix: str) -> list[Block]:
             )
         )
     found.append(_rank_heatmap(analysis, prefix))
+    whose = views_heatmap(analysis, prefix)
+    if whose is not None:
+        found.append(whose)
     if len(names) > 2 and analysis.rank_correlation.notna().any().any():
         found.append(_model_heatmap(analysis, prefix))
     return found

@@ -26,7 +26,8 @@ from analysis.load import Run, labels
 from analysis.ranks import Ranking, Ties, rank_frame, rank_run
 from analysis.records import Record, with_holm
 from analysis.resample import CI_LEVEL
-from data_builders.country_opinions import Poll
+from analysis.views import WorldViews, world_views
+from data_builders.country_opinions import Poll, publics
 
 __all__ = [
     "Confounds",
@@ -34,6 +35,7 @@ __all__ = [
     "Counts",
     "PollResult",
     "RunAnalysis",
+    "WorldViews",
     "analyse_countries",
     "country_records",
 ]
@@ -94,6 +96,8 @@ class RunAnalysis:
     """Spearman's rho, over all ranked countries, of raw (unreversed) mean ranks on
     positive against negative questions: how far some names are liked whatever is
     asked. None where the run has not both kinds of question."""
+    views: WorldViews
+    """The ranking against the opinions of many countries' publics."""
     confounds: Confounds
 
     @property
@@ -103,11 +107,12 @@ class RunAnalysis:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Every record of the run: polls, valence, confounds, countries."""
+        """Every record of the run: polls, valence, publics, confounds, countries."""
         blind = () if self.valence_blind is None else (self.valence_blind,)
         return (
             *self.correlations,
             *blind,
+            *self.views.records,
             *self.confounds.records,
             *self.country_records,
         )
@@ -119,7 +124,7 @@ class CountryAnalysis:
 
     runs: tuple[RunAnalysis, ...]
     reference: str
-    """The country that win rates were asked against."""
+    """The country that win rates, and differences between publics, are against."""
     draws: int
     """Bootstrap draws."""
     seed: int
@@ -150,12 +155,13 @@ def analyse_countries(
     ties: Ties = "min",
     step: Callable[[], object] = lambda: None,
 ) -> CountryAnalysis:
-    """Analyses runs of country probes: ranks, polls, confounds, and run against run.
+    """Analyses runs of country probes: ranks, polls, publics, confounds, run with run.
 
     Args:
         runs: One or more runs, from `load.load_runs`.
         polls: What to correlate with; Holm's correction is over these.
-        reference: ISO3 of the country that win rates are against.
+        reference: ISO3 of the country that win rates are against, and whose public
+            the differences between publics are to.
         draws: Bootstrap draws behind every interval.
         seed: Of every random number.
         ties: What countries with equal scores in a question share.
@@ -200,6 +206,7 @@ def _analyse_run(
             [correlate_poll(ranking, poll, seed=seed) for poll in polls]
         ),
         valence_blind=valence_blind(ranking, seed=seed),
+        views=world_views(ranking, publics(), reference=reference, seed=seed),
         confounds=dataclasses.replace(confounds, records=with_holm(confounds.records)),
     )
 

@@ -63,8 +63,6 @@ def map_figure(run: RunAnalysis, prefix: str, scale: Scale, *, reward: bool) -> 
         legend=f"{what} over {findings.questions(run.counts.questions)}",
         digits=digits if reward else 0,
     )
-    ends = ("least favoured", "most favoured")
-    ends = ends if reward else ends[::-1]
     return Figure(
         id=panel.name,
         title=title,
@@ -80,9 +78,9 @@ def map_figure(run: RunAnalysis, prefix: str, scale: Scale, *, reward: bool) -> 
         key=ColourKey(
             title=f"{what} over {findings.questions(run.counts.questions)}",
             scale=scale,
-            low=f"{number(scale.low, digits if reward else 0)} {ends[0]}",
+            low=f"{number(scale.low, digits if reward else 0)} {scale.ends[0]}",
             middle=number(scale.middle, digits if reward else 0),
-            high=f"{number(scale.high, digits if reward else 0)} {ends[1]}",
+            high=f"{number(scale.high, digits if reward else 0)} {scale.ends[1]}",
         ),
         swatches=tuple(
             Swatch(label=row.label, colour=scale.colour(row.value))

@@ -16,6 +16,8 @@ from analysis.countries_figures import (
     valence_figure,
 )
 from analysis.countries_tables import confound_table, correlation_table, rank_table
+from analysis.countries_views import CAVEAT, views_section
+from analysis.countries_views import METHOD as VIEWS_METHOD
 from analysis.drawing import rank_scale, score_scale
 from analysis.html import Block, Paragraph, Section, join_words, number, slug
 
@@ -44,6 +46,7 @@ def country_section(
         blocks = across_blocks(analysis, id)
     sections = []
     for run, prefix in zip(analysis.runs, prefixes, strict=True):
+        views = views_section(run, prefix, whole=not several)
         sections.append(
             Section(
                 id=prefix,
@@ -51,6 +54,7 @@ def country_section(
                 lead=_run_lead(run),
                 findings=findings.run_findings(run) if several else (),
                 blocks=_run_blocks(run, prefix, score_map=not several),
+                sections=() if views is None else (views,),
                 folded=several,
             )
         )
@@ -66,6 +70,7 @@ def country_section(
             title=title,
             lead=only.lead,
             blocks=only.blocks,
+            sections=only.sections,
             **shared,  # type: ignore[arg-type]
         )
     names = join_words([run.label for run in analysis.runs])
@@ -152,6 +157,7 @@ METHOD = (
         "says how far the figure would carry over to others. p is a two-sided "
         "permutation test, adjusted by Holm over the polls.",
     ),
+    VIEWS_METHOD,
     Paragraph(
         head="What agreement is held against",
         text="Agreement is recomputed from positive and from negative questions alone. "
@@ -178,6 +184,7 @@ CAVEATS = (
     "fully parted from what goes with the country; the baselines show only part of it.",
     "Correlation with a poll of one country's adults does not say where the agreement "
     "comes from.",
+    CAVEAT,
     "Questions are in English and worded one way each; other wordings may rank "
     "differently, and the intervals do not cover that.",
 )

@@ -58,11 +58,19 @@ class Scale:
     high: float
     reverse: bool = False
     """True: high values are the favoured ones (rewards)."""
+    words: tuple[str, str] = ("most favoured", "least favoured")
+    """What the blue and the orange end mean, in a legend."""
 
     @property
     def colours(self) -> tuple[str, ...]:
         """Colours from `low` to `high`."""
         return FAVOURED_FIRST[::-1] if self.reverse else FAVOURED_FIRST
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What `low` and `high` mean."""
+        first, last = self.words
+        return (last, first) if self.reverse else (first, last)
 
     def colour(self, value: float) -> str:
         """The colour of one value, as ``#rrggbb``; outside the scale: its end."""

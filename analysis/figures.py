@@ -34,6 +34,7 @@ def ranking(
     domain: tuple[float, float],
     axis_title: str,
     title: str | None = None,
+    digits: int = 1,
 ) -> Panel:
     """A dot plot with intervals, one row per country, in the given order.
 
@@ -45,6 +46,7 @@ def ranking(
         domain: Of the horizontal axis, shared by the panels of a figure.
         axis_title: Title of the horizontal axis.
         title: Title of the panel.
+        digits: Decimals of the numbers that a pointer shows.
     """
     data = rows.assign(
         row=[
@@ -53,11 +55,11 @@ def ranking(
         ],
         colour=[scale.colour(value) for value in rows["value"]],
         tip=[
-            f"{int(row.position)}. {row.country}: {row.value:.1f}"
+            f"{int(row.position)}. {row.country}: {row.value:.{digits}f}"
             + (
                 ""
                 if pd.isna(row.ci_low)
-                else f" ({row.ci_low:.1f} to {row.ci_high:.1f})"
+                else f" ({row.ci_low:.{digits}f} to {row.ci_high:.{digits}f})"
             )
             for row in rows_of(rows)
         ],
@@ -120,11 +122,13 @@ def scatter(
     x_ticks: Sequence[float] | None = None,
     title: str | None = None,
     diagonal: bool = False,
+    digits: int = 1,
 ) -> Panel:
     """A scatter plot with labels that do not cover each other.
 
     Args:
-        points: Columns country, x, y, and optionally y_low and y_high.
+        points: Columns country, x, y, and optionally y_low and y_high, x_low and
+            x_high, and hollow (True: a hollow mark, for what is there to compare with).
         name: File name of the panel.
         x_title: Of the horizontal axis.
         y_title: Of the vertical axis.
@@ -134,14 +138,27 @@ def scatter(
         x_ticks: Where to put ticks; None: automatic.
         title: Title of the panel.
         diagonal: Draw the line y = x.
+        digits: Decimals of y where a pointer shows it.
     """
     width, height, size = 300, 290, 10.0
-    x_domain = _padded(points["x"])
-    y_all = [points["y"]]
-    whiskers = "y_low" in points and points["y_low"].notna().any()
-    if whiskers:
-        y_all += [points["y_low"].dropna(), points["y_high"].dropna()]
-    y_domain = _padded(pd.concat(y_all))
+    whiskers = [
+        axis
+        for axis in ("x", "y")
+        if f"{axis}_low" in points and points[f"{axis}_low"].notna().any()
+    ]
+    x_domain, y_domain = (
+        _padded(
+            pd.concat(
+                [points[axis]]
+                + [
+                    points[f"{axis}_{end}"].dropna()
+                    for end in ("low", "high")
+                    if axis in whiskers
+                ]
+            )
+        )
+        for axis in ("x", "y")
+    )
     if diagonal:
         both = min(x_domain[0], y_domain[0]), max(x_domain[1], y_domain[1])
         x_domain = y_domain = both
@@ -175,12 +192,18 @@ def scatter(
         align=pd.array([place and place.align for place in places], dtype=object),
         leader=[place is not None and place.leader for place in places],
     )
-    data["tip"] = [f"{row.country}: {row.x:.4g} / {row.y:.1f}" for row in rows_of(data)]
+    data["tip"] = [
+        f"{row.country}: {row.x:.4g} / {row.y:.{digits}f}" for row in rows_of(data)
+    ]
+    hollow = points["hollow"] if "hollow" in points else pd.Series(False, points.index)
+    data["fill"] = ["#ffffff" if one else BLUE for one in hollow]
+    data["edge"] = [MUTED if one else "#ffffff" for one in hollow]
     base = alt.Chart(alt.NamedData(name="rows"))
+    x_scale = alt.Scale(domain=list(x_domain), nice=False, reverse=reverse_x)
     x = alt.X(
         "x:Q",
         title=x_title,
-        scale=alt.Scale(domain=list(x_domain), nice=False, reverse=reverse_x),
+        scale=x_scale,
         axis=alt.Axis(tickCount=5)
         if x_ticks is None
         else alt.Axis(values=[t for t in x_ticks if x_domain[0] <= t <= x_domain[1]]),
@@ -203,10 +226,17 @@ def scatter(
             .mark_line(stroke=MUTED, strokeDash=[3, 3], strokeWidth=1)
             .encode(x=x, y=y)
         )
-    if whiskers:
+    lines = base.mark_rule(stroke="#b5bec8", strokeWidth=1.4)
+    if "y" in whiskers:
         layers.append(
-            base.mark_rule(stroke="#b5bec8", strokeWidth=1.4).encode(
+            lines.transform_filter("isValid(datum.y_low)").encode(
                 x=x, y=alt.Y("y_low:Q", title=y_title, scale=y_scale), y2="y_high:Q"
+            )
+        )
+    if "x" in whiskers:
+        layers.append(
+            lines.transform_filter("isValid(datum.x_low)").encode(
+                x=alt.X("x_low:Q", title=x_title, scale=x_scale), x2="x_high:Q", y=y
             )
         )
     pixel_x, pixel_y = alt.X("lx:Q", scale=None), alt.Y("ly:Q", scale=None)
@@ -221,11 +251,11 @@ def scatter(
         )
     )
     layers.append(
-        base.mark_circle(
-            size=46 if label is None else 30, color=BLUE, stroke="#fff", strokeWidth=0.7
-        ).encode(
+        base.mark_circle(size=46 if label is None else 30, strokeWidth=0.7).encode(
             x=x,
             y=y,
+            fill=alt.Fill("fill:N", scale=None),
+            stroke=alt.Stroke("edge:N", scale=None),
             opacity=alt.condition("datum.text != ''", alt.value(0.95), alt.value(0.5)),
             description="tip:N",
         )
@@ -263,6 +293,7 @@ def intervals(
     title: str | None = None,
     zero: float | None = 0.0,
     label_space: int = 100,
+    digits: int = 2,
 ) -> Panel:
     """Estimates with a thin outer interval and an inner band, one row each.
 
@@ -275,14 +306,15 @@ def intervals(
         title: Title of the panel.
         zero: Where to draw a line; None: nowhere.
         label_space: Pixels for the row labels; what remains of 315 is the plot's.
+        digits: Decimals of the numbers that a pointer shows.
     """
     data = rows.assign(
         tip=[
-            f"{row.row}: {row.estimate:.2f}"
+            f"{row.row}: {row.estimate:.{digits}f}"
             + (
                 ""
                 if pd.isna(row.ci_low)
-                else f" ({row.ci_low:.2f} to {row.ci_high:.2f})"
+                else f" ({row.ci_low:.{digits}f} to {row.ci_high:.{digits}f})"
             )
             for row in rows_of(rows)
         ]
@@ -366,7 +398,11 @@ def heatmap(
         for value in cells["value"].fillna(scale.middle)
     ]
     data = cells.assign(
-        text=["" if pd.isna(v) else f"{v:.{digits}f}" for v in cells["value"]],
+        # Rounded first and 0 added: no value that rounds to zero has a sign.
+        text=[
+            "" if pd.isna(v) else f"{round(v, digits) + 0.0:.{digits}f}"
+            for v in cells["value"]
+        ],
         colour=[NO_DATA if pd.isna(v) else scale.colour(v) for v in cells["value"]],
         ink=light,
     )
@@ -407,9 +443,9 @@ def heatmap(
         base.mark_rect(stroke="#ffffff", strokeWidth=1).encode(
             color=alt.Color("colour:N", scale=None), description="tip:N"
         ),
-        base.mark_text(fontSize=9.5).encode(
-            text="text:N", color=alt.Color("ink:N", scale=None)
-        ),
+        base.transform_filter("datum.text != ''")
+        .mark_text(fontSize=9.5)
+        .encode(text="text:N", color=alt.Color("ink:N", scale=None)),
     ).properties(width=alt.Step(max(26, min(44, 190 // columns))), height=alt.Step(17))
     if title is not None:
         chart = chart.properties(title=title)

@@ -30,6 +30,7 @@ class Stream(enum.IntEnum):
     QUESTIONS = 1
     COUNTRIES = 2
     PERMUTATION = 3
+    SWAPS = 4
 
 
 def generator(seed: int, stream: Stream, size: int) -> np.random.Generator:
@@ -63,6 +64,11 @@ def question_counts(strata: NDArray[np.bool_], draws: int, seed: int) -> Floats:
         size = int(inside.sum())
         counts[:, inside] = rng.multinomial(size, np.full(size, 1.0 / size), size=draws)
     return counts
+
+
+def unstratified(size: int) -> NDArray[np.bool_]:
+    """One stratum of all questions, for `question_counts` where there are no kinds."""
+    return np.zeros(size, dtype=np.bool_)
 
 
 def country_draws(n: int, draws: int, seed: int) -> NDArray[np.intp]:

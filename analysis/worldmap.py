@@ -106,11 +106,7 @@ def _colour_legend(scale: Scale, title: str, digits: int) -> alt.Legend:
     low, high = (
         f"{v:.{digits}f}".replace("-", "\u2212") for v in (scale.low, scale.high)
     )
-    first, last = (
-        ("least favoured", "most favoured")
-        if scale.reverse
-        else ("most favoured", "least favoured")
-    )
+    first, last = scale.ends
     middle, edge = (scale.low + scale.high) / 2, (scale.high - scale.low) / 4
     return alt.Legend(
         title=title,

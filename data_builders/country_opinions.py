@@ -4,6 +4,9 @@ Each row of `facts/gallup.csv` is one published percentage, or one place in an o
 where no percentage is known, with its year and source. Orders used by Ryan, Held
 and Yang (2024) are kept as they used them, ties and all, because their figures are
 correlations with that order.
+
+`facts/favourability.csv` has what the people of many countries said of some others,
+of no known year; `make_favourability` rebuilds it.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from data_builders.countries import read_facts, resolve
@@ -122,3 +125,94 @@ def polls() -> Mapping[str, Poll]:
     return MappingProxyType(
         {poll.name: poll for poll in sorted(found, key=lambda poll: -poll.year)}
     )
+
+
+PEW = "Pew Research Center"
+"""`Public.source` of the rows of `facts/favourability.csv`."""
+
+_PLACES = 3
+"""Decimals of a public's percentages: finer than two shares of whole percents can
+differ, coarser than the six decimals of the source, which would break ties."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Public:
+    """What the people of one country, or of one sample of it, think of others."""
+
+    key: str
+    """Key of the country whose people were asked."""
+    sample: str | None
+    """Which sample of the country, as the source calls it, or whose poll where there
+    are two; None: the country's own."""
+    source: str
+    """`PEW`, or the title of a poll such as ``Gallup 2023``."""
+    shares: Mapping[str, float]
+    """Percent favourable by target's key, waves averaged, never of the public's own
+    country. Of Pew's, of those with an opinion: only some of its questions count
+    those without one. Of Gallup's, of all asked."""
+
+    def __post_init__(self) -> None:
+        """What people think of their own country is no view of the world."""
+        assert self.key not in self.shares
+
+    @property
+    def name(self) -> str:
+        """Unique: ``DEU``, or ``NGA (Non-national sample)``."""
+        return self.key if self.sample is None else f"{self.key} ({self.sample})"
+
+    @property
+    def national(self) -> bool:
+        """The sample stands for the whole country."""
+        return self.sample is None or not self.sample.startswith("Non-national")
+
+
+def _pew_publics() -> list[Public]:
+    """The samples of `facts/favourability.csv`, waves of a pair averaged."""
+    waves: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in read_facts("favourability.csv"):
+        if row["target"] != row["respondent"]:
+            for_it, against = float(row["favourable"]), float(row["unfavourable"])
+            sample = waves.setdefault((row["respondent"], row["sample"]), {})
+            share = 100 * for_it / (for_it + against)
+            sample.setdefault(row["target"], []).append(share)
+    return [
+        Public(
+            key=key,
+            sample=sample or None,
+            source=PEW,
+            shares=MappingProxyType(
+                {
+                    target: round(sum(shares) / len(shares), _PLACES)
+                    for target, shares in sorted(targets.items())
+                }
+            ),
+        )
+        for (key, sample), targets in waves.items()
+    ]
+
+
+@functools.cache
+def publics() -> tuple[Public, ...]:
+    """Every public by name; its polled country's own poll beside Pew's sample of it.
+
+    The public of the polls' respondents is the latest poll with percentages, since it
+    covers more countries and is of a known year; Pew's sample of the same country is
+    another sample of it.
+    """
+    poll = next(poll for poll in polls().values() if poll.shares is not None)
+    assert poll.shares is not None
+    found = [
+        replace(public, sample=public.sample or "Pew")
+        if public.key == poll.respondents
+        else public
+        for public in _pew_publics()
+    ]
+    found.append(
+        Public(
+            key=poll.respondents,
+            sample=None,
+            source=poll.title.partition(":")[0],
+            shares=poll.shares,
+        )
+    )
+    return tuple(sorted(found, key=lambda public: public.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from data_builders import articles, countries
@@ -30,11 +31,18 @@ def fill_slot(
         article in it.
     """
     before, after = response.split(SLOT)
-    country = articles.with_article(
-        name, rule=rule, sentence_initial=articles.starts_sentence(before)
-    )
+    country = _with_article(name, rule, _starts_sentence(before))
     start = len(before)
     return f"{before}{country}{after}", (start, start + len(country))
+
+
+# Hundreds of responses share their names, and hundreds of names a response.
+_starts_sentence = functools.lru_cache(maxsize=1024)(articles.starts_sentence)
+
+
+@functools.lru_cache(maxsize=4096)
+def _with_article(name: str, rule: articles.Rule, sentence_initial: bool) -> str:
+    return articles.with_article(name, rule=rule, sentence_initial=sentence_initial)
 
 
 def country_candidates(

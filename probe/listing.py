@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_builders import probes
-from data_builders.country_opinions import polls
+from data_builders.country_opinions import PEW, polls, publics
 from probe.config import load_shipped, shipped
 from probe.store import find_runs, read_manifest
 
@@ -31,8 +31,10 @@ def ls_models() -> Rows:
 
 
 def ls_opinions() -> Rows:
-    """Name, size, what is known, title."""
-    return [
+    """Name, size, what is known, title; last the publics, which have no name."""
+    pew = [public for public in publics() if public.source == PEW]
+    rated = {target for public in pew for target in public.shares}
+    rows = [
         (
             poll.name,
             f"{poll.n} countries",
@@ -40,6 +42,16 @@ def ls_opinions() -> Rows:
             poll.title,
         )
         for poll in polls().values()
+    ]
+    return [
+        *rows,
+        (
+            "(always read)",
+            f"{len(rated)} countries",
+            "percentages",
+            f"{PEW}: {len({public.key for public in pew})} publics' opinions of "
+            "countries, years unknown",
+        ),
     ]
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from data_builders import countries, country_opinions
-from data_builders.country_opinions import polls
+from data_builders import countries, country_opinions, make_favourability, survey
+from data_builders.country_opinions import PEW, Public, polls, publics
 from probe.types import DataError
 
 
@@ -174,3 +174,115 @@ def gallup_row(country: str, percent: str, **changes: str) -> dict[str, str]:
 def test_contradictory_rows_are_refused(rows: list[dict[str, str]]) -> None:
     with pytest.raises(DataError, match="gallup_2030"):
         country_opinions._poll("gallup_2030", rows)
+
+
+def favourability() -> list[dict[str, str]]:
+    return countries.read_facts("favourability.csv")
+
+
+def test_the_matrix_is_made_from_the_hub_s_csv(shared_data: Path) -> None:
+    read = survey.read(shared_data / "opinions" / "llm_global_opinions.csv")
+    rows = make_favourability.rows_of(read.questions)
+    assert rows == favourability()
+    assert make_favourability.rows_of(read.questions[::-1]) == rows
+    assert len(rows) == 735
+    assert {row["target"] for row in rows} <= set(countries.analysis_keys())
+
+
+def test_the_matrix_holds_the_derived_table(shared_data: Path) -> None:
+    """Very or somewhat favourable, of the answers the source counts."""
+    path = shared_data / "opinions" / "pew_country_favourability_from_goqa.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        theirs = list(csv.DictReader(file))
+    ours: dict[tuple[str, str | None, str], list[float]] = {}
+    for row in favourability():
+        key = row["respondent"], row["sample"] or None, row["target"]
+        ours.setdefault(key, []).append(float(row["favourable"]) / 100)
+    for row in theirs:
+        country, sample = countries.resolve_sample(row["respondent_country"])
+        key = country.key, sample, countries.resolve(row["target"]).key
+        share = float(row["share_favourable_of_asked_normalised"])
+        near = min(ours[key], key=lambda one: abs(one - share))
+        assert near == pytest.approx(share, abs=5.2e-5)
+        ours[key].remove(near)
+    # What that table lacks: eight more countries rated, and one share of all.
+    left = {key: shares for key, shares in ours.items() if shares}
+    assert sum(map(len, left.values())) == 735 - len(theirs) == 69
+    assert {target for *_, target in left} == {
+        *("AUS", "CUB", "EGY", "ITA", "NGA", "SAU", "SDN", "VEN", "ZAF"),
+    }
+    assert left.pop(("PAK", None, "SAU")) == [1.0]
+    assert "SAU" not in {target for *_, target in left}
+
+
+@pytest.mark.parametrize(
+    ("asked", "target"),
+    [
+        ("...Great Britain", "GBR"),
+        ("...the United States", "USA"),
+        (" Iran?", "IRN"),
+        ("...Pakistan? ", "PAK"),
+        ("...the PRI", None),
+        ("...the PAN", None),
+        ("...the European Union", None),
+        ("...the Chinese", None),
+        (" ____. b. Moderate Party", None),
+        ("...Northern Ireland", None),
+    ],
+)
+def test_which_questions_rate_a_country(asked: str, target: str | None) -> None:
+    for comma in (",", ""):
+        question = (
+            "Please tell me if you have a very favorable, somewhat favorable, somewhat "
+            f"unfavorable{comma} or very unfavorable opinion of{asked}"
+        )
+        assert make_favourability.target_of(question) == target
+    led = f"Did this lead you to have a more favorable or less favorable opinion{asked}"
+    assert make_favourability.target_of(led) is None
+
+
+def test_publics_average_waves_and_leave_out_themselves_and_no_opinion() -> None:
+    found = {public.name: public for public in publics()}
+    assert len(found) == len(publics()) == 89
+    assert len({public.key for public in publics()}) == 69
+    for public in publics():
+        assert public.key not in public.shares
+        assert public.key in set(countries.analysis_keys())
+        assert all(0 <= share <= 100 for share in public.shares.values())
+    waves = [
+        100
+        * float(row["favourable"])
+        / (float(row["favourable"]) + float(row["unfavourable"]))
+        for row in favourability()
+        if (row["respondent"], row["sample"], row["target"]) == ("FRA", "", "DEU")
+    ]
+    assert len(waves) > 1
+    assert found["FRA"].shares["DEU"] == pytest.approx(np.mean(waves), abs=5e-4)
+    own = [row for row in favourability() if row["respondent"] == row["target"]]
+    assert {row["target"] for row in own} >= {"FRA", "DEU", "CHN", "USA"}
+
+
+def test_the_polled_country_has_the_poll_and_pew_s_sample() -> None:
+    found = {public.name: public for public in publics() if public.key == "USA"}
+    assert list(found) == ["USA", "USA (Pew)"]
+    latest = polls()["gallup_2023"]
+    assert found["USA"].source == "Gallup 2023"
+    assert found["USA"].shares == latest.shares
+    assert (found["USA (Pew)"].source, len(found["USA (Pew)"].shares)) == (PEW, 16)
+    assert all(public.source == PEW for public in publics() if public.key != "USA")
+
+
+def test_samples_know_whether_they_stand_for_their_country() -> None:
+    found = {public.name: public.national for public in publics()}
+    assert found["NGA"] and found["IND (Old national sample)"]
+    assert not found["NGA (Non-national sample)"]
+    with pytest.raises(AssertionError):
+        Public(key="CAN", sample=None, source=PEW, shares={"CAN": 90.0})
+
+
+def test_shares_that_are_equal_in_whole_percents_tie() -> None:
+    """Six decimals of the source must not order what whole percents do not."""
+    for public in publics():
+        shares = np.sort(list(public.shares.values()))
+        gaps = np.diff(shares)
+        assert not ((gaps > 0) & (gaps < 0.002)).any(), public.name

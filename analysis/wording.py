@@ -1,0 +1,82 @@
+"""Words and judgements that findings, figures and tables share."""
+
+from __future__ import annotations
+
+from analysis.correlate import PollResult
+from analysis.html import interval, number
+from analysis.records import ALPHA, Record
+from data_builders.countries import by_key
+from data_builders.country_opinions import Public
+
+
+def poll_title(result: PollResult) -> str:
+    """The poll's short name: ``Gallup 2023``."""
+    return result.poll.title.split(":")[0]
+
+
+def public_title(public: Public) -> str:
+    """``Ghana`` or ``Nigeria (non-national sample)``."""
+    name, sample = by_key(public.key).name, public.sample
+    if sample is None:
+        return name
+    # "Non-national sample" stands within a sentence; a pollster keeps its capital.
+    within = sample.endswith("sample")
+    return f"{name} ({sample[0].lower() + sample[1:] if within else sample})"
+
+
+def publics(count: int) -> str:
+    """``1 public`` or ``39 publics``."""
+    return f"{number(count, 0)} public{'' if count == 1 else 's'}"
+
+
+def questions(count: int) -> str:
+    """``1 question`` or ``554 questions``."""
+    return f"{number(count, 0)} question{'' if count == 1 else 's'}"
+
+
+def countries(count: int) -> str:
+    """``1 country`` or ``181 countries``."""
+    return f"{number(count, 0)} countr{'y' if count == 1 else 'ies'}"
+
+
+def estimate_text(record: Record) -> str:
+    """``rho 0.85 (95% 0.62 to 0.93), n = 21``."""
+    if record.estimate is None:
+        return record.ci_method or "not computed"
+    text = f"{record.unit}\u00a0{number(record.estimate)}"
+    if record.ci_low is not None and record.ci_high is not None:
+        level = f"{100 * (record.ci_level or 0.95):.0f}%"
+        text += f" ({level} {interval(record.ci_low, record.ci_high)})"
+    else:
+        text += " (no interval)"
+    return f"{text}, n\u00a0=\u00a0{record.n}"
+
+
+def is_positive(record: Record) -> bool:
+    """The estimate and the whole of its interval lie above zero."""
+    return record.ci_low is not None and record.ci_low > 0
+
+
+def is_mostly_blind(blind: Record) -> bool:
+    """Ranks without the reversal are alike: the whole interval is above 0.5."""
+    return blind.ci_low is not None and blind.ci_low > 0.5
+
+
+def is_supported(record: Record) -> bool:
+    """Above zero by its interval and by its Holm-adjusted p-value."""
+    p = record.p_holm if record.p_holm is not None else record.p_value
+    return is_positive(record) and p is not None and p < ALPHA
+
+
+def is_bare(record: Record) -> bool:
+    """Above zero by its adjusted p-value, and without an interval."""
+    p = record.p_holm if record.p_holm is not None else record.p_value
+    above = record.estimate is not None and record.estimate > 0
+    return above and record.ci_low is None and p is not None and p < ALPHA
+
+
+def overlap(a: Record, b: Record) -> bool | None:
+    """Whether two intervals overlap; None where one is missing."""
+    if a.ci_low is None or a.ci_high is None or b.ci_low is None or b.ci_high is None:
+        return None
+    return a.ci_low <= b.ci_high and b.ci_low <= a.ci_high
