@@ -20,7 +20,15 @@ import pyarrow.compute as pc
 
 from probe.models import Scorer
 from probe.store import Counts, Key, Manifest, RunFolder, read_items, read_scores
-from probe.types import Encoded, Item, ItemRow, Measure, ProbeError, ScoreRow
+from probe.types import (
+    Encoded,
+    GroupValue,
+    Item,
+    ItemRow,
+    Measure,
+    ProbeError,
+    ScoreRow,
+)
 
 GROUP_CANDIDATES = 512
 """Items are scored in consecutive groups of at least this many candidates."""
@@ -54,24 +62,41 @@ def item_rows(items: Sequence[Item]) -> list[ItemRow]:
         messages = [(m.role, m.content) for m in item.messages]
         shared = hashlib.sha256(json.dumps(messages).encode())
         prompt = next(m.content for m in reversed(item.messages) if m.role == "user")
+        names: tuple[str, ...] | None = None
         for candidate in item.candidates:
+            own, answer = candidate.groups, candidate.answer
+            if names is None or own.keys() != set(names):
+                names = tuple(sorted(own))
+                form = _groups_form(item.groups, names)
             digest = shared.copy()
-            values = {**item.groups, **candidate.groups}
-            digest.update(f"{candidate.span}{candidate.answer}".encode())
-            digest.update(f"{sorted(values.items())}".encode())
+            groups = form % tuple([own[name] for name in names])
+            digest.update(f"{candidate.span}{answer}{groups}".encode())
             rows.append(
                 ItemRow(
                     item_id=item.id,
                     candidate_id=candidate.id,
                     prompt=prompt,
-                    answer=candidate.answer,
-                    n_chars=len(candidate.answer),
+                    answer=answer,
+                    n_chars=len(answer),
                     text_sha=digest.hexdigest()[:16],
                     meta=meta,
-                    groups=values,
+                    groups={**item.groups, **own},
                 )
             )
     return rows
+
+
+def _groups_form(item: Mapping[str, GroupValue], candidate: tuple[str, ...]) -> str:
+    """The sorted (name, value) pairs of all groups as text, the candidate's open.
+
+    Most of an item's candidates share all but these values, and an item may have
+    hundreds: only what differs is written for each.
+    """
+    texts = {
+        name: repr((name, value)).replace("%", "%%") for name, value in item.items()
+    }
+    texts |= {name: f"({name!r}, ".replace("%", "%%") + "%r)" for name in candidate}
+    return f"[{', '.join(texts[name] for name in sorted(texts))}]"
 
 
 def run(

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from data_builders import askreddit, country_questions, where_from
+from data_builders import (
+    askreddit,
+    country_questions,
+    global_opinions,
+    survey,
+    where_from,
+)
 from probe.recorded import import_file
+from probe.recorded.opinions import LEAST
+from probe.score import item_rows
 from probe.store import read_items, read_manifest, read_scores
-from probe.types import DataError, UsageError
+from probe.types import Candidate, DataError, Item, Message, UsageError
 
 REWARDS = "outputs/ask-reddit-reward-testing/starling-rm-7b-alpha-reformatted.csv"
 NLL = "outputs/ask-reddit-perplexity-testing/Mistral-7B-v0.1-reformatted.csv"
+ZEPHYR = "outputs/globalopinionsqa/zephyr-7b-beta_8bit.csv"
 WHERE = "outputs/reward-testing/where_from_starling-rm-7b-alpha.csv"
 
 
@@ -187,3 +201,140 @@ def test_empty_file(tmp_path: Path) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no file"):
         import_file(country_questions.PROBE, tmp_path / "x", model="m", root=tmp_path)
+
+
+def test_recorded_opinions(recorded: Path, shared_data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "probe.cli", "import", "global_opinions"]
+    command += [str(recorded / ZEPHYR), "--model", "zephyr", "--data", str(shared_data)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    # 2,556 rows, of which one has no text and is no question of the data set.
+    assert "11,298 of 11,298 scored, 1 left out (recorded row: no text)" in done.stdout
+    [path] = (tmp_path / "runs").glob("*@*/*@*")
+    manifest = read_manifest(path)
+    assert manifest.axis == "opinions"
+    assert manifest.measures == ("logprob_mean",)
+    assert set(manifest.sources) == {"zephyr-7b-beta_8bit.csv", "global_opinions"}
+    assert "a softmax over the options of minus the mean token NLL" in manifest.notes[0]
+    items = read_items(path).to_pandas()
+    assert set(items["protocol"]) == set(items["variant"]) == {"recorded"}
+    assert items["persona"].isna().all()
+    assert items["question_id"].nunique() == 2555
+    scores = read_scores(path).to_pandas()
+    assert list(scores["item_id"]) == list(items["item_id"])
+    scores["p"] = np.exp(scores["score"])
+    probs = {
+        question_id: frame["p"].tolist()
+        for question_id, frame in scores.groupby(items["question_id"])
+    }
+    used = 0
+    for row in rows_of(recorded / ZEPHYR):
+        if not row["question"].strip():
+            continue
+        options = survey.read_options(row["options"])
+        key = survey.question_id(row["question"].strip(), options)
+        published = json.loads(row["probs"])
+        np.testing.assert_allclose(probs[key], published, rtol=0, atol=1e-12)
+        used += 1
+    assert used == 2555
+    meta = json.loads(items["meta"][0])
+    assert meta["question"] == items["prompt"][0]
+    first = items[items["question_id"] == items["question_id"][0]]
+    assert meta["options"] == list(first["option"])
+    assert list(first["answer"])[:2] == ["A)", "B)"]
+    assert list(first["place"]) == list(range(len(first)))
+
+
+SURVEY = """question,selections,options
+Good?,"defaultdict(<class 'list'>, {'Chile': [0.4, 0.6]})","['Yes', 'No']"
+Fair?,"defaultdict(<class 'list'>, {'Chile': [0.4, 0.6]})","['Yes', 'No']"
+"""
+OPINIONS = """question,options,probs,model_id
+Good? ,"['Yes', 'No']","[0.25, 0.75]",m
+"""
+
+
+def import_opinions(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "global_opinions.csv").write_text(SURVEY)
+    file = tmp_path / "opinions.csv"
+    file.write_text(text)
+    probe, root = global_opinions.PROBE, tmp_path / "runs"
+    return import_file(probe, file, model="m", root=root, data=tmp_path).path
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (""" ,"['Yes', 'No']","[0.5, 0.5]",m""", "no text"),
+        ("""Bad?,"['Yes', 'No']","[0.5, 0.5]",m""", "not a question of the data set"),
+        ("""Fair?,"['No', 'Yes']","[0.5, 0.5]",m""", "not a question of the data set"),
+        ("""Fair?,"Yes, No","[0.5, 0.5]",m""", "options cannot be read"),
+        ("""Fair?,"['Yes', 'No']","[0.5, 0.2, 0.3]",m""", "as many probabilities"),
+        ("""Fair?,"['Yes', 'No']","[0.5, nan]",m""", "no number from 0 to 1"),
+        ("""Fair?,"['Yes', 'No']","[0.5, NaN]",m""", "no number from 0 to 1"),
+        ("""Fair?,"['Yes', 'No']","[1.5, -0.5]",m""", "no number from 0 to 1"),
+        ("""Fair?,"['Yes', 'No']",x,m""", "no number from 0 to 1"),
+        ("""Fair?,"['Yes', 'No']","[0.5, 0.4]",m""", "do not sum to 1"),
+    ],
+)
+def test_opinions_that_cannot_be_used_are_counted(
+    tmp_path: Path, row: str, reason: str
+) -> None:
+    path = import_opinions(tmp_path, f"{OPINIONS}{row}\n")
+    [(why, count)] = read_manifest(path).dropped.items()
+    assert reason in why
+    assert count == 1
+    assert np.exp(read_scores(path)["score"].to_numpy()).tolist() == [0.25, 0.75]
+
+
+def test_a_probability_of_zero_is_the_least_positive_number(tmp_path: Path) -> None:
+    path = import_opinions(tmp_path, OPINIONS.replace("0.25, 0.75", "0.0, 1.0"))
+    scores = read_scores(path)["score"].to_pylist()
+    assert scores == [pytest.approx(np.log(LEAST)), 0.0]
+    assert LEAST == 2.0**-149
+    assert (
+        "probabilities of 0 (1 in all) are read as 1.4e-45"
+        in (read_manifest(path).notes[1])
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            OPINIONS.replace("Good?", "Bad?"),
+            r"no row that can be used \(1 recorded row",
+        ),
+        (OPINIONS + OPINIONS.splitlines()[1] + "\n", "data row 2: a question stands"),
+        (OPINIONS + """Fair?,"['Yes', 'No']","[0.5, 0.5]",n\n""", "has 2 values"),
+        (OPINIONS.replace("model_id", "model"), "no column 'model_id'"),
+    ],
+)
+def test_bad_opinions(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        import_opinions(tmp_path, text)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_stored_sha_covers_text_span_and_groups() -> None:
+    """However the groups are put together: sorted by name, both kinds as one list."""
+    candidates = (
+        Candidate(id="1", answer="x", groups={"b%s": "50%", "c'": None}),
+        Candidate(id="2", answer="x", span=(0, 1), groups={"b%s": 1.5}),
+        Candidate(id="3", answer="y"),
+        Candidate(id="4", answer="y", groups={"a": 'over"ridden'}),
+    )
+    item = Item(
+        id="i",
+        messages=(Message(role="user", content="q"),),
+        candidates=candidates,
+        groups={"a": "%r", "z": "it's"},
+    )
+    for row, candidate in zip(item_rows([item]), candidates, strict=True):
+        groups = {**item.groups, **candidate.groups}
+        text = '[["user", "q"]]' + f"{candidate.span}{candidate.answer}"
+        text += str(sorted(groups.items()))
+        assert row.text_sha == hashlib.sha256(text.encode()).hexdigest()[:16]
+        assert row.groups == groups

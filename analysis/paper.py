@@ -1,0 +1,293 @@
+"""The published numbers of Ryan, Held and Yang (2024) beside ours.
+
+"Unintended Impacts of LLM Alignment on Global Representation", ACL 2024,
+arXiv 2402.15018. `FIGURES` declares what the paper shows; `analysis.paper_measures`
+measures it anew from the authors' own outputs. Another figure is another row of the
+table.
+
+Numbers are compared where the paper's text, or a result file of its authors, prints
+them. Of the bars, the heatmap and the map ours are shown alone. Left out are the mean
+ranks of the authors' `results/7_askreddit/starling_rm_df_filtered_USA.csv`: ties are
+broken there by the order in which a sort left them, here they share the best place
+(`analysis.ranks.Ties`), which moves the fourth digit and no correlation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from analysis import paper_measures as measures
+from analysis.paper_measures import (
+    BETWEEN,
+    DIFFERENCE,
+    MEAN_RANK,
+    ORDER,
+    ORDER_P,
+    SHARE,
+    Evidence,
+    Metric,
+)
+from analysis.records import Record
+from data_builders.countries import analysis_keys
+
+Status = Literal["ok", "differs", "absent"]
+
+Key = tuple[str, Metric, str | None]
+"""(model, metric, group): what a number of a figure is found by."""
+
+STARLING = "Starling-RM-7B-alpha"
+POLICIES = (
+    "Llama-2-7b-hf",
+    "Llama-2-7b-chat-hf",
+    "tulu-2-7b",
+    "tulu-2-dpo-7b",
+    "Mistral-7B-v0.1",
+    "mistral-7b-sft-beta",
+    "zephyr-7b-beta",
+    "openchat_3.5",
+    "Starling-LM-7B-alpha",
+)
+"""The policies of every figure, in the heatmap's order."""
+QWEN_AND_YI = ("Qwen1.5-7B", "Qwen1.5-7B-Chat", "Yi-6B", "Yi-6B-Chat")
+"""The policies whose figures stand apart; the heatmap is without them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """A number as it was printed."""
+
+    key: Key
+    printed: str
+    """Its digits (of a file's seventeen, the first eight); the last one gives the
+    tolerance."""
+    source: str
+    """Section of the paper, or path of the authors' result file."""
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self.printed)
+
+    @property
+    def tolerance(self) -> float:
+        """One unit in the last printed digit."""
+        exponent = Decimal(self.printed).as_tuple().exponent
+        assert isinstance(exponent, int)
+        return float(Decimal(1).scaleb(exponent))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure of the paper, or numbers of its text that belong together."""
+
+    title: str
+    source: str
+    """Where the paper shows it."""
+    probe: str
+    """The probe of its records."""
+    keys: Callable[[], Iterable[Key]]
+    """Every number the paper shows here: what of it cannot be measured is absent."""
+    measure: Callable[[Evidence, Sequence[str]], list[Record]]
+    """Our numbers, of the paper's models and any other, from the evidence and the
+    paper's models in their order."""
+    facts: tuple[Fact, ...] = ()
+    """Those of `keys` that were printed."""
+    shown: tuple[str, ...] | None = None
+    """Groups that a terminal lists; None: all."""
+
+
+FIGURES = (
+    Figure(
+        title="Fine-tuning data: share of texts that are not English",
+        source="section 5",
+        probe=measures.LANGID,
+        keys=lambda: [(name, SHARE, None) for name in ("tulu-sft", "ultrachat")],
+        measure=measures.language_shares,
+        facts=(
+            Fact(key=("tulu-sft", SHARE, None), printed="0.131", source="section 5"),
+            Fact(key=("ultrachat", SHARE, None), printed="0.001", source="section 5"),
+        ),
+    ),
+    Figure(
+        title="GlobalOpinionQA: similarity to a country's answers less that to the US",
+        source="section 6, bars of the difference from the US",
+        probe=measures.GLOBAL_OPINIONS,
+        keys=lambda: itertools.product(
+            (*POLICIES, *QWEN_AND_YI), (DIFFERENCE,), measures.COMPARED
+        ),
+        measure=measures.opinion_differences,
+    ),
+    Figure(
+        title="AskReddit: rank correlation with Gallup's order of 21 countries",
+        source="section 7",
+        probe=measures.ASKREDDIT,
+        keys=lambda: itertools.product((STARLING,), (ORDER, ORDER_P), measures.POLLS),
+        measure=measures.poll_correlations,
+        facts=(
+            Fact(
+                key=(STARLING, ORDER, "gallup_2017"),
+                printed="0.926",
+                source="section 7",
+            ),
+            Fact(
+                key=(STARLING, ORDER, "gallup_2023"),
+                printed="0.849",
+                source="section 7",
+            ),
+            Fact(
+                key=(STARLING, ORDER_P, "gallup_2017"),
+                printed="1.7791038e-09",
+                source="results/7_askreddit/correlations.txt",
+            ),
+            Fact(
+                key=(STARLING, ORDER_P, "gallup_2023"),
+                printed="1.1154654e-06",
+                source="results/7_askreddit/correlations.txt",
+            ),
+        ),
+    ),
+    Figure(
+        title="AskReddit: rank correlation of every two models",
+        source="section 7, heatmap",
+        probe=measures.ASKREDDIT,
+        keys=lambda: [
+            (one, BETWEEN, other)
+            for one, other in itertools.combinations((*POLICIES, STARLING), 2)
+        ],
+        measure=measures.model_correlations,
+    ),
+    Figure(
+        title="AskReddit: mean rank of each country by the reward model",
+        source="section 7, map",
+        probe=measures.ASKREDDIT,
+        keys=lambda: [(STARLING, MEAN_RANK, key) for key in analysis_keys()],
+        measure=measures.mean_ranks,
+        shown=("CAN", "GBR", "PRK"),
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One number: ours, the published one, and whether they agree."""
+
+    figure: Figure
+    record: Record
+    """Ours; without an estimate where it is absent."""
+    fact: Fact | None
+    """None: no figure was printed."""
+    source: str | None
+    """Where the paper shows this number, drawn or printed; None: it does not."""
+    missing: tuple[str, ...] | None = None
+    """Where ours is absent: the models of which there is no file. None: measured."""
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether ours is within the tolerance; None: there is nothing to compare."""
+        if self.fact is None or self.missing is not None:
+            return None
+        ours = self.record.estimate
+        return ours is not None and abs(ours - self.fact.value) <= self.fact.tolerance
+
+    @property
+    def status(self) -> Status:
+        """`differs` only where a printed figure was compared."""
+        if self.missing is not None:
+            return "absent"
+        return "differs" if self.agrees is False else "ok"
+
+    def to_json(self) -> dict[str, str | int | float | bool | None]:
+        """The record's values and the comparison's, as JSON values."""
+        fact = self.fact
+        return {
+            **self.record.to_json(),
+            "published": None if fact is None else fact.value,
+            "source": self.source if fact is None else fact.source,
+            "tolerance": None if fact is None else fact.tolerance,
+            "agrees": self.agrees,
+            "status": self.status,
+        }
+
+
+def reproduce(
+    evidence: Evidence, *, step: Callable[[], object] = lambda: None
+) -> tuple[Row, ...]:
+    """Measures every figure anew and puts the published numbers beside ours.
+
+    Args:
+        evidence: What was read of the authors' outputs; models that the paper does
+            not have are measured as well.
+        step: Called after each figure, for a progress bar.
+
+    Returns:
+        The rows of each of `FIGURES` in turn: what was measured, then what the paper
+        shows and the evidence has no file of.
+
+    Raises:
+        DataError: A run has too few scores to rank.
+    """
+    rows: list[Row] = []
+    for figure in FIGURES:
+        rows += _rows(figure, evidence)
+        step()
+    return tuple(rows)
+
+
+def _rows(figure: Figure, evidence: Evidence) -> list[Row]:
+    keys = {
+        (model, metric.name, group): metric for model, metric, group in figure.keys()
+    }
+    facts = {
+        (model, metric.name, group): fact
+        for fact in figure.facts
+        for model, metric, group in [fact.key]
+    }
+    models, present = _models(keys), evidence.models
+    rows = {}
+    for record in figure.measure(evidence, models):
+        key = (record.model, record.metric, record.group)
+        rows[key] = Row(
+            figure=figure,
+            record=record,
+            fact=facts.get(key),
+            source=figure.source if key in keys else None,
+        )
+    for key, metric in keys.items():
+        if key in rows:
+            continue
+        # Of a pair, either may be what is missing.
+        of = [name for name in (key[0], key[2]) if name in models]
+        missing = [name for name in of if (figure.probe, name) not in present]
+        rows[key] = Row(
+            figure=figure,
+            record=measures.record(
+                metric,
+                probe=figure.probe,
+                model=key[0],
+                run="",
+                group=key[2],
+                estimate=None,
+                ci_method="not computed: it is not among the recorded files",
+                n=0,
+            ),
+            fact=facts.get(key),
+            source=figure.source,
+            missing=tuple(missing or of),
+        )
+    return list(rows.values())
+
+
+def _models(keys: Iterable[tuple[str, str, str | None]]) -> tuple[str, ...]:
+    """The paper's models in the keys, in their order; a pair has two."""
+    pairs = {*POLICIES, STARLING}
+    found = [
+        name
+        for model, _, group in keys
+        for name in (model, group)
+        if name is not None and (name == model or name in pairs)
+    ]
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,294 @@
+"""What Ryan, Held and Yang (2024) measured, measured anew from their own outputs.
+
+AskReddit goes the way of every run: ranks, polls, runs against runs, with the draws and
+the seed that `correlate` uses, so that a record here is the record there. The two that
+are not runs are described at `opinion_differences` and `language_shares`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.correlate import correlate_poll, correlate_runs, holm_over_polls
+from analysis.countries_axis import country_records
+from analysis.load import Run
+from analysis.ranks import Ranking, means, rank_frame, rank_run
+from analysis.records import Record, with_holm
+from analysis.resample import (
+    CI_LEVEL,
+    MIN_QUESTIONS,
+    TOO_FEW_QUESTIONS,
+    question_counts,
+)
+from data_builders.country_opinions import polls
+from probe.types import Measure
+
+POLLS = ("gallup_2017", "gallup_2023")
+"""The orders of countries that the paper correlates with."""
+COMPARED = ("CHN", "JOR", "BRA", "NGA", "DEU", "AUS")
+"""Countries whose similarity is compared with the reference's."""
+REFERENCE = "USA"
+ASKREDDIT, GLOBAL_OPINIONS, LANGID = "askreddit@1", "global_opinions@1", "langid"
+"""`probe` of the records."""
+DRAWS = 2000
+"""Bootstrap draws of every interval."""
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """What a number is."""
+
+    name: str
+    unit: str
+    analysis: str
+    reference: str | None = None
+    """What it is compared with, where that is always the same."""
+
+
+SHARE = Metric(name="non_english_share", unit="share", analysis="language_shares")
+DIFFERENCE = Metric(
+    name="js_similarity_difference",
+    unit="similarity, base e",
+    analysis="opinion_similarity",
+    reference=REFERENCE,
+)
+ORDER = Metric(name="spearman_order", unit="rho", analysis="poll_correlation")
+ORDER_P = Metric(name="spearman_order_p", unit="p", analysis="poll_correlation")
+BETWEEN = Metric(name="rank_correlation", unit="rho", analysis="rank_correlation")
+MEAN_RANK = Metric(name="mean_rank", unit="rank", analysis="country_ranks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What was read of the authors' outputs."""
+
+    rankings: tuple[Ranking, ...]
+    """Runs of AskReddit, from `rank`."""
+    similarities: pd.DataFrame
+    """GlobalOpinionQA: a row per model and question that `REFERENCE` and all of
+    `COMPARED` were asked, with `model`, `file` and a column per country: 1 -
+    Jensen-Shannon distance (natural logarithm) of the model's answers to those of
+    people there; NaN: asked, without a number."""
+    languages: pd.DataFrame
+    """A row per training set and language: `model` (the set's name), `file`,
+    `language` (English is `en`) and `count`, the texts in it."""
+
+    @property
+    def models(self) -> frozenset[tuple[str, str]]:
+        """(probe, model) of everything there is."""
+        return frozenset(
+            {(one.run.probe, one.run.model) for one in self.rankings}
+            | {(GLOBAL_OPINIONS, name) for name in self.similarities["model"]}
+            | {(LANGID, name) for name in self.languages["model"]}
+        )
+
+
+def rank(run: Run) -> Ranking:
+    """Ranks a run as every figure here needs it.
+
+    Raises:
+        DataError: The run has too few scores to rank.
+    """
+    return rank_run(run, draws=DRAWS, seed=SEED)
+
+
+def language_shares(evidence: Evidence, models: Sequence[str]) -> list[Record]:
+    """Share of a training set's texts that are not in English.
+
+    Estimand: that share among the texts of which both of the authors' detectors name
+    one language. Unit: a text; all of them were counted, so there is no interval.
+    """
+    found = []
+    for (name, file), rows in _ordered(evidence.languages, models):
+        total = rows["count"].sum()
+        english = rows.loc[rows["language"] == "en", "count"].sum()
+        found.append(
+            record(
+                SHARE,
+                probe=LANGID,
+                model=name,
+                run=file,
+                estimate=float(1 - english / total),
+                ci_method="none: all texts are counted whose language both detectors "
+                "agree on",
+                n=int(total),
+            )
+        )
+    return found
+
+
+def opinion_differences(evidence: Evidence, models: Sequence[str]) -> list[Record]:
+    """Similarity to a country's answers less that to the reference's.
+
+    Estimand: the mean difference over questions like those that all seven countries
+    were asked. Unit of analysis: a question for which all seven have a number; n is
+    their number. The interval is a percentile bootstrap over questions, the model's
+    and the people's answers held fixed.
+    """
+    found = []
+    for (name, file), rows in _ordered(evidence.similarities, models):
+        numbers = rows[[*COMPARED, REFERENCE]].to_numpy(dtype=np.float64)
+        numbers = numbers[np.isfinite(numbers).all(axis=1)]
+        counts = question_counts(np.zeros(len(numbers), np.bool_), DRAWS, SEED)
+        mean = means(numbers[:, :-1] - numbers[:, -1:], counts)
+        low, high = mean.interval()
+        empty = len(rows) - len(numbers)
+        method = (
+            f"percentile bootstrap over questions, {DRAWS} draws"
+            if len(numbers) >= MIN_QUESTIONS
+            else TOO_FEW_QUESTIONS
+        )
+        if empty:
+            method += (
+                f"; of {len(rows)} questions asked everywhere, {empty} without a number"
+            )
+        for place, key in enumerate(COMPARED):
+            known = np.isfinite(low[place])
+            found.append(
+                record(
+                    DIFFERENCE,
+                    probe=GLOBAL_OPINIONS,
+                    model=name,
+                    run=file,
+                    group=key,
+                    estimate=float(mean.estimate[place]) if len(numbers) else None,
+                    ci_low=float(low[place]) if known else None,
+                    ci_high=float(high[place]) if known else None,
+                    ci_level=CI_LEVEL if known else None,
+                    ci_method=method,
+                    cluster="question",
+                    n=len(numbers),
+                    n_clusters=len(numbers),
+                )
+            )
+    return found
+
+
+def poll_correlations(evidence: Evidence, models: Sequence[str]) -> list[Record]:
+    """Rank correlation with the orders of `POLLS`, and for `models` its p.
+
+    As `analysis.correlate.correlate_poll`, with the interval for generalisation.
+    `spearman_order_p` is the p of Student's t approximation, which the paper used;
+    the other record's own is by permutation.
+    """
+    found = []
+    for ranking in _ranked(evidence, models):
+        for result in holm_over_polls(
+            [correlate_poll(ranking, polls()[name], seed=SEED) for name in POLLS]
+        ):
+            found.append(result.headline)
+            if ranking.run.model in models:
+                found.append(
+                    dataclasses.replace(
+                        result.headline,
+                        metric=ORDER_P.name,
+                        unit=ORDER_P.unit,
+                        estimate=result.p_student,
+                        ci_low=None,
+                        ci_high=None,
+                        ci_level=None,
+                        ci_method="none: Student's t approximation of the p-value",
+                        cluster="country",
+                        p_value=None,
+                        p_holm=None,
+                        family=None,
+                        n_clusters=result.n,
+                    )
+                )
+    return found
+
+
+def model_correlations(evidence: Evidence, models: Sequence[str]) -> list[Record]:
+    """Rank correlation of every two runs, as `analysis.correlate.correlate_runs`."""
+    return list(
+        with_holm(
+            [
+                correlate_runs(one, other, label=other.run.model, seed=SEED)
+                for one, other in itertools.combinations(_ranked(evidence, models), 2)
+            ]
+        )
+    )
+
+
+def mean_ranks(evidence: Evidence, models: Sequence[str]) -> list[Record]:
+    """Mean rank of each country by each reward model, as `analysis.ranks`."""
+    return [
+        one
+        for ranking in _ranked(evidence, models)
+        if ranking.run.measure is Measure.REWARD
+        for one in country_records(ranking, rank_frame(ranking, REFERENCE), REFERENCE)
+        if one.metric == MEAN_RANK.name
+    ]
+
+
+def _ranked(evidence: Evidence, models: Sequence[str]) -> list[Ranking]:
+    """Policies before reward models, the paper's in its order before any others."""
+    return sorted(
+        evidence.rankings,
+        key=lambda one: (
+            one.run.measure is Measure.REWARD,
+            *_place(one.run.model, models),
+        ),
+    )
+
+
+def _ordered(
+    frame: pd.DataFrame, models: Sequence[str]
+) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """The rows of each (model, file), the paper's in its order before any others."""
+    groups = [
+        ((str(name), str(file)), rows)
+        for (name, file), rows in frame.groupby(["model", "file"])
+    ]
+    return sorted(groups, key=lambda one: _place(one[0][0], models))
+
+
+def _place(model: str, models: Sequence[str]) -> tuple[int, str]:
+    return models.index(model) if model in models else len(models), model
+
+
+def record(
+    metric: Metric,
+    *,
+    probe: str,
+    model: str,
+    run: str,
+    estimate: float | None,
+    ci_method: str,
+    n: int,
+    cluster: str | None = None,
+    group: str | None = None,
+    ci_low: float | None = None,
+    ci_high: float | None = None,
+    ci_level: float | None = None,
+    n_clusters: int | None = None,
+) -> Record:
+    """A record without a test."""
+    return Record(
+        analysis=metric.analysis,
+        probe=probe,
+        model=model,
+        run=run,
+        metric=metric.name,
+        unit=metric.unit,
+        group=group,
+        reference=metric.reference,
+        estimate=estimate,
+        ci_low=ci_low,
+        ci_high=ci_high,
+        ci_level=ci_level,
+        ci_method=ci_method,
+        cluster=cluster,
+        p_value=None,
+        p_holm=None,
+        family=None,
+        n=n,
+        n_clusters=n_clusters,
+    )

@@ -1,0 +1,281 @@
+"""What the readers of recorded files share: the result, the csv, checks of cells."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_builders import countries
+from probe.store import Manifest
+from probe.types import DataError, Item, Measure, Probe
+
+IMPORTER_VERSION = 1
+"""Part of an imported run's fingerprint; changes when reading does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """A result file read into the terms of a run."""
+
+    items: tuple[Item, ...]
+    scores: tuple[float, ...]
+    """One per item x candidate, in the items' order."""
+    measure: Measure
+    notes: tuple[str, ...]
+    """What a reader of the numbers must know about the file."""
+    item_columns: tuple[str, ...]
+    candidate_columns: tuple[str, ...]
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Data that was read beside the file -> sha256."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """What of the file, or of that data, was left out, counted by reason."""
+
+    def manifest(
+        self,
+        probe: Probe,
+        file: Path,
+        digest: str,
+        *,
+        model: str,
+        argv: Sequence[str] = (),
+    ) -> Manifest:
+        """The manifest of the run that the file is, or becomes.
+
+        Args:
+            probe: The benchmark the scores belong to.
+            file: The result file.
+            digest: sha256 of its bytes.
+            model: Label for the model.
+            argv: The command line.
+        """
+        whole = f"{IMPORTER_VERSION}:{digest}"
+        return Manifest(
+            probe=probe.name,
+            # The questions and candidates of this version; where their wording is the
+            # publisher's own, the notes say so.
+            probe_version=probe.version,
+            title=probe.title,
+            axis=probe.axis,
+            model=model,
+            fingerprint=hashlib.sha256(whole.encode()).hexdigest(),
+            kind="imported",
+            model_kind="imported",
+            item_columns=self.item_columns,
+            candidate_columns=self.candidate_columns,
+            measures=(self.measure.value,),
+            argv=tuple(argv),
+            resolved={"file": file.name, "importer_version": IMPORTER_VERSION},
+            sources={file.name: digest, **self.sources},
+            dropped=self.dropped,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            notes=self.notes,
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as the run's analysis reads them, without storing the run.
+
+        Returns:
+            One row per item x candidate: what `analysis.load.load_run` makes of the
+            stored run, to the last bit.
+        """
+        sizes = [len(item.candidates) for item in self.items]
+        candidates = [one for item in self.items for one in item.candidates]
+        prompts = [
+            next(m.content for m in reversed(item.messages) if m.role == "user")
+            for item in self.items
+        ]
+        answers = [one.answer for one in candidates]
+        columns = {
+            "item_id": _texts(np.repeat([item.id for item in self.items], sizes)),
+            "candidate_id": _texts([one.id for one in candidates]),
+            "prompt": _texts(np.repeat(np.array(prompts, object), sizes)),
+            "answer": _texts(answers),
+            "n_chars": np.fromiter(map(len, answers), np.int32, len(answers)),
+        }
+        for name in self.item_columns:
+            of_items = np.array([item.groups.get(name) for item in self.items], object)
+            columns[name] = _groups(np.repeat(of_items, sizes))
+        for name in self.candidate_columns:
+            columns[name] = _groups([one.groups.get(name) for one in candidates])
+        columns["score"] = np.array(self.scores, dtype=np.float64)
+        for name in ("n_prompt_tokens", "n_answer_tokens", "truncated_tokens"):
+            columns[name] = np.full(len(candidates), np.nan)
+        columns["error"] = np.full(len(candidates), np.nan, object)
+        frame = pd.DataFrame(columns)
+        frame["measure"] = self.measure.value
+        return frame
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the cyclic garbage collector.
+
+    A file becomes several hundred thousand objects that all live and form no cycle;
+    walking them again and again takes a third of the time.
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+def _texts(values: Sequence[object] | np.ndarray) -> pd.Series:
+    return pd.Series(values, dtype="str")
+
+
+def _groups(values: Sequence[object] | np.ndarray) -> pd.Series:
+    """A group column as `probe.store` types it: numbers, texts, or nothing at all."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return pd.Series(values, dtype=object)
+    if all(isinstance(value, int | float) for value in present):
+        return pd.Series(values, dtype=np.float64)
+    return _texts([None if value is None else str(value) for value in values])
+
+
+def read_csv(file: Path) -> tuple[pd.DataFrame, str]:
+    """Reads every cell as text; the index is the file's line count of each row.
+
+    Returns:
+        The rows, and the sha256 of the file's bytes.
+
+    Raises:
+        DataError: The file is missing, not UTF-8, empty, or not a csv.
+    """
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        frame = pd.read_csv(
+            file, dtype=str, keep_default_na=False, encoding="utf-8-sig"
+        )
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise DataError(
+            f"{file} is no file",
+            "import reads one csv of recorded scores",
+            "Check the path",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{file} is not UTF-8 (byte {error.start})",
+            "A csv of recorded scores is UTF-8 text",
+            "Re-save it as UTF-8",
+        ) from error
+    except pd.errors.EmptyDataError as error:
+        raise DataError(
+            f"{file} is empty",
+            "A csv of recorded scores has a header and at least one row",
+            "Check that the file was written completely",
+        ) from error
+    except pd.errors.ParserError as error:
+        raise DataError(
+            f"{file} is not a csv: {' '.join(str(error).split())}",
+            "Every row has as many fields as the header, separated by commas",
+            "Mend that line of the file",
+        ) from error
+    if frame.empty:
+        raise DataError(
+            f"{file} has a header and no rows",
+            "A csv of recorded scores has at least one row",
+            "Check that the file was written completely",
+        )
+    return frame, digest
+
+
+def need(frame: pd.DataFrame, names: Sequence[str], file: Path) -> None:
+    """Checks that the columns are there.
+
+    Raises:
+        DataError: One is not.
+    """
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{file} has no column '{missing[0]}'",
+            f"This layout needs the columns {', '.join(names)}",
+            f"Rename or add it; the file has {_some(list(map(str, frame.columns)))}",
+        )
+
+
+def _some(columns: Sequence[str], most: int = 12) -> str:
+    more = len(columns) - most
+    shown = ", ".join(map(str, columns[:most]))
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def numbers(frame: pd.DataFrame, columns: Sequence[str], file: Path) -> pd.DataFrame:
+    """The columns as float64.
+
+    Raises:
+        DataError: A cell is no finite number; the first is named.
+    """
+    values = frame[list(columns)].apply(pd.to_numeric, errors="coerce")
+    wrong = ~np.isfinite(values.to_numpy(dtype=np.float64))
+    count = int(wrong.sum())
+    if count:
+        row = int(wrong.any(axis=1).argmax())
+        column = str(values.columns[wrong[row].argmax()])
+        raise DataError(
+            f"{file}, data row {row + 1}, column '{column}': "
+            f"{frame.iloc[row][column]!r} is no finite number ({count} such cells)",
+            "Every recorded score is a number",
+            "Fill the cells, or leave their rows or columns out of the file",
+        )
+    return values
+
+
+def no_twice(keys: pd.Series, what: str, file: Path) -> None:
+    """Checks that no key is repeated.
+
+    Raises:
+        DataError: One is; its row is named.
+    """
+    twice = keys.duplicated()
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        raise DataError(
+            f"{file}, data row {row + 1}: {what} stands twice: {keys.iloc[row]!r} "
+            f"({int(twice.sum())} repeated rows)",
+            "Each item and candidate has one score",
+            "Remove the repeated rows",
+        )
+
+
+def country(name: str, file: Path, where: str) -> countries.Country:
+    """The country a label names.
+
+    Raises:
+        DataError: Nobody knows it; with the file and `where` in it.
+    """
+    try:
+        return countries.resolve(name)
+    except DataError as error:
+        raise DataError(
+            f"{file}, {where}: {error.found}", error.expected, error.action
+        ) from error
+
+
+def one_value(frame: pd.DataFrame, column: str, file: Path) -> str:
+    """The value that a column has in every row.
+
+    Raises:
+        DataError: It has several.
+    """
+    values = frame[column].unique()
+    if len(values) != 1:
+        raise DataError(
+            f"{file}, column '{column}' has {len(values)} values: "
+            f"{', '.join(map(repr, values[:3]))}",
+            "One imported run is one model and one setting",
+            "Split the file by this column and import each part",
+        )
+    return str(values[0])

@@ -1,0 +1,366 @@
+"""The paper's numbers beside ours, from the authors' outputs in their own layout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import paper, paper_table
+from analysis.load import Run, load_run
+from analysis.paper_measures import COMPARED, REFERENCE, Evidence, rank
+from analysis.records import Record
+from data_builders import askreddit, global_opinions, where_from
+from probe.recorded import files, import_file, opinions, read, repository
+from probe.types import DataError, Probe
+
+REWARDS = "outputs/ask-reddit-reward-testing/starling-rm-7b-alpha-reformatted.csv"
+NLL = "outputs/ask-reddit-perplexity-testing/Mistral-7B-v0.1-reformatted.csv"
+ZEPHYR = "outputs/globalopinionsqa/zephyr-7b-beta_8bit.csv"
+TULU = "results/5_langid/tulu-sft-languages-count.csv"
+WHERE = "outputs/reward-testing/where_from_starling-rm-7b-alpha.csv"
+
+RM = "Starling-RM-7B-alpha"
+DIFFERENCE = "js_similarity_difference"
+ABSENT = {"tulu-2-7b", "tulu-2-dpo-7b", "openchat_3.5", "Starling-LM-7B-alpha"}
+
+Json = dict[str, object]
+
+
+def run_cli(*args: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "probe.cli", "reproduce", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def as_json(folder: Path, code: int = 0) -> list[Json]:
+    done = run_cli("ryan2024", "--recorded", folder, "--json")
+    assert done.returncode == code, done.stderr
+    found: list[Json] = json.loads(done.stdout)
+    return found
+
+
+def copy(recorded: Path, to: Path, *names: str) -> Path:
+    """A copy of some of the authors' files, in their folders."""
+    for name in names:
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(recorded / name, to / name)
+    return to
+
+
+def one(rows: list[Json], model: str, metric: str, group: str | None) -> Json:
+    [row] = [
+        row
+        for row in rows
+        if (row["model"], row["metric"], row["group"]) == (model, metric, group)
+    ]
+    return row
+
+
+@pytest.fixture(scope="module")
+def rows(recorded: Path) -> list[Json]:
+    return as_json(recorded)
+
+
+PER_MODEL = {
+    RM: (None, 0.84935, 0.92597),
+    "Mistral-7B-v0.1": (0.6049, 0.8636, 0.9247),
+    "zephyr-7b-beta": (0.5166, 0.7584, 0.8247),
+    "Llama-2-7b-chat-hf": (0.5537, 0.7403, 0.7701),
+    "Llama-2-7b-hf": (0.5849, 0.7377, 0.8130),
+    "mistral-7b-sft-beta": (0.5979, 0.8610, 0.9299),
+}
+"""Rho with the reward model's ranks, with Gallup 2023 and with Gallup 2017."""
+
+
+@pytest.mark.parametrize("model", PER_MODEL)
+def test_correlations_of_every_model(rows: list[Json], model: str) -> None:
+    with_rm, with_2023, with_2017 = PER_MODEL[model]
+    for group, rho, n in (
+        ("gallup_2023", with_2023, 21),
+        ("gallup_2017", with_2017, 21),
+        (RM, with_rm, 181),
+    ):
+        if rho is None:
+            continue
+        metric = "rank_correlation" if group == RM else "spearman_order"
+        row = one(rows, model, metric, group)
+        assert row["probe"] == "askreddit@1"
+        assert row["n"] == n
+        assert row["estimate"] == pytest.approx(rho, abs=5e-5)
+        assert row["ci_low"] < row["estimate"] < row["ci_high"]  # type: ignore[operator]
+
+
+def test_mean_ranks_of_the_reward_model(rows: list[Json]) -> None:
+    for key, expected in (("CAN", 76.0957), ("GBR", 67.5921), ("PRK", 152.0993)):
+        row = one(rows, RM, "mean_rank", key)
+        assert row["estimate"] == pytest.approx(expected, abs=5e-5)
+        assert row["n"] == 554
+    assert sum(row["metric"] == "mean_rank" for row in rows) == 181
+
+
+def test_opinion_differences(rows: list[Json]) -> None:
+    for key, expected in (("CHN", -0.0236), ("JOR", -0.0358), ("NGA", -0.0255)):
+        row = one(rows, "zephyr-7b-beta", DIFFERENCE, key)
+        assert row["estimate"] == pytest.approx(expected, abs=5e-5)
+        assert (row["probe"], row["reference"]) == ("global_opinions@1", "USA")
+        # Of the 245 questions asked in all seven countries, one has no number.
+        assert row["n"] == 244
+        assert "of 245 questions asked everywhere, 1 without" in str(row["ci_method"])
+    measured = [
+        row for row in rows if row["metric"] == DIFFERENCE and row["status"] == "ok"
+    ]
+    assert Counter(row["group"] for row in measured) == dict.fromkeys(COMPARED, 5)
+
+
+def test_published_numbers_agree(rows: list[Json]) -> None:
+    printed = [row for row in rows if row["published"] is not None]
+    assert [
+        (row["model"], row["group"], row["published"], row["tolerance"])
+        for row in printed
+    ] == [
+        ("tulu-sft", None, 0.131, 0.001),
+        ("ultrachat", None, 0.001, 0.001),
+        (RM, "gallup_2017", 0.926, 0.001),
+        (RM, "gallup_2017", 1.7791038e-09, 1e-16),
+        (RM, "gallup_2023", 0.849, 0.001),
+        (RM, "gallup_2023", 1.1154654e-06, 1e-13),
+    ]
+    for row in printed:
+        assert row["agrees"] is True
+        assert row["status"] == "ok"
+        assert row["source"]
+    assert all(row["agrees"] is None for row in rows if row["published"] is None)
+
+
+def test_what_is_not_there_is_absent_not_failed(rows: list[Json]) -> None:
+    absent = [row for row in rows if row["status"] == "absent"]
+    assert all(row["estimate"] is None and row["agrees"] is None for row in absent)
+    heatmap = [row for row in absent if row["metric"] == "rank_correlation"]
+    # Of the pairs of ten models, those that hold one of the four.
+    assert len(heatmap) == 45 - 15
+    assert all({row["model"], row["group"]} & ABSENT for row in heatmap)
+    bars = {row["model"] for row in absent if row["probe"] == "global_opinions@1"}
+    qwen_and_yi = {"Qwen1.5-7B", "Qwen1.5-7B-Chat", "Yi-6B", "Yi-6B-Chat"}
+    assert bars == ABSENT | qwen_and_yi
+    assert len(absent) == len(heatmap) + 6 * len(bars)
+
+
+def test_rows_are_records_with_the_comparison(rows: list[Json]) -> None:
+    added = {"published", "source", "tolerance", "agrees", "status"}
+    for row in rows:
+        Record.from_json({k: v for k, v in row.items() if k not in added})  # type: ignore[misc]
+        assert added <= set(row)
+    keys = [(row["probe"], row["model"], row["metric"], row["group"]) for row in rows]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("probe", "name"),
+    [
+        (askreddit.PROBE, REWARDS),
+        (askreddit.PROBE, NLL),
+        (where_from.PROBE, WHERE),
+        (global_opinions.PROBE, ZEPHYR),
+    ],
+    ids=["rewards", "nll", "where_from", "opinions"],
+)
+def test_a_file_read_is_the_run_stored(
+    recorded: Path, shared_data: Path, tmp_path: Path, probe: Probe, name: str
+) -> None:
+    file = recorded / name
+    result = import_file(probe, file, model="m", root=tmp_path, data=shared_data)
+    cells, digest = files.read_csv(file)
+    found = read(cells, probe, file, shared_data)
+    stored = load_run(result.path)
+    pd.testing.assert_frame_equal(found.frame(), stored.frame)
+    manifest = found.manifest(probe, file, digest, model="m")
+    assert manifest.fingerprint == stored.manifest.fingerprint
+    assert manifest.folder == stored.manifest.folder
+
+
+def test_terminal(recorded: Path, tmp_path: Path) -> None:
+    done = run_cli("ryan2024", "--recorded", copy(recorded, tmp_path, ZEPHYR, TULU))
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["non_english_share", "tulu-sft", "0.131", "0.1309"] == lines[2][:4]
+    assert lines[2][-1] == "ok"
+    [china] = [words for words in lines if words[:2] == [DIFFERENCE, "CHN"]]
+    assert china[2:5] == ["zephyr-7b-beta", "-", "-0.0236"]
+    assert china[-4:] == ["244", "nothing", "to", "compare"]
+    assert "absent: no file of ultrachat (1 of 2 numbers)" in done.stdout
+    assert f"absent: no file of {RM} (181 of 181 numbers)" in done.stdout
+    assert "1 ok, 0 differs, 6 nothing to compare, 0 not in the paper" in done.stdout
+
+
+def test_one_changed_score_differs(recorded: Path, tmp_path: Path) -> None:
+    folder = copy(recorded, tmp_path, REWARDS)
+    wide = pd.read_csv(folder / REWARDS, dtype=str, keep_default_na=False)
+    # Egypt lies 0.06 mean ranks before Israel: one bad answer puts it behind.
+    row = wide.index[wide["Sentiment"] == "positive"][0]
+    wide.loc[row, "Egypt"] = "-100"
+    wide.to_csv(folder / REWARDS, index=False)
+    done = run_cli("ryan2024", "--recorded", folder, "--json")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "published numbers differ" in done.stderr
+    found: list[Json] = json.loads(done.stdout)
+    row_2023 = one(found, RM, "spearman_order_p", "gallup_2023")
+    assert (row_2023["agrees"], row_2023["status"]) == (False, "differs")
+
+
+def test_one_changed_count_differs(recorded: Path, tmp_path: Path) -> None:
+    file = copy(recorded, tmp_path, TULU) / TULU
+    file.write_text(file.read_text().replace("en,1146844", "en,1046844"))
+    found = as_json(tmp_path, code=1)
+    assert one(found, "tulu-sft", "non_english_share", None)["status"] == "differs"
+
+
+def test_any_model_is_included(recorded: Path, tmp_path: Path) -> None:
+    folder = copy(recorded, tmp_path, REWARDS, NLL, ZEPHYR)
+    other = (folder / NLL).with_name("any name.csv")
+    nll = (folder / NLL).read_text().replace("mistralai/Mistral-7B-v0.1", "me/Own-1B")
+    other.write_text(nll)
+    mine = (folder / ZEPHYR).with_name("b.csv")
+    text = (folder / ZEPHYR).read_text().replace(",zephyr-7b-beta,", ",Own-1B,")
+    mine.write_text(text)
+    found = as_json(folder)
+    own = one(found, "Own-1B", "rank_correlation", RM)
+    assert own["estimate"] == pytest.approx(0.6049, abs=5e-5)
+    assert (own["status"], own["source"]) == ("ok", None)
+    assert one(found, "Mistral-7B-v0.1", "rank_correlation", "Own-1B")["estimate"] == 1
+    assert one(found, "Own-1B", DIFFERENCE, "CHN")["n"] == 244
+
+
+def test_the_records_are_those_of_correlate(recorded: Path, tmp_path: Path) -> None:
+    from analysis.countries_axis import analyse_countries
+    from data_builders.country_opinions import polls
+
+    found = repository.find(copy(recorded, tmp_path, REWARDS))
+    [one_run] = found.runs()
+    run = Run(
+        path=one_run.path,
+        manifest=one_run.manifest,
+        measure=one_run.measure,
+        frame=one_run.frame,
+    )
+    evidence = Evidence(
+        rankings=(rank(run),),
+        similarities=found.similarities((*COMPARED, REFERENCE)),
+        languages=found.languages(),
+    )
+    ours = [row.record for row in paper.reproduce(evidence) if row.missing is None]
+    chosen = [polls()[name] for name in ("gallup_2017", "gallup_2023")]
+    [theirs] = analyse_countries([run], chosen).runs
+    headlines = {result.headline for result in theirs.polls}
+    assert headlines <= set(ours)
+    ranks = {one for one in theirs.country_records if one.metric == "mean_rank"}
+    assert ranks <= set(ours)
+
+
+def test_nothing_to_read(tmp_path: Path) -> None:
+    for folder, message in (
+        (tmp_path, "holds none of the authors' result files; looked for outputs/"),
+        (tmp_path / "nowhere", "is not a folder"),
+    ):
+        done = run_cli("ryan2024", "--recorded", folder)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    done = run_cli("ryan2042", "--recorded", tmp_path)
+    assert done.returncode == 2
+    assert "did you mean 'ryan2024'" in done.stderr
+
+
+def test_two_files_of_one_model(recorded: Path, tmp_path: Path) -> None:
+    folder = copy(recorded, tmp_path, ZEPHYR)
+    shutil.copyfile(folder / ZEPHYR, (folder / ZEPHYR).with_name("twin.csv"))
+    with pytest.raises(DataError, match=r"twin.csv and .* are both of zephyr-7b-beta"):
+        repository.find(folder).similarities(COMPARED)
+
+
+SIMILAR = """question,options,probs,model_id,China,China (Non-national sample),Germany
+a,"['x', 'y']","[0.5, 0.5]",m,0.25,-1.0,0.75
+b,"['x', 'y']","[0.5, 0.5]",m,-1.0,0.5,0.75
+c,"['x', 'y']","[0.5, 0.5]",m,-1,-1.0,-1.0
+d,"['x', 'y']","[0.5, 0.5]",m,,-1.0,0.5
+e,"['x', 'y']","[0.5, 0.5]",m,0.0,-1.0,1.0
+"""
+
+
+def similar(text: str, folder: Path) -> pd.DataFrame:
+    file = folder / "similar.csv"
+    file.write_text(text)
+    return opinions.similarities(files.read_csv(file)[0], ("CHN", "DEU"), file)
+
+
+def test_minus_one_never_enters(tmp_path: Path) -> None:
+    found = similar(SIMILAR, tmp_path)
+    assert list(found.columns) == ["CHN", "DEU"]
+    expected = [[0.25, 0.75], [float("nan"), 0.5], [0.0, 1.0]]
+    pd.testing.assert_frame_equal(
+        found, pd.DataFrame(expected, columns=["CHN", "DEU"], dtype=float)
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("m,0.25,", "m,1.25,", r"data row 1, column 'China': '1.25' \(1 such cells\)"),
+        ("m,0.25,", "m,-0.5,", "data row 1, column 'China': '-0.5'"),
+        ("m,0.25,", "m,none,", "data row 1, column 'China': 'none'"),
+        ("China (Non-national sample)", "CHN", "2 columns for China"),
+        ("model_id,China,", "model_id,Chile,", "0 columns for China"),
+    ],
+)
+def test_bad_similarities(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in SIMILAR
+    with pytest.raises(DataError, match=message) as caught:
+        similar(SIMILAR.replace(old, new), tmp_path)
+    assert "similar.csv" in str(caught.value)
+
+
+def test_no_common_question_is_no_number() -> None:
+    empty = pd.DataFrame(columns=["model", "file"])
+    asked = pd.DataFrame(
+        [["m", "f", *[0.5] * 6, float("nan")]],
+        columns=["model", "file", *COMPARED, REFERENCE],
+    )
+    found = paper.reproduce(Evidence(rankings=(), similarities=asked, languages=empty))
+    record = next(row.record for row in found if row.record.model == "m")
+    assert record.estimate is None
+    assert record.n == 0
+    assert "of 1 questions asked everywhere, 1 without" in str(record.ci_method)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("language,n\nen,1\nen,2\n", "a language stands twice"),
+        ("language,n\nen,-1\n", "a negative number, or only zeros"),
+        ("language,n\nen,many\n", "'many' is no finite number"),
+        ("language,n,more\nen,1,1\n", "has 3 columns"),
+    ],
+)
+def test_bad_language_counts(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / TULU
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    with pytest.raises(DataError, match=message):
+        repository.find(tmp_path).languages()
+
+
+def test_every_fact_is_a_number_of_its_figure() -> None:
+    for figure in paper.FIGURES:
+        keys = list(figure.keys())
+        assert len(set(keys)) == len(keys)
+        for fact in figure.facts:
+            assert fact.key in keys
+            assert float(fact.printed) == fact.value
+    assert paper_table.closing(()).startswith("0 ok")
