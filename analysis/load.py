@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,31 @@ def load_run(path: Path, measure: Measure | None = None) -> Run:
         frame[column] = frame[column].astype("float64")
     frame["measure"] = chosen.value
     return Run(path=path, manifest=manifest, measure=chosen, frame=frame)
+
+
+def item_meta(run: Run) -> dict[str, Mapping[str, object]]:
+    """The `meta` of a run's items, which `load_run` leaves out of the frame.
+
+    Items that share a meta, such as the rotations of one question, share one value:
+    each distinct text is parsed once.
+
+    Args:
+        run: A run that was read from its folder.
+
+    Returns:
+        item_id -> meta, in the order of the items.
+
+    Raises:
+        StoreError: items.parquet is missing or damaged.
+    """
+    stored = read_items(run.path, ["item_id", "meta"])
+    parsed: dict[str, Mapping[str, object]] = {}
+    metas: list[Mapping[str, object]] = []
+    for chunk in stored["meta"].chunks:
+        texts = chunk.dictionary.to_pylist()
+        parsed |= {text: json.loads(text) for text in texts if text not in parsed}
+        metas += [parsed[texts[index]] for index in chunk.indices.to_pylist()]
+    return dict(zip(stored["item_id"].to_pylist(), metas, strict=True))
 
 
 def _in_item_order(frame: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:

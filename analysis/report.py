@@ -6,21 +6,19 @@ import dataclasses
 import importlib.metadata
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from analysis import findings
-from analysis.countries_axis import CountryAnalysis, analyse_countries
-from analysis.countries_report import country_section
+from analysis.axes import AXES, AxisPart, RunPart, Wanted
 from analysis.html import (
     Finding,
     Page,
     Paragraph,
     Provenance,
-    Section,
     Table,
     interval_cell,
     join_words,
@@ -28,12 +26,10 @@ from analysis.html import (
     number_cell,
     render_html,
     render_markdown,
-    slug,
     text_cell,
 )
 from analysis.load import Run
 from analysis.records import Record, dumps
-from data_builders.country_opinions import Poll
 from probe.types import StoreError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -68,9 +64,8 @@ STEPS_PER_RUN = 2
 def write_report(
     runs: Sequence[Run],
     out: Path,
+    wanted: Wanted,
     *,
-    polls: Sequence[Poll],
-    reference: str = "USA",
     title: str | None = None,
     step: Callable[[], object] = lambda: None,
 ) -> Report:
@@ -79,8 +74,7 @@ def write_report(
     Args:
         runs: From `load.load_runs`, of one or more probes and models.
         out: Folder to write; files of an earlier report there are replaced.
-        polls: Opinion polls to compare country rankings with.
-        reference: ISO3 of the country that win rates are against.
+        wanted: What to compare with.
         title: Of the report; None: named after the models.
         step: Called `STEPS_PER_RUN` times for each run, for a progress bar.
 
@@ -92,9 +86,9 @@ def write_report(
         StoreError: `out` cannot be written.
         DataError: A run has too little to analyse.
     """
-    analyses = _analyse(runs, polls, reference, step)
-    page = build_page(runs, analyses, title=title, step=step)
-    records = [record for analysis in analyses for record in analysis.records]
+    parts = _analyse(runs, wanted, step)
+    page = build_page(runs, parts, title=title)
+    records = [record for part in parts for record in part.records]
     try:
         paths = _write(page, records, out)
     except OSError as error:
@@ -107,71 +101,37 @@ def write_report(
 
 
 def _analyse(
-    runs: Sequence[Run],
-    polls: Sequence[Poll],
-    reference: str,
-    step: Callable[[], object],
-) -> list[CountryAnalysis]:
-    """One analysis per probe of the country axis, in the order of the runs."""
-    probes: dict[str, list[Run]] = {}
+    runs: Sequence[Run], wanted: Wanted, step: Callable[[], object]
+) -> list[AxisPart]:
+    """The part of each axis that has runs."""
     for run in runs:
-        if run.manifest.axis == "countries":
-            probes.setdefault(run.probe, []).append(run)
-        else:
+        if run.manifest.axis not in AXES:
             _log.warning("%s: no section for axis %s", run.name, run.manifest.axis)
-    if not probes:
+    parts = []
+    for axis, analyse in AXES.items():
+        here = [run for run in runs if run.manifest.axis == axis]
+        if here:
+            parts.append(analyse(here, wanted, step))
+    if not parts:
         raise UsageError(
             f"none of the {len(runs)} runs can be reported: their axis is "
             f"{join_words(sorted({run.manifest.axis for run in runs}))}",
-            "A report has sections for runs of the axis countries",
-            "Name a run of where_from, askreddit or country_questions",
+            f"A report has sections for runs of the axes {join_words(list(AXES))}",
+            "Name a run of a probe such as askreddit or global_opinions",
         )
-    return [
-        analyse_countries(group, polls, reference=reference, step=step)
-        for group in probes.values()
-    ]
+    return parts
 
 
 def build_page(
-    runs: Sequence[Run],
-    analyses: Sequence[CountryAnalysis],
-    *,
-    title: str | None,
-    step: Callable[[], object] = lambda: None,
+    runs: Sequence[Run], parts: Sequence[AxisPart], *, title: str | None
 ) -> Page:
     """Lays the report out: what was audited, the summary, a section per axis.
 
     Args:
         runs: Every run given, reported or not.
-        analyses: The country axis, one analysis per probe.
+        parts: The axes.
         title: Of the report; None: named after the models.
-        step: Called after each run is drawn.
     """
-    several = len(analyses) > 1
-    probes = tuple(
-        country_section(
-            analysis,
-            id=f"countries-{slug(analysis.runs[0].run.manifest.probe)}",
-            title=_probe_title(analysis.runs[0].run) if several else "Countries",
-            step=step,
-        )
-        for analysis in analyses
-    )
-    names = [analysis.runs[0].run.manifest.probe for analysis in analyses]
-    if several:
-        axis = Section(
-            id="countries",
-            title="Countries",
-            lead=f"{len(analyses)} sets of questions: {join_words(names)}.",
-            sections=tuple(
-                dataclasses.replace(section, short=name)
-                for section, name in zip(probes, names, strict=True)
-            ),
-            method=probes[0].method,
-            caveats=probes[0].caveats,
-        )
-    else:
-        axis = probes[0]
     models = list(dict.fromkeys(run.model for run in runs))
     named = title or (
         f"What {join_words(models)} favours"
@@ -181,14 +141,20 @@ def build_page(
     version = importlib.metadata.version("rm-probe")
     return Page(
         title=named,
-        subtitle=_subtitle(analyses, models),
-        overview=_overview(runs, analyses),
+        subtitle=" ".join(f"{part.subject}." for part in parts),
+        overview=_overview(runs, parts),
         warnings=_warnings(runs),
         notes=_notes(runs),
-        findings=_summary(analyses),
-        sections=(axis,),
-        method=(*axis.method, *_resampling(analyses)),
-        caveats=(*axis.caveats, GENERAL_CAVEAT),
+        findings=_summary(parts),
+        sections=tuple(part.section for part in parts),
+        method=(
+            *(paragraph for part in parts for paragraph in part.section.method),
+            _resampling(parts),
+        ),
+        caveats=(
+            *(caveat for part in parts for caveat in part.section.caveats),
+            GENERAL_CAVEAT,
+        ),
         provenance=tuple(_provenance(run) for run in runs),
         generated=f"Written by rm-probe {version}. Country outlines: Natural Earth "
         "1:110m, public domain, by way of world-atlas 2.0.2.",
@@ -207,21 +173,6 @@ GENERAL_CAVEAT = (
 )
 
 
-def _probe_title(run: Run) -> str:
-    return f"{run.manifest.probe}: {run.manifest.title}"
-
-
-def _subtitle(analyses: Sequence[CountryAnalysis], models: Sequence[str]) -> str:
-    most = max(len(run.ranks) for analysis in analyses for run in analysis.runs)
-    asked = sum(analysis.runs[0].counts.questions for analysis in analyses)
-    whose = models[0] if len(models) == 1 else f"each of {len(models)} models"
-    return (
-        f"Which of {findings.countries(most)} {whose} scores high when it reads the "
-        f"same answer with another name in it: {findings.questions(asked)}, read "
-        "against opinion polls, answer length and chance."
-    )
-
-
 def _model_kind(run: Run) -> str:
     if run.manifest.kind == "imported":
         return "imported scores"
@@ -232,23 +183,22 @@ def _verified(run: Run) -> str:
     return {True: "yes", False: "no", None: "not applicable"}[run.manifest.verified]
 
 
-def _overview(runs: Sequence[Run], analyses: Sequence[CountryAnalysis]) -> Table:
-    known = {run.run.path: run for analysis in analyses for run in analysis.runs}
+def _overview(runs: Sequence[Run], parts: Sequence[AxisPart]) -> Table:
+    known = {run.path: run for part in parts for run in part.runs}
     rows = []
     frame = []
     for run in runs:
         found = known.get(run.path)
-        poll = None if found is None else findings.main_poll(found)
-        headline = None if poll is None else poll.headline
+        headline = None if found is None else found.headline
         rows.append(
             (
                 text_cell(run.model),
                 text_cell(run.probe),
                 text_cell(_model_kind(run)),
                 text_cell(_verified(run)),
-                number_cell(None if found is None else found.counts.questions, 0),
-                number_cell(None if found is None else len(found.ranks), 0),
-                text_cell(None if poll is None else findings.poll_title(poll)),
+                number_cell(None if found is None else found.questions, 0),
+                number_cell(None if found is None else found.countries, 0),
+                text_cell(None if found is None else found.headline_name),
                 number_cell(None if headline is None else headline.estimate),
                 interval_cell(
                     None if headline is None else headline.ci_low,
@@ -265,8 +215,8 @@ def _overview(runs: Sequence[Run], analyses: Sequence[CountryAnalysis]) -> Table
                 "model_kind": run.manifest.model_kind,
                 "verified": run.manifest.verified,
                 "measure": run.measure.value,
-                "questions": None if found is None else found.counts.questions,
-                "countries": None if found is None else len(found.ranks),
+                "questions": None if found is None else found.questions,
+                "countries": None if found is None else found.countries,
                 "status": run.manifest.status,
             }
         )
@@ -281,8 +231,8 @@ def _overview(runs: Sequence[Run], analyses: Sequence[CountryAnalysis]) -> Table
             "Verified",
             "Questions",
             "Countries",
-            "Poll",
-            "rho",
+            "Headline",
+            "Estimate",
             "95% interval",
         ),
         rows=tuple(rows),
@@ -313,11 +263,17 @@ def _warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{run.name} read a sample of {findings.questions(manifest.limit)}, "
                 "not the whole probe."
             )
-        if manifest.axis != "countries":
+        if manifest.dropped:
+            found.append(f"{run.name} leaves out {_dropped(manifest.dropped)}.")
+        if manifest.axis not in AXES:
             found.append(
                 f"{run.name}: this report has no section for axis {manifest.axis}."
             )
     return tuple(found)
+
+
+def _dropped(counts: Mapping[str, int]) -> str:
+    return join_words([f"{number(n, 0)} ({why})" for why, n in counts.items()])
 
 
 def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
@@ -328,35 +284,38 @@ def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _summary(analyses: Sequence[CountryAnalysis]) -> tuple[Finding, ...]:
+def _summary(parts: Sequence[AxisPart]) -> tuple[Finding, ...]:
     """The findings at the top: all of them for few runs, the headlines of many."""
-    runs = [(analysis, run) for analysis in analyses for run in analysis.runs]
+    runs = [run for part in parts for run in part.runs]
     if len(runs) == 1:
-        return findings.run_findings(runs[0][1])
-    found: list[Finding] = []
-    for analysis in analyses:
-        found += findings.across_findings(analysis)
-    for analysis, run in runs:
+        return runs[0].findings
+    found = [finding for part in parts for finding in part.across]
+    several = len({run.probe for run in runs}) > 1
+    for run in runs:
         few = len(runs) <= SUMMARY_RUNS
-        whole = findings.run_findings(run) if few else (findings.headline_finding(run),)
-        for finding in whole:
-            lead = [analysis.runs[0].run.manifest.probe] if len(analyses) > 1 else []
-            if run.label not in finding.claim:
-                lead.append(run.label)
-            claim = f"{', '.join(lead)}: {finding.claim}" if lead else finding.claim
-            found.append(dataclasses.replace(finding, claim=claim))
+        found += [
+            _said_of(run, finding, several)
+            for finding in (run.findings if few else (run.short,))
+        ]
     return tuple(found)
 
 
-def _resampling(analyses: Sequence[CountryAnalysis]) -> tuple[Paragraph, ...]:
-    first = analyses[0]
-    return (
-        Paragraph(
-            head="Resampling",
-            text="Intervals of ranks and correlations are percentile bootstrap "
-            f"intervals of {number(first.draws, 0)} draws with seed {first.seed}; the "
-            "record of every number in summary.json names its method, n and clusters.",
-        ),
+def _said_of(run: RunPart, finding: Finding, several_probes: bool) -> Finding:
+    """The finding with the probe and the model in front, where that is not clear."""
+    lead = [run.probe] if several_probes else []
+    if run.label not in finding.claim:
+        lead.append(run.label)
+    claim = f"{', '.join(lead)}: {finding.claim}" if lead else finding.claim
+    return dataclasses.replace(finding, claim=claim)
+
+
+def _resampling(parts: Sequence[AxisPart]) -> Paragraph:
+    return Paragraph(
+        head="Resampling",
+        text="Intervals are percentile bootstrap intervals of "
+        f"{number(parts[0].draws, 0)} draws with seed {parts[0].seed} where nothing "
+        "else is said; the record of every number in summary.json names its method, n "
+        "and clusters.",
     )
 
 

@@ -149,6 +149,8 @@ def test_imported_rewards_give_the_papers_figures(
         "Llama-2-7b-hf": 0.5849,
         "Mistral-SFT-7B_8bit": 0.5979,
     }
+    public = one("spearman", "starling_7b_card", "USA")
+    assert (public["estimate"], public["n"]) == (pytest.approx(0.8577, abs=5e-5), 21)
     cross = [r for r in records if r["metric"] == "rank_correlation"]
     for model, rho in with_starling.items():
         pair = {"starling_7b_card", model}
@@ -167,11 +169,15 @@ def test_correlate_prints_a_table(recorded: Path, tmp_path: Path) -> None:
     assert "254 of 254 scored" in done.stdout
     done = rm_probe("correlate", "R", "--opinions", "gallup_2017", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    title, header, row, note = done.stdout.splitlines()
+    title, header, row, *whose, note = done.stdout.splitlines()
     assert title == "where_from@1  starling"
     assert header.split()[:3] == ["poll", "n", "rho"]
     # One question: a rank correlation, and no interval to pretend with.
     assert row.split()[:5] == ["gallup_2017", "21", "+0.8416", "-", "-"]
+    assert whose[0].split()[:3] == ["public", "n", "rho"]
+    assert all("[" not in line for line in whose)
+    assert "of 39 publics" in whose[-2]
+    assert "none is shown to agree more or less" in whose[-1]
     assert "--json" in note
 
 

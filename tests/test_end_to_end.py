@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from probe.store import find_runs, read_items, read_manifest, read_scores
+from tests.tiny_checkpoints import CHAT_TEMPLATE, byte_tokenizer, llama_classifier
 
 MODEL = "smollm2_135m_instruct"
 ROOT = Path(__file__).parents[1]
@@ -81,6 +82,7 @@ def test_audit_killed_and_resumed_equals_uninterrupted(
     assert {name.split("@")[0] for name in expected} == {
         "askreddit",
         "country_questions",
+        "global_opinions",
         "where_from",
     }
     for name, frame in expected.items():
@@ -93,7 +95,12 @@ def test_audit_killed_and_resumed_equals_uninterrupted(
         page = (root / "reports" / MODEL / "index.html").read_text(encoding="utf-8")
         assert "askreddit" in page
         summary = json.loads((root / "reports" / MODEL / "summary.json").read_text())
-        assert {"mean_rank", "spearman_order"} <= {r["metric"] for r in summary}
+        assert {
+            "mean_rank",
+            "spearman_order",
+            "js_similarity",
+            "effective_countries",
+        } <= {r["metric"] for r in summary}
 
     # A larger limit extends the same folder and scores nothing again.
     score = [*CLI, "score", "where_from", MODEL, "--limit", "20"]
@@ -101,6 +108,27 @@ def test_audit_killed_and_resumed_equals_uninterrupted(
     stamps = {p: p.stat().st_mtime_ns for p in where.glob("parts/*.parquet")}
     run(score, whole)
     assert stamps == {p: p.stat().st_mtime_ns for p in where.glob("parts/*.parquet")}
+
+
+def test_audit_of_a_reward_model_has_both_axes(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    folder = llama_classifier(
+        tmp_path / "tiny_rm", byte_tokenizer(chat_template=CHAT_TEMPLATE)
+    )
+    audit = [*CLI, "audit", folder, "--data", shared_data, "--limit", "40"]
+    run([*audit, "--personas", "IND", "--out", "report"], tmp_path)
+    summary = json.loads((tmp_path / "report" / "summary.json").read_text())
+    by_probe = {record["probe"] for record in summary}
+    assert {"askreddit@1", "global_opinions@1"} <= by_probe
+    assert {"js_similarity", "steering_own"} <= {r["metric"] for r in summary}
+    [path] = find_runs(tmp_path / "runs" / "global_opinions@1")
+    manifest = read_manifest(path)
+    assert manifest.limit == 40 and manifest.measures == ("reward",)
+    items = read_items(path).to_pandas()
+    assert set(items["protocol"]) == {"answers"}
+    assert items["question_id"].nunique() == 40
+    assert set(items["persona"].dropna()) == {"IND"}
 
 
 def test_larger_limit_extends_the_run(tmp_path: Path) -> None:

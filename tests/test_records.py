@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from analysis.records import Record, dumps, loads, with_holm
 from probe.types import DataError
@@ -90,3 +92,12 @@ def test_holm_counts_one_test_with_two_intervals_once() -> None:
     ]
     found = with_holm([*twice, record("b", p_value=0.03, family="f")])
     assert [one.p_holm for one in found] == pytest.approx([0.02, 0.02, 0.03])
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    rng = np.random.default_rng(0)
+    ps = rng.random(60) ** 3
+    ps[1] = ps[0]
+    records = [record(str(i), p_value=float(p), family="f") for i, p in enumerate(ps)]
+    found = [one.p_holm for one in with_holm(records)]
+    assert found == pytest.approx(multipletests(ps, method="holm")[1], abs=0)

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from analysis import findings
+from analysis.axes import Wanted, country_part
 from analysis.countries_axis import CountryAnalysis, analyse_countries
 from analysis.html import (
     Table,
@@ -111,7 +112,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     """Two models of one probe, one with a hostile name."""
     out = tmp_path_factory.mktemp("two")
     runs = [opinion_run(HOSTILE), opinion_run("second", seed=1)]
-    return write_report(runs, out, polls=[POLL], reference="CAN"), out
+    return write_report(runs, out, Wanted(polls=[POLL], reference="CAN")), out
 
 
 def test_page_loads_nothing_and_runs_only_its_own_script(
@@ -154,7 +155,7 @@ def test_names_from_models_and_data_are_escaped_everywhere(tmp_path: Path) -> No
     hostile = dataclasses.replace(
         analysis, runs=(dataclasses.replace(only, ranks=ranks),)
     )
-    page = build_page(runs, [hostile], title=None)
+    page = build_page(runs, [country_part([hostile], lambda: None)], title=None)
     html = render_html(page)
     assert HOSTILE not in html
     reader = Reader()
@@ -221,12 +222,12 @@ def test_an_earlier_report_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     stale = tmp_path / "figures" / "stale.svg"
     stale.write_text("<svg/>")
-    write_report([opinion_run(questions=6)], tmp_path, polls=[])
+    write_report([opinion_run(questions=6)], tmp_path, Wanted(polls=[]))
     assert not stale.exists()
 
 
 def test_without_polls_the_report_says_nothing_of_them(tmp_path: Path) -> None:
-    report = write_report([opinion_run(questions=6)], tmp_path, polls=[])
+    report = write_report([opinion_run(questions=6)], tmp_path, Wanted(polls=[]))
     assert not list((tmp_path / "figures").glob("*poll*"))
     assert "spearman_order" not in {record.metric for record in report.records}
     assert "most favoured" in read(report.index).shown
@@ -234,7 +235,7 @@ def test_without_polls_the_report_says_nothing_of_them(tmp_path: Path) -> None:
 
 def test_few_countries_are_ranked_and_not_correlated(tmp_path: Path) -> None:
     keys = ("USA", "IND", "CAN", "SGP", "PRK")
-    report = write_report([opinion_run(keys=keys)], tmp_path, polls=[POLL])
+    report = write_report([opinion_run(keys=keys)], tmp_path, Wanted(polls=[POLL]))
     shown = read(report.index).shown
     assert "at least 8 are needed" in shown
     assert "The ranking was not compared with opinion polls." in shown
@@ -245,7 +246,7 @@ def test_few_countries_are_ranked_and_not_correlated(tmp_path: Path) -> None:
 
 def test_a_single_question_has_no_intervals_and_says_so(tmp_path: Path) -> None:
     run = opinion_run(sentiment=["neutral"])
-    report = write_report([run], tmp_path, polls=[POLL])
+    report = write_report([run], tmp_path, Wanted(polls=[POLL]))
     shown = read(report.index).shown
     assert "No interval can be given" in shown
     assert "goes with opinion polls on these few questions" in shown
@@ -259,7 +260,7 @@ def test_a_single_question_has_no_intervals_and_says_so(tmp_path: Path) -> None:
 def test_several_probes_are_sections_of_one_page(tmp_path: Path) -> None:
     first = opinion_run("alpha")
     second = opinion_run("alpha", probe="where_from", sentiment=["neutral"])
-    report = write_report([first, second], tmp_path, polls=[])
+    report = write_report([first, second], tmp_path, Wanted(polls=[]))
     page = read(report.index)
     assert {"countries", "countries-askreddit", "countries-where-from"} <= set(page.ids)
     assert page.shown.count("where_from@1") >= 1
@@ -271,7 +272,7 @@ def test_warnings_stand_before_the_first_number(tmp_path: Path) -> None:
     run = opinion_run(
         verified=False, kind="scored", model_kind="value_head", status="interrupted"
     )
-    shown = read(write_report([run], tmp_path, polls=[]).index).shown
+    shown = read(write_report([run], tmp_path, Wanted(polls=[])).index).shown
     top = shown[: shown.index("What was found, and how sure it is")]
     assert "Not verified: made_up" in top
     assert "is not finished (interrupted)" in top
@@ -280,8 +281,8 @@ def test_warnings_stand_before_the_first_number(tmp_path: Path) -> None:
 def test_runs_of_other_axes_are_refused_or_named(tmp_path: Path) -> None:
     other = opinion_run("beta", probe="belebele", axis="languages")
     with pytest.raises(UsageError, match="none of the 1 runs can be reported"):
-        write_report([other], tmp_path, polls=[])
-    both = write_report([opinion_run(questions=6), other], tmp_path, polls=[])
+        write_report([other], tmp_path, Wanted(polls=[]))
+    both = write_report([opinion_run(questions=6), other], tmp_path, Wanted(polls=[]))
     assert "no section for axis languages" in read(both.index).shown
 
 
@@ -393,7 +394,7 @@ def test_published_rewards_give_the_published_figures(
     recorded: Path, tmp_path: Path
 ) -> None:
     run = recorded_run(recorded, STARLING)
-    report = write_report([run], tmp_path, polls=list(polls().values()))
+    report = write_report([run], tmp_path, Wanted(polls=list(polls().values())))
     found: dict[tuple[str, str | None], Record] = {}
     for record in report.records:
         found.setdefault((record.metric, record.group), record)

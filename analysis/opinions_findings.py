@@ -1,0 +1,298 @@
+"""Plain-words findings of the opinion axis, written from the analysis's own numbers.
+
+Rules as in `findings`: every sentence carries n and an interval; it says so when an
+interval holds zero or a p-value does not survive Holm's correction; nothing is said to
+be the closest, or to work, that was merely first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from analysis.drawing import rows_of
+from analysis.html import Certainty, Finding, interval, join_words, number, p_text
+from analysis.opinions import OpinionAnalysis, OpinionRun
+from analysis.opinions_checks import (
+    data_finding,
+    position_finding,
+    steering_finding,
+    temperature_finding,
+)
+from analysis.opinions_diversity import Standing
+from analysis.opinions_words import all_of, name, names, side_of, value_text
+from analysis.records import ALPHA, Record
+from analysis.similarity import BASE_NAMES
+from analysis.wording import countries, questions
+
+
+def headline(run: OpinionRun) -> Record:
+    """The record that one line about the run quotes: its fidelity.
+
+    The mean similarity to all countries of the common set, and not that to the best of
+    them: the best is picked on the same questions and looks better than it is.
+    """
+    return run.diversity.model.fidelity
+
+
+def headline_name(run: OpinionRun) -> str:
+    """What the headline number is."""
+    where = countries(len(run.common.publics))
+    return f"mean similarity to people in {where} ({BASE_NAMES[run.base]})"
+
+
+def _sides(run: OpinionRun, column: str) -> tuple[list[str], list[str], int]:
+    """Headline publics above zero and below it after Holm, and how many were tested.
+
+    Args:
+        run: The run.
+        column: `over` or `difference`: prefix of the columns.
+    """
+    frame = run.countries[run.countries["headline"]]
+    frame = frame[frame[f"{column}_p_holm"].notna()]
+    passed = frame[frame[f"{column}_p_holm"] < ALPHA]
+    estimate = "over_uniform" if column == "over" else column
+    above = passed[passed[f"{column}_low"] > 0].sort_values(estimate, ascending=False)
+    below = passed[passed[f"{column}_high"] < 0].sort_values(estimate)
+    return list(above["key"]), list(below["key"]), len(frame)
+
+
+def fidelity_finding(run: OpinionRun) -> Finding:
+    """How alike the answers are to people's, against what it has to be held."""
+    found = run.diversity
+    side = side_of(found.over_uniform)
+    above, below, tested = _sides(run, "over")
+    everywhere = "every option the same share"
+    claim, certainty = {
+        1: (
+            f"{run.label}'s answers are closer to people's than giving {everywhere}.",
+            "supported",
+        ),
+        -1: (
+            f"{run.label}'s answers are further from people's than giving "
+            f"{everywhere}.",
+            "supported",
+        ),
+        0: (
+            f"{run.label}'s answers are not shown to be closer to people's than giving "
+            f"{everywhere}.",
+            "not shown",
+        ),
+    }[side]
+    evidence = [
+        f"Mean similarity (1 \u2212 Jensen-Shannon distance, {BASE_NAMES[run.base]}) "
+        f"to {countries(len(run.common.publics))}: "
+        f"{value_text(found.model.fidelity)}, "
+        f"n\u00a0=\u00a0{questions(found.model.fidelity.n)} that all of them were "
+        f"asked. A uniform answerer has {number(found.uniform.fidelity.estimate, 3)} "
+        f"(difference {value_text(found.over_uniform)}, p\u00a0"
+        f"{p_text(found.over_uniform.p_value)}); what the people of the other "
+        f"countries answer has {number(found.pool.fidelity.estimate, 3)}."
+    ]
+    if tested:
+        one = "no country" if not above else countries(len(above))
+        evidence.append(
+            f"Country by country, on all the questions each was asked and after Holm: "
+            f"closer than a uniform answerer to {one} of {number(tested, 0)}, further "
+            f"than it from {number(len(below), 0)}."
+        )
+    return Finding(claim=claim, evidence=tuple(evidence), certainty=certainty)  # type: ignore[arg-type]
+
+
+def closest_finding(run: OpinionRun) -> Finding | None:
+    """Who is closest on the common set; said only where every rival is behind."""
+    closest = run.closest
+    if closest is None:
+        return None
+    first, second, last = closest.order[0], closest.order[1], closest.order[-1]
+    lead = closest.against[0]
+    n = questions(lead.n)
+    evidence = [
+        f"On the {n} asked in {all_of(len(closest.order))}, {name(first)} has "
+        f"the highest mean similarity ({number(closest.means[0], 3)}), "
+        f"{value_text(lead)} above {name(second)} "
+        f"(p\u00a0(Holm)\u00a0{p_text(lead.p_holm)}), and {name(last)} the lowest "
+        f"({number(closest.means[-1], 3)})."
+    ]
+    if not closest.rivals:
+        return Finding(
+            claim=f"Of these countries, {name(first)} is the closest.",
+            evidence=tuple(evidence),
+            certainty="supported",
+        )
+    evidence.append(f"It is not shown to be ahead of {names(closest.rivals)}.")
+    behind = len(closest.order) - 1 - len(closest.rivals)
+    return Finding(
+        claim="Which country is closest is not resolved"
+        + (
+            f"; {countries(behind)} of {len(closest.order)} "
+            f"{'is' if behind == 1 else 'are'} shown to be further off."
+            if behind
+            else "."
+        ),
+        evidence=tuple(evidence),
+        certainty="uncertain" if behind else "not shown",
+    )
+
+
+def reference_finding(run: OpinionRun) -> Finding | None:
+    """Which countries the answers are less, or more, alike to than the reference."""
+    reference = run.similarity.reference
+    if reference is None:
+        return None
+    above, below, tested = _sides(run, "difference")
+    if not tested:
+        return None
+    whom = name(reference)
+    frame = run.countries.set_index("key", drop=False)
+    frame = frame[frame["headline"]]
+
+    def described(keys: list[str]) -> str:
+        return "; ".join(
+            f"{row.country} {number(row.difference, 3)} "
+            f"(95% {interval(row.difference_low, row.difference_high, 3)}, "
+            f"n\u00a0=\u00a0{number(row.n_shared, 0)})"
+            for row in rows_of(frame.loc[keys[:3]])
+        )
+
+    evidence = [
+        f"Difference in similarity from {whom}, on the questions both were asked, "
+        f"after Holm over {countries(tested)}: {len(below)} lower, {len(above)} higher."
+    ]
+    if below:
+        evidence.append(f"Lowest: {described(below)}.")
+    if above:
+        evidence.append(f"Highest: {described(above)}.")
+    if not above and not below:
+        return Finding(
+            claim=f"No country is shown to be matched better or worse than {whom}.",
+            evidence=tuple(evidence),
+            certainty="not shown",
+        )
+    parts = []
+    if below:
+        parts.append(f"less like people's in {countries(len(below))}")
+    if above:
+        parts.append(f"more like people's in {countries(len(above))}")
+    return Finding(
+        claim=f"The answers are {join_words(parts)} than in the reference country, "
+        f"{whom}.",
+        evidence=tuple(evidence),
+        certainty="supported",
+    )
+
+
+def _span(standings: Sequence[Standing], which: str) -> str:
+    records = [
+        one.effective if which == "effective" else one.relative_entropy
+        for one in standings
+    ]
+    values = sorted(record.estimate or math.nan for record in records)
+    digits = 1 if which == "effective" else 2
+    return f"{number(values[0], digits)} to {number(values[-1], digits)}"
+
+
+def diversity_finding(run: OpinionRun) -> Finding:
+    """How many countries the answers stand for, and how mixed they are."""
+    found = run.diversity
+    spread, number_of = found.model.relative_entropy, found.model.effective
+    size = len(run.common.publics)
+    certainty: Certainty = "supported"
+    if spread.ci_high is not None and spread.ci_high < 1:
+        claim = "Within a question the answers are more of one mind than people's."
+    elif spread.ci_low is not None and spread.ci_low > 1:
+        claim = "Within a question the answers are more spread than people's."
+    else:
+        claim = "The answers are not shown to be more, or less, mixed than people's."
+        certainty = "not shown"
+    others = (
+        f"; each country's own answers {_span(found.countries, 'entropy')}"
+        if found.countries
+        else ""
+    )
+    evidence = [
+        f"Entropy relative to the human pool's: {value_text(spread, 2)}, "
+        f"n\u00a0=\u00a0{questions(spread.n)}; a uniform answerer "
+        f"{number(found.uniform.relative_entropy.estimate)}{others}.",
+        f"Effective number of countries that match best: {value_text(number_of, 1)} of "
+        f"{size}; a uniform answerer {number(found.uniform.effective.estimate, 1)}"
+        + (
+            "; each country's own answers, itself left out, "
+            f"{_span(found.countries, 'effective')}"
+            if found.countries
+            else ""
+        )
+        + ". A model that copied one country would have 1.",
+    ]
+    return Finding(claim=claim, evidence=tuple(evidence), certainty=certainty)
+
+
+def run_findings(run: OpinionRun) -> tuple[Finding, ...]:
+    """All findings of one run, the headline first."""
+    found = (
+        fidelity_finding(run),
+        closest_finding(run),
+        reference_finding(run),
+        diversity_finding(run),
+        steering_finding(run),
+        temperature_finding(run),
+        position_finding(run),
+        data_finding(run),
+    )
+    return tuple(finding for finding in found if finding is not None)
+
+
+def headline_finding(run: OpinionRun) -> Finding:
+    """One run in a few sentences, for a report of many."""
+    found = fidelity_finding(run)
+    closest = closest_finding(run)
+    more = () if closest is None else (f"{closest.claim} {closest.evidence[0]}",)
+    return Finding(
+        claim=found.claim,
+        evidence=(found.evidence[0], *more),
+        certainty=found.certainty,
+    )
+
+
+def across_findings(analysis: OpinionAnalysis) -> tuple[Finding, ...]:
+    """What several runs have in common."""
+    if len(analysis.runs) < 2:
+        return ()
+    ordered = sorted(
+        analysis.runs, key=lambda run: headline(run).estimate or 0.0, reverse=True
+    )
+    sides = [side_of(run.diversity.over_uniform) for run in ordered]
+    above, below = sides.count(1), sides.count(-1)
+    total = len(ordered)
+    claim = (
+        f"{above} of {total} models come closer to people than a uniform answerer, "
+        f"{below} stay further off."
+    )
+    n = questions(headline(ordered[0]).n)
+    evidence = [
+        f"Fidelity over the same {n} and {countries(len(ordered[0].common.publics))}: "
+        + "; ".join(f"{run.label} {value_text(headline(run))}" for run in ordered[:6])
+        + (f"; and {total - 6} more" if total > 6 else "")
+        + f". A uniform answerer has "
+        f"{number(ordered[0].diversity.uniform.fidelity.estimate, 3)}.",
+        _pairs_text(analysis),
+    ]
+    return (
+        Finding(
+            claim=claim,
+            evidence=tuple(evidence),
+            certainty="supported" if above + below == total else "uncertain",
+        ),
+    )
+
+
+def _pairs_text(analysis: OpinionAnalysis) -> str:
+    """How many pairs of runs differ in fidelity, and the widest gap."""
+    pairs = analysis.cross_records
+    apart = sum(1 for record in pairs if side_of(record))
+    widest = max(pairs, key=lambda record: abs(record.estimate or 0.0))
+    return (
+        f"Paired by question and after Holm, {apart} of {len(pairs)} pairs of models "
+        f"differ; the widest gap is {widest.model} less {widest.group}, "
+        f"{value_text(widest)}."
+    )

@@ -1,0 +1,55 @@
+"""Words and judgements that the opinion axis's findings, figures and tables share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from analysis.html import interval, join_words, number
+from analysis.records import ALPHA, Record
+from analysis.wording import countries
+from data_builders.countries import by_key
+
+
+def name(key: str) -> str:
+    """A country's name."""
+    return by_key(key).name
+
+
+def names(keys: Sequence[str], most: int = 4) -> str:
+    """Some names, and how many more."""
+    shown = [name(key) for key in keys[:most]]
+    more = len(keys) - most
+    return join_words([*shown, f"{more} more"] if more > 0 else shown)
+
+
+def all_of(count: int) -> str:
+    """``all 19 countries``, ``both countries`` or ``1 country``."""
+    return {1: countries(1), 2: "both countries"}.get(count, f"all {countries(count)}")
+
+
+def value_text(record: Record, digits: int = 3) -> str:
+    """``0.492 (95% 0.471 to 0.513)``; without bounds it says so."""
+    if record.ci_low is None:
+        return f"{number(record.estimate, digits)} (no interval)"
+    return (
+        f"{number(record.estimate, digits)} "
+        f"(95% {interval(record.ci_low, record.ci_high, digits)})"
+    )
+
+
+def side_of(record: Record) -> int:
+    """1: above zero by interval and test, -1: below, 0: not shown."""
+    p = record.p_holm if record.p_holm is not None else record.p_value
+    if record.ci_low is None or record.ci_high is None or p is None or p >= ALPHA:
+        return 0
+    return 1 if record.ci_low > 0 else -1 if record.ci_high < 0 else 0
+
+
+def triple(record: Record) -> tuple[float, float, float]:
+    """Estimate and bounds; NaN for what there is not."""
+    estimate, low, high = (
+        math.nan if value is None else value
+        for value in (record.estimate, record.ci_low, record.ci_high)
+    )
+    return estimate, low, high
