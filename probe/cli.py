@@ -5,7 +5,7 @@ Heavy imports stand inside the verbs, so that ``rm-probe --help`` is instant.
 
 from __future__ import annotations
 
-import enum
+import dataclasses
 import json
 import logging
 import os
@@ -15,17 +15,56 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from probe.options import (
+    Articles,
+    ArticlesOpt,
+    Base,
+    BaseOpt,
+    BatchOpt,
+    CommonOpt,
+    CountriesOpt,
+    DataOpt,
+    DeviceOpt,
+    DtypeOpt,
+    LimitOpt,
+    Listing,
+    MixedOpt,
+    ModelArg,
+    Normalisation,
+    NormalisationOpt,
+    OpinionsOpt,
+    PersonasOpt,
+    ProbeArg,
+    ProtocolOpt,
+    ReferenceOpt,
+    RunArgs,
+    RunsOpt,
+    SeedOpt,
+    Span,
+    SpanOpt,
+    TrustOpt,
+    build_options,
+    for_one_probe,
+    load_probe,
+    read_country,
+    read_polls,
+    read_runs,
+    read_settings,
+    read_wanted,
+)
 from probe.types import CheckFailedError, ProbeError, UsageError
 
 if TYPE_CHECKING:
+    from analysis.axes import Wanted
     from analysis.load import Run
-    from data_builders.country_opinions import Poll
     from probe.audit import Settings
     from probe.config import ModelConfig
     from probe.types import BuildOptions, Probe
 
 DEMO_MODEL = "smollm2_135m_instruct"
 DEMO_PROBE = "country_questions"
+PAPERS = ("ryan2024",)
+"""What `reproduce` knows."""
 
 app = typer.Typer(
     name="rm-probe",
@@ -36,102 +75,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class Dtype(enum.StrEnum):
-    """Precision of the forward pass."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
-class Articles(enum.StrEnum):
-    """Rule for articles before country names."""
-
-    english = "english"
-    paper = "paper"
-
-
-class Span(enum.StrEnum):
-    """What a policy scores in country probes."""
-
-    country = "country"
-    response = "response"
-
-
-class Listing(enum.StrEnum):
-    """What `ls` lists."""
-
-    probes = "probes"
-    models = "models"
-    opinions = "opinions"
-    runs = "runs"
-
-
-ModelArg = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="Shipped name, YAML file, checkpoint folder, or hf:OWNER/NAME",
-    ),
-]
-ProbeArg = Annotated[
-    str,
-    typer.Argument(
-        metavar="PROBE", help="Shipped name, or a csv/jsonl in the items schema"
-    ),
-]
-RunArgs = Annotated[
-    list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders of runs")
-]
-RunsOpt = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs")]
-DataOpt = Annotated[
-    Path | None,
-    typer.Option("--data", help="Folder with local copies of the data (else the hub)"),
-]
-LimitOpt = Annotated[
-    int | None,
-    typer.Option("--limit", help="Items per probe, drawn stratified by a fixed seed"),
-]
-CountriesOpt = Annotated[
-    str | None,
-    typer.Option("--countries", help="Only these, as ISO3 codes: USA,IND,NGA"),
-]
-ArticlesOpt = Annotated[
-    Articles, typer.Option("--articles", help="Rule for articles before names")
-]
-SpanOpt = Annotated[
-    Span, typer.Option("--span", help="What a policy scores in country probes")
-]
-DeviceOpt = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps [best here]")
-]
-DtypeOpt = Annotated[
-    Dtype | None, typer.Option("--dtype", help="Instead of the config's precision")
-]
-BatchOpt = Annotated[
-    int | None,
-    typer.Option("--batch-tokens", min=1, help="Tokens of one forward pass"),
-]
-SeedOpt = Annotated[int, typer.Option("--seed", help="Fixes the draw of --limit")]
-TrustOpt = Annotated[
-    bool,
-    typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint"),
-]
-OpinionsOpt = Annotated[
-    list[str] | None,
-    typer.Option("--opinions", help="Only this poll (repeatable); see ls opinions"),
-]
-MixedOpt = Annotated[
-    bool,
-    typer.Option(
-        "--mixed", help="Allow several versions of a probe or model side by side"
-    ),
-]
-ReferenceOpt = Annotated[
-    str, typer.Option("--reference", help="Country that win rates are against")
-]
 
 
 @app.command()
@@ -173,14 +116,17 @@ def show(
     countries: CountriesOpt = None,
     articles: ArticlesOpt = Articles.english,
     span: SpanOpt = Span.country,
+    protocol: ProtocolOpt = None,
+    personas: PersonasOpt = None,
     trust_remote_code: TrustOpt = False,
 ) -> None:
     """Print the exact text and tokens a model reads; no weights are loaded."""
     from probe import models
 
-    options = _options(data, countries, articles, span)
-    loaded = _load_probe(probe)
+    options = build_options(data, countries, articles, span, protocol, personas)
+    loaded = load_probe(probe)
     config = models.resolve_model(model, trust_remote_code=trust_remote_code)
+    options = for_one_probe(loaded, config, options)
     encoder = models.load_encoder(
         config, models.resolve_weights(config, with_tensors=False)
     )
@@ -215,13 +161,13 @@ def check(
 ) -> None:
     """Run golden pairs and invariance checks on a loaded model."""
     from probe import models
-    from probe.audit import prepare
+    from probe.audit import configure, prepare
     from probe.check import run_checks
 
-    settings = _settings(
+    settings = read_settings(
         device=device, dtype=dtype, trust_remote_code=trust_remote_code
     )
-    prepared = prepare(model, settings)
+    prepared = prepare(configure(model, settings), settings)
     print(
         f"{prepared.config.name}: "
         f"{'verified' if prepared.config.verified else 'not verified'} config, "
@@ -252,6 +198,8 @@ def score(
     runs: RunsOpt = Path("runs"),
     articles: ArticlesOpt = Articles.english,
     span: SpanOpt = Span.country,
+    protocol: ProtocolOpt = None,
+    personas: PersonasOpt = None,
     device: DeviceOpt = None,
     dtype: DtypeOpt = None,
     batch_tokens: BatchOpt = None,
@@ -261,12 +209,15 @@ def score(
     """Score one probe with one model; continues a run that stopped."""
     from probe import audit as audits
 
-    options = _options(data, countries, articles, span)
-    settings = _settings(runs, device, dtype, batch_tokens, seed, trust_remote_code)
-    loaded = _load_probe(probe)
+    options = build_options(data, countries, articles, span, protocol, personas)
+    settings = read_settings(runs, device, dtype, batch_tokens, seed, trust_remote_code)
+    loaded = load_probe(probe)
+    config = audits.configure(model, settings)
+    options = for_one_probe(loaded, config, options)
+    # Bad data must end the call before weights are fetched.
     items = audits.build_items(loaded, options, limit=limit, seed=seed)
-    prepared = audits.prepare(model, settings)
-    _say_resolved(model, prepared.config)
+    prepared = audits.prepare(config, settings)
+    _say_resolved(model, config)
     result = audits.score_probe(prepared, loaded, items, options, limit=limit)
     _say_counts(result.path)
 
@@ -276,6 +227,7 @@ def import_(
     probe: ProbeArg,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     model: Annotated[str, typer.Option("--model", help="Label for the model")],
+    data: DataOpt = None,
     runs: RunsOpt = Path("runs"),
 ) -> None:
     """Store scores recorded elsewhere as runs, one for each csv file."""
@@ -283,7 +235,7 @@ def import_(
 
     from probe.recorded import import_file
 
-    loaded = _load_probe(probe)
+    loaded = load_probe(probe)
     for file in files:
         if not file.is_file():
             raise UsageError(
@@ -292,7 +244,9 @@ def import_(
                 "Check the path",
             )
     for file in tqdm(files, desc="import", unit=" files", delay=2.0):
-        result = import_file(loaded, file, model=model, root=runs, argv=sys.argv)
+        result = import_file(
+            loaded, file, model=model, root=runs, data=data, argv=sys.argv
+        )
         _say_counts(result.path)
 
 
@@ -308,8 +262,13 @@ def audit(
     runs: RunsOpt = Path("runs"),
     opinions: OpinionsOpt = None,
     reference: ReferenceOpt = "USA",
+    base: BaseOpt = Base.two,
+    normalisation: NormalisationOpt = Normalisation.sum,
+    common: CommonOpt = None,
     articles: ArticlesOpt = Articles.english,
     span: SpanOpt = Span.country,
+    protocol: ProtocolOpt = None,
+    personas: PersonasOpt = None,
     device: DeviceOpt = None,
     dtype: DtypeOpt = None,
     batch_tokens: BatchOpt = None,
@@ -317,9 +276,79 @@ def audit(
     trust_remote_code: TrustOpt = False,
 ) -> None:
     """Score every probe that fits the model, then write the report."""
-    options = _options(data, countries, articles, span)
-    settings = _settings(runs, device, dtype, batch_tokens, seed, trust_remote_code)
-    _audit(model, None, options, settings, limit, out, opinions, reference)
+    options = build_options(data, countries, articles, span, protocol, personas)
+    settings = read_settings(runs, device, dtype, batch_tokens, seed, trust_remote_code)
+    # Read before hours of scoring, so that a misspelt name ends the call at once.
+    wanted = read_wanted(opinions, reference, base, normalisation, common)
+    _audit(model, None, options, settings, limit, out, wanted)
+
+
+@app.command()
+def reproduce(
+    paper: Annotated[
+        str, typer.Argument(metavar="PAPER", help=f"One of: {', '.join(PAPERS)}")
+    ],
+    recorded: Annotated[
+        Path, typer.Option("--recorded", help="Copy of the authors' repository")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+) -> None:
+    """Put a paper's published numbers beside ours, from its authors' outputs."""
+    if paper not in PAPERS:
+        from probe.config import did_you_mean
+
+        raise UsageError(
+            f"no paper is called '{paper}'",
+            "PAPER names a paper whose published numbers are known here",
+            did_you_mean(paper, PAPERS),
+        )
+    from tqdm import tqdm
+
+    from analysis import paper as published
+    from analysis.load import Run
+    from analysis.paper_measures import COMPARED, REFERENCE, Evidence, rank
+    from analysis.paper_table import closing, figure_tables
+    from probe.recorded import repository
+
+    found = repository.find(recorded)
+    steps = found.n_runs + len(published.FIGURES)
+    with tqdm(total=steps, desc="reproduce", unit=" steps", delay=2.0) as bar:
+        rankings = []
+        for one in found.runs():
+            run = Run(
+                path=one.path,
+                manifest=one.manifest,
+                measure=one.measure,
+                frame=one.frame,
+            )
+            rankings.append(rank(run))
+            bar.update()
+        evidence = Evidence(
+            rankings=tuple(rankings),
+            similarities=found.similarities((*COMPARED, REFERENCE)),
+            languages=found.languages(),
+        )
+        rows = published.reproduce(evidence, step=bar.update)
+    if as_json:
+        kept = [row.to_json() for row in rows]
+        print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        for heading, table, rest in figure_tables(rows):
+            print(heading)
+            if table:
+                _print_table(table)
+            if rest:
+                print(rest)
+            print()
+        print(f"{closing(rows)}; --json has every number with its source")
+    differ = [row for row in rows if row.status == "differs"]
+    if differ:
+        raise CheckFailedError(
+            f"{len(differ)} of the published numbers differ from ours, first "
+            f"{differ[0].record.metric} of {differ[0].record.model}",
+            "The authors' outputs as published give the published numbers",
+            f"Compare {recorded} with the published copy, file by file",
+        )
 
 
 @app.command()
@@ -333,10 +362,10 @@ def correlate(
     """Rank correlation of runs with opinion polls, and with each other."""
     from tqdm import tqdm
 
-    from analysis.console import estimate_text, poll_table
+    from analysis.console import estimate_text, poll_table, view_summary, view_table
     from analysis.countries_axis import analyse_countries
 
-    runs = [one for one in _load_runs(run, mixed) if one.manifest.axis == "countries"]
+    runs = [one for one in read_runs(run, mixed) if one.manifest.axis == "countries"]
     if not runs:
         raise UsageError(
             f"none of {', '.join(map(str, run))} scored countries",
@@ -346,8 +375,8 @@ def correlate(
     with tqdm(total=len(runs), desc="correlate", unit=" runs", delay=2.0) as bar:
         found = analyse_countries(
             runs,
-            polls=_polls(opinions),
-            reference=_country(reference),
+            polls=read_polls(opinions),
+            reference=read_country(reference),
             step=bar.update,
         )
     if as_json:
@@ -357,6 +386,7 @@ def correlate(
             for record in (
                 *one.correlations,
                 *([] if one.valence_blind is None else [one.valence_blind]),
+                *one.views.records,
                 *one.country_records,
             )
         ]
@@ -366,6 +396,9 @@ def correlate(
     for one in found.runs:
         print(f"{one.run.manifest.probe}@{one.run.manifest.probe_version}  {one.label}")
         _print_table(poll_table(one.polls))
+        if one.views.views:
+            _print_table(view_table(one.views))
+            print("\n".join(view_summary(one)))
     if found.cross_records:
         print("between runs (Spearman's rho of mean ranks)")
         names = {one.run.name: one.label for one in found.runs}
@@ -387,11 +420,14 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="Folder for the report")],
     opinions: OpinionsOpt = None,
     reference: ReferenceOpt = "USA",
+    base: BaseOpt = Base.two,
+    normalisation: NormalisationOpt = Normalisation.sum,
+    common: CommonOpt = None,
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
-    polls, against = _polls(opinions), _country(reference)
-    _report(_load_runs(run, mixed), out, polls, against)
+    wanted = read_wanted(opinions, reference, base, normalisation, common)
+    _report(read_runs(run, mixed), out, wanted)
 
 
 @app.command()
@@ -403,10 +439,11 @@ def demo(
     limit: LimitOpt = None,
 ) -> None:
     """Audit a small real model on bundled questions: one report in minutes."""
-    options = _options(None, None, Articles.english, Span.country)
-    settings = _settings(runs)
-    probe = _load_probe(DEMO_PROBE)
-    _audit(DEMO_MODEL, [probe], options, settings, limit, out, None, "USA")
+    options = build_options(None, None, Articles.english, Span.country)
+    settings = read_settings(runs)
+    probe = load_probe(DEMO_PROBE)
+    wanted = read_wanted(None, "USA")
+    _audit(DEMO_MODEL, [probe], options, settings, limit, out, wanted)
 
 
 def _audit(
@@ -416,17 +453,16 @@ def _audit(
     settings: Settings,
     limit: int | None,
     out: Path | None,
-    opinions: list[str] | None,
-    reference: str,
+    wanted: Wanted,
 ) -> None:
     """Scores `only` (None: every probe that fits), then writes the report."""
     from probe import audit as audits
 
-    # Read before hours of scoring, so that a misspelt name ends the call at once.
-    polls, against = _polls(opinions), _country(reference)
-    prepared = audits.prepare(model, settings)
-    _say_resolved(model, prepared.config)
-    found = audits.fitting(prepared.config) if only is None else only
+    config = audits.configure(model, settings)
+    prepared = audits.prepare(config, settings)
+    _say_resolved(model, config)
+    options = dataclasses.replace(options, reader=config.kind.fits)
+    found = audits.fitting(config) if only is None else only
     built = audits.available(found, options, limit=limit, seed=settings.seed)
     paths = []
     for probe, items in built:
@@ -434,116 +470,18 @@ def _audit(
         _say_counts(result.path)
         paths.append(result.path)
     target = out or Path("reports") / prepared.config.name
-    _report(_load_runs(paths), target, polls, against)
+    _report(read_runs(paths), target, wanted)
 
 
-def _report(runs: list[Run], out: Path, polls: list[Poll], reference: str) -> None:
+def _report(runs: list[Run], out: Path, wanted: Wanted) -> None:
     from tqdm import tqdm
 
     from analysis.report import STEPS_PER_RUN, write_report
 
     steps = STEPS_PER_RUN * len(runs)
     with tqdm(total=steps, desc="report", unit=" steps", delay=2.0) as bar:
-        written = write_report(
-            runs, out, polls=polls, reference=reference, step=bar.update
-        )
+        written = write_report(runs, out, wanted, step=bar.update)
     print(f"report      {written.index}")
-
-
-def _load_probe(name: str) -> Probe:
-    from data_builders import probes
-
-    return probes.load(name)
-
-
-def _load_runs(paths: list[Path], mixed: bool = False) -> list[Run]:
-    from analysis.load import load_runs
-    from probe.store import find_runs, has_scores
-
-    found: list[Path] = []
-    for path in paths:
-        here = find_runs(path)
-        if not here:
-            raise UsageError(
-                f"{path} holds no run",
-                "RUN is a run folder, or a folder of runs",
-                "List runs with rm-probe ls runs --runs FOLDER",
-            )
-        if here != [path]:
-            # Of a folder of runs, those that stopped before their first score.
-            empty = [one for one in here if not has_scores(one)]
-            for one in empty:
-                print(f"left out    {one}: nothing scored yet", file=sys.stderr)
-            here = [one for one in here if one not in empty]
-        found += [one for one in here if one not in found]
-    return list(load_runs(found, mixed=mixed))
-
-
-def _polls(names: list[str] | None) -> list[Poll]:
-    from data_builders.country_opinions import polls
-    from probe.config import did_you_mean
-
-    known = polls()
-    for name in names or ():
-        if name not in known:
-            raise UsageError(
-                f"no poll is called '{name}'",
-                "--opinions names a poll",
-                did_you_mean(name, known),
-            )
-    return [known[name] for name in names or known]
-
-
-def _country(label: str) -> str:
-    from data_builders import countries
-
-    return countries.resolve(label).key
-
-
-def _options(
-    data: Path | None, countries: str | None, articles: Articles, span: Span
-) -> BuildOptions:
-    from probe.types import BuildOptions, DataError
-
-    if data is not None and not data.is_dir():
-        raise DataError(
-            f"--data {data} is not a folder",
-            "--data names a folder with local copies of the data",
-            "Check the path, or leave --data away to use the hub",
-        )
-    keys = None
-    if countries is not None:
-        labels = [label.strip() for label in countries.split(",") if label.strip()]
-        if not labels:
-            raise UsageError(
-                "--countries is empty",
-                "--countries names at least one country",
-                "Leave it away for all of the probe's countries",
-            )
-        keys = tuple(_country(label) for label in labels)
-    return BuildOptions(
-        data=data, countries=keys, articles=articles.value, span=span.value
-    )
-
-
-def _settings(
-    runs: Path = Path("runs"),
-    device: str | None = None,
-    dtype: Dtype | None = None,
-    batch_tokens: int | None = None,
-    seed: int = 0,
-    trust_remote_code: bool = False,
-) -> Settings:
-    from probe.audit import Settings
-
-    return Settings(
-        runs=runs,
-        device=device,
-        dtype=None if dtype is None else dtype.value,
-        batch_tokens=batch_tokens,
-        seed=seed,
-        trust_remote_code=trust_remote_code,
-    )
 
 
 def _say_resolved(ref: str, config: ModelConfig) -> None:
@@ -559,12 +497,17 @@ def _say_resolved(ref: str, config: ModelConfig) -> None:
 def _say_counts(path: Path) -> None:
     from probe.store import read_manifest
 
-    counts = read_manifest(path).counts
+    manifest = read_manifest(path)
+    counts = manifest.counts
     extra = "".join(
         f", {number:,} {what}"
         for number, what in (
             (counts.unscored, "unscored"),
             (counts.truncated, "truncated"),
+            *(
+                (number, f"left out ({why})")
+                for why, number in manifest.dropped.items()
+            ),
         )
         if number
     )
