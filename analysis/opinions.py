@@ -23,6 +23,7 @@ from analysis.opinions_common import CommonSet, common_set
 from analysis.opinions_countries import CountryResult, measure_countries
 from analysis.opinions_data import OpinionTable, opinion_table
 from analysis.opinions_diversity import Diversity, measure_diversity
+from analysis.opinions_fidelity import Fidelity, measure_fidelity
 from analysis.opinions_measures import Scribe, columns
 from analysis.opinions_position import PositionBias, measure_position
 from analysis.opinions_steering import Steering, measure_steering
@@ -87,6 +88,7 @@ class OpinionRun:
     reward_sd: float | None
     """What rewards were divided by before the softmax; None: log-probabilities."""
     common: CommonSet
+    fidelity: Fidelity
     similarity: CountryResult
     diversity: Diversity
     position: PositionBias | None
@@ -106,6 +108,7 @@ class OpinionRun:
     def records(self) -> tuple[Record, ...]:
         """Every record of the run, fidelity and diversity first."""
         return (
+            *self.fidelity.records,
             *self.diversity.records,
             *self.similarity.records,
             *(self.position.records if self.position else ()),
@@ -265,6 +268,7 @@ def _analyse(
         counts=_counts(table, similarity),
         reward_sd=table.reward_sd,
         common=common,
+        fidelity=measure_fidelity(table, counts, scribe, base),
         similarity=similarity,
         diversity=measure_diversity(table, common, counts, scribe, base),
         position=measure_position(table, counts, scribe),

@@ -159,7 +159,9 @@ def data_finding(run: OpinionRun) -> Finding | None:
     if not parts:
         return None
     return Finding(
-        claim="The data limit what can be said.",
+        claim="Not all of the data could be used."
+        if reasons and len(parts) == 1
+        else "The data limit what can be said.",
         evidence=tuple(parts),
         certainty="note",
     )

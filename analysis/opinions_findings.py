@@ -27,17 +27,17 @@ from analysis.wording import countries, questions
 
 
 def headline(run: OpinionRun) -> Record:
-    """The record that one line about the run quotes: its fidelity.
+    """The record that one line about the run quotes: its fidelity over all questions.
 
-    The mean similarity to all countries of the common set, and not that to the best of
-    them: the best is picked on the same questions and looks better than it is.
+    The mean similarity to all countries, and not that to the best of them: the best is
+    picked on the same questions and looks better than it is.
     """
-    return run.diversity.model.fidelity
+    return run.fidelity.model
 
 
 def headline_name(run: OpinionRun) -> str:
     """What the headline number is."""
-    where = countries(len(run.common.publics))
+    where = countries(run.fidelity.countries)
     return f"mean similarity to people in {where} ({BASE_NAMES[run.base]})"
 
 
@@ -59,7 +59,7 @@ def _sides(run: OpinionRun, column: str) -> tuple[list[str], list[str], int]:
 
 def fidelity_finding(run: OpinionRun) -> Finding:
     """How alike the answers are to people's, against what it has to be held."""
-    found = run.diversity
+    found, common = run.fidelity, run.diversity
     side = side_of(found.over_uniform)
     above, below, tested = _sides(run, "over")
     everywhere = "every option the same share"
@@ -81,13 +81,16 @@ def fidelity_finding(run: OpinionRun) -> Finding:
     }[side]
     evidence = [
         f"Mean similarity (1 \u2212 Jensen-Shannon distance, {BASE_NAMES[run.base]}) "
-        f"to {countries(len(run.common.publics))}: "
-        f"{value_text(found.model.fidelity)}, "
-        f"n\u00a0=\u00a0{questions(found.model.fidelity.n)} that all of them were "
-        f"asked. A uniform answerer has {number(found.uniform.fidelity.estimate, 3)} "
-        f"(difference {value_text(found.over_uniform)}, p\u00a0"
+        f"to the people of the countries asked, {number(found.countries, 0)} in all: "
+        f"{value_text(found.model)}, n\u00a0=\u00a0{questions(found.model.n)}. A "
+        f"uniform answerer has {number(found.uniform.estimate, 3)} (difference "
+        f"{value_text(found.over_uniform)}, p\u00a0"
         f"{p_text(found.over_uniform.p_value)}); what the people of the other "
-        f"countries answer has {number(found.pool.fidelity.estimate, 3)}."
+        f"countries answer has {number(found.pool.estimate, 3)}.",
+        f"On the {questions(common.model.fidelity.n)} that all of "
+        f"{countries(len(run.common.publics))} were asked: "
+        f"{value_text(common.model.fidelity)}, difference from a uniform answerer "
+        f"{value_text(common.over_uniform)}.",
     ]
     if tested:
         one = "no country" if not above else countries(len(above))
@@ -258,20 +261,22 @@ def across_findings(analysis: OpinionAnalysis) -> tuple[Finding, ...]:
     """What several runs have in common."""
     if len(analysis.runs) < 2:
         return ()
+    # On the common set: runs may differ in what else they were asked.
     ordered = sorted(
-        analysis.runs, key=lambda run: headline(run).estimate or 0.0, reverse=True
+        analysis.runs, key=lambda run: _common(run).estimate or 0.0, reverse=True
     )
     sides = [side_of(run.diversity.over_uniform) for run in ordered]
     above, below = sides.count(1), sides.count(-1)
     total = len(ordered)
     claim = (
-        f"{above} of {total} models come closer to people than a uniform answerer, "
-        f"{below} stay further off."
+        f"{above} of {total} models {'comes' if above == 1 else 'come'} closer to "
+        f"people than a uniform answerer, {below} {'stays' if below == 1 else 'stay'} "
+        "further off."
     )
-    n = questions(headline(ordered[0]).n)
+    n = questions(_common(ordered[0]).n)
     evidence = [
         f"Fidelity over the same {n} and {countries(len(ordered[0].common.publics))}: "
-        + "; ".join(f"{run.label} {value_text(headline(run))}" for run in ordered[:6])
+        + "; ".join(f"{run.label} {value_text(_common(run))}" for run in ordered[:6])
         + (f"; and {total - 6} more" if total > 6 else "")
         + f". A uniform answerer has "
         f"{number(ordered[0].diversity.uniform.fidelity.estimate, 3)}.",
@@ -284,6 +289,10 @@ def across_findings(analysis: OpinionAnalysis) -> tuple[Finding, ...]:
             certainty="supported" if above + below == total else "uncertain",
         ),
     )
+
+
+def _common(run: OpinionRun) -> Record:
+    return run.diversity.model.fidelity
 
 
 def _pairs_text(analysis: OpinionAnalysis) -> str:

@@ -181,8 +181,10 @@ def _method(analysis: OpinionAnalysis) -> tuple[Paragraph, ...]:
         ),
         Paragraph(
             head="Fidelity and diversity",
-            text="Fidelity is the mean similarity to the common set's countries. The "
-            "effective number of countries is exp of the entropy of the shares of "
+            text="Fidelity is the mean similarity to people: over all questions, each "
+            "counted once however many countries were asked, and over the common set's "
+            "countries, where models and yardsticks stand side by side. The effective "
+            "number of countries is exp of the entropy of the shares of "
             "questions on which each matches best, ties split. Relative entropy is "
             "the entropy of the model's answers over the human pool's.",
         ),

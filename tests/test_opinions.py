@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import jensenshannon
 
 from analysis.opinions import (
     OpinionAnalysis,
@@ -105,10 +106,34 @@ def test_fidelity_is_the_mean_over_countries_and_questions(
     assert gap.estimate == pytest.approx(means.mean() - uniform.mean())
 
 
+def test_fidelity_over_all_questions_counts_each_question_once(
+    copier: OpinionRun, tmp_path: Path
+) -> None:
+    # Everybody was asked everything: the same as on the common set.
+    same = copier.diversity.model.fidelity
+    assert copier.fidelity.model.estimate == pytest.approx(same.estimate)
+    assert copier.fidelity.countries == len(KEYS)
+    questions = made_up(6, KEYS) + made_up(9, ("USA", "DEU"), options=AGREE[:3])
+    found = one(opinion_runs.policy(tmp_path, questions, noise(0))).fidelity
+    table = opinion_table(load_opinion_run(next(tmp_path.glob("*/*"))))
+    per_question: dict[int, list[float]] = {}
+    for row, shares in zip(table.pair_question, table.pair_shares, strict=True):
+        per_question.setdefault(int(row), []).append(
+            1 - float(jensenshannon(table.shares[row], shares, base=2))
+        )
+    means = [np.mean(values) for values in per_question.values()]
+    assert found.model.n == len(means) == 15
+    assert found.model.estimate == pytest.approx(float(np.mean(means)))
+    gap = found.over_uniform
+    assert found.model.estimate is not None and found.uniform.estimate is not None
+    assert gap.estimate == pytest.approx(found.model.estimate - found.uniform.estimate)
+    assert gap.p_value is not None and found.model.p_value is None
+
+
 def test_a_uniform_model_is_its_own_yardstick(tmp_path: Path) -> None:
     found = one(opinion_runs.policy(tmp_path, made_up(20, KEYS), lambda *_: 0.0))
-    over = found.diversity.over_uniform
-    assert over.estimate == pytest.approx(0) and over.p_value == pytest.approx(1)
+    for over in (found.diversity.over_uniform, found.fidelity.over_uniform):
+        assert over.estimate == pytest.approx(0) and over.p_value == pytest.approx(1)
     assert (found.countries["over_p_holm"] > 0.99).all()
 
 

@@ -161,7 +161,7 @@ def test_gaps_in_the_data_are_told(root: Path) -> None:
 
 def test_the_headline_is_the_fidelity(everything: OpinionAnalysis) -> None:
     for run in everything.runs:
-        assert headline(run) is run.diversity.model.fidelity
+        assert headline(run) is run.fidelity.model
         assert headline_name(run) == "mean similarity to people in 5 countries (base 2)"
         assert headline_finding(run).claim == run_findings(run)[0].claim
     [across] = across_findings(everything)
