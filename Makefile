@@ -31,6 +31,7 @@ types: install
 
 bench: install
 	$(BIN)/python tests/bench/bench_scoring.py
+	$(BIN)/python tests/bench/bench_opinions.py
 
 wheel: install
 	$(BIN)/python -m build --wheel

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from analysis import findings, opinions_findings
 from analysis.countries_axis import CountryAnalysis, analyse_countries
 from analysis.countries_report import country_section
-from analysis.html import Finding, Section, join_words, slug
+from analysis.html import Finding, Section, join_words, slugs
 from analysis.load import Run
 from analysis.opinions import Normalisation, OpinionAnalysis, analyse_opinions
 from analysis.opinions_report import opinions_section
@@ -80,34 +80,44 @@ class AxisPart:
 Step = Callable[[], object]
 
 
+def _joined(sections: Sequence[Section], id: str, title: str, lead: str) -> Section:
+    """One section of an axis; several stand below one heading, by their short names."""
+    if len(sections) == 1:
+        return sections[0]
+    return Section(
+        id=id,
+        title=title,
+        lead=lead,
+        sections=tuple(sections),
+        method=sections[0].method,
+        caveats=sections[0].caveats,
+    )
+
+
 def country_part(analyses: Sequence[CountryAnalysis], step: Step) -> AxisPart:
     """Country probes: one subsection per probe where there are several."""
     names = [analysis.runs[0].run.manifest.probe for analysis in analyses]
     several = len(analyses) > 1
     sections = [
-        country_section(
-            analysis,
-            id=f"countries-{slug(name)}",
-            title=f"{name}: {analysis.runs[0].run.manifest.title}"
-            if several
-            else "Countries",
-            step=step,
-        )
-        for analysis, name in zip(analyses, names, strict=True)
-    ]
-    section = sections[0]
-    if several:
-        section = Section(
-            id="countries",
-            title="Countries",
-            lead=f"{len(analyses)} sets of questions: {join_words(names)}.",
-            sections=tuple(
-                dataclasses.replace(one, short=name)
-                for one, name in zip(sections, names, strict=True)
+        dataclasses.replace(
+            country_section(
+                analysis,
+                id=f"countries-{place}",
+                title=f"{name}: {analysis.runs[0].run.manifest.title}"
+                if several
+                else "Countries",
+                step=step,
             ),
-            method=section.method,
-            caveats=section.caveats,
+            short=name if several else "",
         )
+        for analysis, name, place in zip(analyses, names, slugs(names), strict=True)
+    ]
+    section = _joined(
+        sections,
+        "countries",
+        "Countries",
+        f"{len(analyses)} sets of questions: {join_words(names)}.",
+    )
     runs = []
     for analysis, name in zip(analyses, names, strict=True):
         for run in analysis.runs:
@@ -151,26 +161,25 @@ def _countries(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
 
 def opinion_part(analyses: Sequence[OpinionAnalysis], step: Step) -> AxisPart:
     """Survey probes; several only where versions are mixed on purpose."""
+    versions = [analysis.runs[0].run.probe for analysis in analyses]
+    several = len(analyses) > 1
     sections = [
         opinions_section(
             analysis,
-            id="opinions" if i == 0 else f"opinions-{i + 1}",
-            title="Opinions"
-            if len(analyses) == 1
-            else f"Opinions: {analysis.runs[0].run.probe}",
+            id=f"opinions-{place}" if several else "opinions",
+            title=f"Opinions: {version}" if several else "Opinions",
             step=step,
         )
-        for i, analysis in enumerate(analyses)
-    ]
-    section = sections[0]
-    if len(sections) > 1:
-        section = Section(
-            id="opinions-all",
-            title="Opinions",
-            sections=tuple(sections),
-            method=section.method,
-            caveats=section.caveats,
+        for analysis, version, place in zip(
+            analyses, versions, slugs(versions), strict=True
         )
+    ]
+    section = _joined(
+        sections,
+        "opinions",
+        "Opinions",
+        f"{len(analyses)} versions of the questions: {join_words(versions)}.",
+    )
     runs = tuple(
         RunPart(
             path=run.run.path,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from analysis import findings
 from analysis.countries_across import across_blocks
@@ -19,7 +19,7 @@ from analysis.countries_tables import confound_table, correlation_table, rank_ta
 from analysis.countries_views import CAVEAT, views_section
 from analysis.countries_views import METHOD as VIEWS_METHOD
 from analysis.drawing import rank_scale, score_scale
-from analysis.html import Block, Paragraph, Section, join_words, number, slug
+from analysis.html import Block, Paragraph, Section, join_words, number, slugs
 
 
 def country_section(
@@ -38,7 +38,7 @@ def country_section(
         step: Called after each run is drawn, for a progress bar.
     """
     several = len(analysis.runs) > 1
-    ids = _unique([slug(run.label) for run in analysis.runs])
+    ids = slugs([run.label for run in analysis.runs])
     # A single run needs no heading of its own below the probe's.
     prefixes = [f"{id}-{name}" if several else id for name in ids]
     blocks: list[Block] = []
@@ -83,15 +83,6 @@ def country_section(
         sections=tuple(sections),
         **shared,  # type: ignore[arg-type]
     )
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    found = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return found
 
 
 def _run_lead(run: RunAnalysis) -> str:

@@ -254,6 +254,16 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "x"
 
 
+def slugs(texts: Sequence[str]) -> list[str]:
+    """A `slug` for each text, numbered where several would be the same."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in map(slug, texts):
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return found
+
+
 def render_html(page: Page) -> str:
     """The report as one self-contained page."""
     environment = jinja2.Environment(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from analysis.html import Block, Paragraph, Section, join_words, number, slug
+from analysis.html import Block, Paragraph, Section, join_words, number, slugs
 from analysis.opinions import OpinionAnalysis, OpinionRun
 from analysis.opinions_across import across_table, heat_figure, plane_figure
 from analysis.opinions_figures import run_figures
@@ -49,7 +49,8 @@ def opinions_section(
     """
     runs = analysis.runs
     several = len(runs) > 1
-    prefixes = [f"{id}-{name}" if several else id for name in _unique(runs)]
+    ids = slugs([run.label for run in runs])
+    prefixes = [f"{id}-{name}" if several else id for name in ids]
     sections = []
     for run, prefix in zip(runs, prefixes, strict=True):
         sections.append(
@@ -83,16 +84,6 @@ def opinions_section(
         method=_method(analysis),
         caveats=CAVEATS,
     )
-
-
-def _unique(runs: Sequence[OpinionRun]) -> list[str]:
-    seen: dict[str, int] = {}
-    found = []
-    for run in runs:
-        name = slug(run.label)
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return found
 
 
 def _lead(run: OpinionRun) -> str:
