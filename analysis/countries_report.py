@@ -52,7 +52,7 @@ def country_section(
                 id=prefix,
                 title=run.label,
                 lead=_run_lead(run),
-                findings=findings.run_findings(run) if several else (),
+                findings=findings.run_findings(run),
                 blocks=_run_blocks(run, prefix, score_map=not several),
                 sections=() if views is None else (views,),
                 folded=several,
@@ -69,6 +69,7 @@ def country_section(
             id=id,
             title=title,
             lead=only.lead,
+            findings=only.findings,
             blocks=only.blocks,
             sections=only.sections,
             **shared,  # type: ignore[arg-type]

@@ -203,7 +203,7 @@ def _refuse_mixture(runs: Sequence[Run]) -> None:
             raise StoreError(
                 f"{other.path} is {other.probe} and {run.path} is {run.probe}",
                 "Runs side by side read the same text: one version of a probe",
-                "Leave one out, score it again, or allow the mixture with mixed=True",
+                "Leave one out, score it again, or allow the mixture (--mixed)",
             )
         # An imported run's fingerprint is its file's, so it differs by probe.
         scopes: list[tuple[str, str | None]] = [(manifest.model, manifest.probe)]
@@ -217,8 +217,7 @@ def _refuse_mixture(runs: Sequence[Run]) -> None:
                     "and have different fingerprints",
                     "One model name stands for one config, checkpoint, tokenizer, "
                     "template and scoring version",
-                    "Leave one out, score it again, or allow the mixture with "
-                    "mixed=True",
+                    "Leave one out, score it again, or allow the mixture (--mixed)",
                 )
 
 

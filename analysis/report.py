@@ -36,7 +36,8 @@ _log = logging.getLogger(__name__)
 
 SUMMARY_RUNS = 2
 """Up to so many runs the summary holds every finding of each; of more, the headline
-of each, and the rest stands in the run's own section."""
+of each. Every finding stands in the run's own section, but for a report of one run,
+whose summary is just that."""
 
 NOTES = 3
 """Up to so many notes stand at the top of the page; more stay in the manifest."""
@@ -133,6 +134,9 @@ def build_page(
         title: Of the report; None: named after the models.
     """
     models = list(dict.fromkeys(run.model for run in runs))
+    sections = tuple(part.section for part in parts)
+    if sum(len(part.runs) for part in parts) == 1:
+        sections = (dataclasses.replace(sections[0], findings=()),)
     named = title or (
         f"What {join_words(models)} favours"
         if len(models) == 1
@@ -146,7 +150,7 @@ def build_page(
         warnings=_warnings(runs),
         notes=_notes(runs),
         findings=_summary(parts),
-        sections=tuple(part.section for part in parts),
+        sections=sections,
         method=(
             *(paragraph for part in parts for paragraph in part.section.method),
             _resampling(parts),
@@ -325,7 +329,7 @@ def _provenance(run: Run) -> Provenance:
     rows = [
         ("Run", run.name),
         ("Probe", f"{run.probe} ({manifest.title})"),
-        ("Measure", run.measure.value),
+        ("Measures", join_words(manifest.measures)),
         ("Kind", f"{manifest.kind}, {manifest.model_kind}"),
         ("Verified", _verified(run)),
         ("Fingerprint", manifest.fingerprint),

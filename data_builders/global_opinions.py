@@ -18,7 +18,14 @@ from collections.abc import Iterator, Mapping
 from data_builders import articles, countries, protocols, scales, sources, survey
 from data_builders.protocols import Protocol
 from data_builders.survey import Question, Survey
-from probe.types import BuildOptions, Candidate, DataError, Item, Message, Probe
+from probe.types import (
+    BuildOptions,
+    Candidate,
+    Item,
+    Message,
+    NothingAskedError,
+    Probe,
+)
 
 LETTERS = "letters"
 ANSWERS = "answers"
@@ -35,7 +42,8 @@ def build(options: BuildOptions) -> Iterator[Item]:
     persona is asked only what people of its country were asked.
 
     Raises:
-        DataError: The dataset cannot be had or used, or no question is left.
+        DataError: The dataset cannot be had or used; `NothingAskedError`: nobody in
+            these countries, or in a persona's, was asked anything.
         ConfigError: The protocol's file is wrong.
     """
     protocol = protocols.load(options.protocol)
@@ -47,14 +55,14 @@ def build(options: BuildOptions) -> Iterator[Item]:
         if not wanted or wanted & {one.key for one in question.answers}
     ]
     if not asked:
-        raise DataError(
+        raise NothingAskedError(
             f"no question was asked in {', '.join(sorted(wanted))}",
             "--countries names countries whose people were asked",
             "Leave it away, or name others",
         )
     for persona in options.personas:
         if not any(persona in {one.key for one in q.answers} for q in asked):
-            raise DataError(
+            raise NothingAskedError(
                 f"--personas names {persona}, where no question was asked",
                 "A persona is compared with the answers of people of its country",
                 "Leave it away, or name another country",
@@ -90,10 +98,8 @@ def items(
     before = ""
     if persona is not None:
         name = countries.by_key(persona).name
-        before = protocols.fill(
-            protocol.persona,
-            country=articles.with_article(name, rule="english", sentence_initial=False),
-        )
+        whose = articles.with_article(name, rule="english", sentence_initial=False)
+        before = protocols.fill(protocol.persona.strip(), country=whose) + "\n\n"
     if reader == "policy":
         for shift in range(len(question.options)):
             yield _lettered(question, protocol, shift, before, persona)

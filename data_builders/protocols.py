@@ -97,10 +97,10 @@ def letter(position: int) -> str:
 
 
 def load(file: Path | None) -> Protocol:
-    """The shipped wording, with what a user's file replaces.
+    """The shipped wording, with what a user's file replaces, key by key.
 
     Args:
-        file: YAML with any of the keys `letters`, `answers`, `persona`.
+        file: YAML with any of the shipped file's keys.
 
     Raises:
         ConfigError: The file cannot be read, is not YAML, or has a key or a text that
@@ -108,12 +108,14 @@ def load(file: Path | None) -> Protocol:
     """
     shipped = resources.files("data_builders") / SHIPPED
     found = yaml.safe_load(shipped.read_text(encoding="utf-8"))
-    if file is not None:
-        found |= _mapping(file)
+    for key, value in ({} if file is None else _mapping(file)).items():
+        both = isinstance(value, dict) and isinstance(found.get(key), dict)
+        found[key] = found[key] | value if both else value
     try:
         return Protocol.model_validate(found)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is also a missing one: the misspelling is the better news.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
         raise ConfigError(
             f"{file or SHIPPED}: `{key}`: {first['msg'].removeprefix('Value error, ')}",
@@ -125,7 +127,7 @@ def load(file: Path | None) -> Protocol:
 def _mapping(file: Path) -> dict[str, object]:
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{file} cannot be read as YAML: {' '.join(str(error).split())}",
             "--protocol names a YAML file in UTF-8",
@@ -133,7 +135,9 @@ def _mapping(file: Path) -> dict[str, object]:
         ) from error
     if not isinstance(found, dict):
         raise ConfigError(
-            f"{file} holds {type(found).__name__}, not a mapping",
+            f"{file} is empty"
+            if found is None
+            else f"{file} holds {type(found).__name__}, not a mapping",
             "A protocol is a YAML mapping with letters, answers or persona",
             f"See data_builders/{SHIPPED} for an example",
         )

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from data_builders import countries
-from probe.types import DataError, GroupValue, Item
+from probe.types import DataError, GroupValue, Item, NothingAskedError
 
 
 def limit_items(
@@ -129,14 +129,15 @@ def keep_countries(
         The (name, key) pairs kept, in the probe's order.
 
     Raises:
-        DataError: A key that is not a country, or not one of this probe.
+        DataError: A key that is not a country; `NothingAskedError`: one that is not of
+            this probe.
     """
     if keys is None:
         return tuple(names)
     wanted = set(filter_countries(keys))
     missing = sorted(wanted - {key for _, key in names})
     if missing:
-        raise DataError(
+        raise NothingAskedError(
             f"--countries asks for {', '.join(missing)}, which {probe} does not have",
             f"Every country asked for is one of the probe's {len(names)}",
             "Leave it away, or score a probe that has it (askreddit has the most)",

@@ -27,8 +27,9 @@ COLUMNS = ("question", "selections", "options")
 
 MAX_OPTIONS = 26
 """Options are lettered."""
-SUM_TOLERANCE = 0.02
-"""Published shares are rounded; a sum further from 1 is counted in the notes."""
+SUM_TOLERANCE = 0.1
+"""How far from 1 shares may sum: far more than rounding does. Within it they are made
+to sum to 1; beyond it something is missing, or they are no shares."""
 
 _DICT = re.compile(r"(?:defaultdict\(<class 'list'>,\s*)?(\{.*\})\)?", re.DOTALL)
 
@@ -89,10 +90,7 @@ def read_options(cell: str) -> tuple[str, ...]:
     Raises:
         ValueError: The cell is no list of texts or numbers.
     """
-    try:
-        found = ast.literal_eval(cell)
-    except (SyntaxError, MemoryError, RecursionError) as error:
-        raise ValueError(cell) from error
+    found = _literal(cell)
     if not isinstance(found, list | tuple) or not all(
         isinstance(one, str | int | float) for one in found
     ):
@@ -106,15 +104,31 @@ def _label(value: str | float) -> str:
     return str(int(value)) if whole else str(value).strip()
 
 
-def _read_selections(cell: str) -> dict[str, list[float]]:
-    body = _DICT.fullmatch(cell.strip())
-    if body is None:
-        raise ValueError(cell)
+def _literal(text: str) -> object:
+    """A Python literal; whatever is wrong with it is a ValueError."""
     try:
-        found = ast.literal_eval(body[1])
-    except (SyntaxError, MemoryError, RecursionError) as error:
-        raise ValueError(cell) from error
-    return dict(found)
+        return ast.literal_eval(text)
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(text) from error
+
+
+def _read_selections(cell: str) -> list[tuple[object, object]]:
+    """(label, shares) of each country in the cell, one that stands twice too.
+
+    Raises:
+        ValueError: The cell is no dict of literals.
+    """
+    body = _DICT.fullmatch(cell.strip())
+    if body is None or not isinstance(_literal(body[1]), dict):
+        raise ValueError(cell)
+    # Of a label that stands twice a dict keeps the last: the pairs are read one by one.
+    tree = ast.parse(body[1], mode="eval").body
+    assert isinstance(tree, ast.Dict)
+    return [
+        (ast.literal_eval(key), ast.literal_eval(value))
+        for key, value in zip(tree.keys, tree.values, strict=True)
+        if key is not None
+    ]
 
 
 def read(path: Path) -> Survey:
@@ -177,24 +191,30 @@ def _question(values: Mapping[str, object], dropped: Counter[str]) -> Question |
     if len(set(options)) < len(options) or len(options) > MAX_OPTIONS:
         dropped[f"question: an option twice, or more than {MAX_OPTIONS}"] += 1
         return None
+    if not all(options):
+        dropped["question: an option without text"] += 1
+        return None
     try:
         selections = _read_selections(str(values["selections"]))
-    except (ValueError, TypeError):
+    except ValueError:
         dropped["question: selections cannot be read"] += 1
         return None
     answers: dict[tuple[str, str | None], Answers] = {}
-    for label, shares in selections.items():
+    twice: set[tuple[str, str | None]] = set()
+    for label, shares in selections:
         reason = _fault(shares, len(options))
         if reason is None:
             try:
                 country, sample = countries.resolve_sample(str(label))
             except DataError:
                 reason = f"answers: nobody knows the country '{label}'"
-        if reason is None and (country.key, sample) in answers:
-            reason = "answers: a country twice in one question"
         if reason is not None:
             dropped[reason] += 1
             continue
+        if (country.key, sample) in answers:
+            twice.add((country.key, sample))
+            continue
+        assert isinstance(shares, list | tuple)
         total = math.fsum(shares)
         answers[country.key, sample] = Answers(
             key=country.key,
@@ -202,6 +222,10 @@ def _question(values: Mapping[str, object], dropped: Counter[str]) -> Question |
             shares=tuple(share / total for share in shares),
             total=total,
         )
+    for who in twice:
+        # Nobody knows which of the two is right.
+        del answers[who]
+        dropped["answers: a country twice in one question"] += 1
     if not answers:
         dropped["question: no country's answers can be used"] += 1
         return None
@@ -232,4 +256,6 @@ def _fault(shares: object, n_options: int) -> str | None:
         return "answers: a share is negative"
     if not any(numbers):
         return "answers: all shares are zero"
+    if abs(sum(numbers) - 1) > SUM_TOLERANCE:
+        return "answers: the shares do not sum to 1"
     return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
@@ -19,7 +20,15 @@ from probe.config import ModelConfig
 from probe.models import Resolved
 from probe.score import RunResult, run
 from probe.store import Manifest
-from probe.types import BuildOptions, Item, MissingDataError, Probe, versioned
+from probe.types import (
+    BuildOptions,
+    DataError,
+    Item,
+    MissingDataError,
+    NothingAskedError,
+    Probe,
+    versioned,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -120,22 +129,41 @@ def available(
     limit: int | None,
     seed: int,
 ) -> list[tuple[Probe, list[Item]]]:
-    """Builds each probe's items; a probe whose data are not there is left out, loudly.
+    """Builds each probe's items; leaves out, loudly, what cannot be asked.
+
+    That is a probe whose data are not there, or that does not have a country asked for.
 
     Raises:
         DataError: Data that are there and malformed, or no probe at all can be built.
     """
     built = []
-    missing: MissingDataError | None = None
+    missing: DataError | None = None
     for probe in found:
         try:
             built.append((probe, build_items(probe, options, limit=limit, seed=seed)))
-        except MissingDataError as error:
+        except (MissingDataError, NothingAskedError) as error:
             missing = error
             logger.warning("left out probe %s: %s", probe.name, error)
     if missing is not None and not built:
         raise missing
     return built
+
+
+def loader(prepared: Prepared) -> Callable[[], models.Scorer]:
+    """What loads the model when it is first called, and only then."""
+
+    @functools.cache
+    def load() -> models.Scorer:
+        config, settings = prepared.config, prepared.settings
+        logger.info("loading %s in %s", config.name, config.dtype)
+        return models.load_scorer(
+            config,
+            prepared.resolved,
+            device=settings.device,
+            batch_tokens=settings.batch_tokens,
+        )
+
+    return load
 
 
 def _units(probe: Probe, items: Sequence[Item]) -> int:
@@ -151,8 +179,17 @@ def score_probe(
     options: BuildOptions,
     *,
     limit: int | None,
+    load: Callable[[], models.Scorer],
 ) -> RunResult:
     """Scores the items into the model's run of this probe, with a progress bar.
+
+    Args:
+        prepared: The model.
+        probe: The benchmark.
+        items: From `build_items`.
+        options: What the user chose about the items' text.
+        limit: As `build_items`.
+        load: From `loader`; called only if something is left to score.
 
     Raises:
         StoreError: The run folder cannot be continued or written.
@@ -189,15 +226,6 @@ def score_probe(
         limit=limit if limit is not None and _units(probe, items) >= limit else None,
         dropped=dict(probe.dropped(options)) if probe.dropped else {},
     )
-
-    def load() -> models.Scorer:
-        logger.info("loading %s in %s", config.name, config.dtype)
-        return models.load_scorer(
-            config,
-            prepared.resolved,
-            device=settings.device,
-            batch_tokens=settings.batch_tokens,
-        )
 
     total = sum(len(item.candidates) for item in items)
     bar = tqdm(

@@ -132,6 +132,8 @@ def show(
     )
     shown = 0
     for item in loaded.build(options):
+        if options.personas and item.groups["persona"] is None:
+            continue  # without --personas these are what is shown
         for candidate, encoded in zip(
             item.candidates, encoder.encode(item), strict=True
         ):
@@ -218,7 +220,10 @@ def score(
     items = audits.build_items(loaded, options, limit=limit, seed=seed)
     prepared = audits.prepare(config, settings)
     _say_resolved(model, config)
-    result = audits.score_probe(prepared, loaded, items, options, limit=limit)
+    load = audits.loader(prepared)
+    result = audits.score_probe(
+        prepared, loaded, items, options, limit=limit, load=load
+    )
     _say_counts(result.path)
 
 
@@ -464,9 +469,12 @@ def _audit(
     options = dataclasses.replace(options, reader=config.kind.fits)
     found = audits.fitting(config) if only is None else only
     built = audits.available(found, options, limit=limit, seed=settings.seed)
+    load = audits.loader(prepared)
     paths = []
     for probe, items in built:
-        result = audits.score_probe(prepared, probe, items, options, limit=limit)
+        result = audits.score_probe(
+            prepared, probe, items, options, limit=limit, load=load
+        )
         _say_counts(result.path)
         paths.append(result.path)
     target = out or Path("reports") / prepared.config.name

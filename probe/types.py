@@ -61,6 +61,10 @@ class MissingDataError(DataError):
     """A source that lies neither in the data folder nor on the hub."""
 
 
+class NothingAskedError(DataError):
+    """A selection (countries, personas) that leaves a probe without items."""
+
+
 class StoreError(ProbeError):
     """A run folder that cannot be read, written or continued."""
 

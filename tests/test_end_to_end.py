@@ -121,7 +121,8 @@ def test_audit_of_a_reward_model_has_both_axes(
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     by_probe = {record["probe"] for record in summary}
     assert {"askreddit@1", "global_opinions@1"} <= by_probe
-    assert {"js_similarity", "js_similarity_own_shift"} <= {r["metric"] for r in summary}
+    metrics = {record["metric"] for record in summary}
+    assert {"js_similarity", "js_similarity_own_shift"} <= metrics
     [path] = find_runs(tmp_path / "runs" / "global_opinions@1")
     manifest = read_manifest(path)
     assert manifest.limit == 40 and manifest.measures == ("reward",)

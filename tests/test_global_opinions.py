@@ -93,7 +93,7 @@ def test_personas_are_asked_what_their_country_was(data: Path) -> None:
         before, _, rest = persona.messages[-1].content.partition(
             item.messages[-1].content
         )
-        assert "India" in before and not rest
+        assert before.endswith("person would.\n\n") and "India" in before and not rest
     with pytest.raises(DataError, match="NGA, where no question was asked"):
         build(data, personas=("NGA",))
 
@@ -141,11 +141,11 @@ def test_limit_draws_whole_questions(shared_data: Path) -> None:
 
 # -- protocols ---------------------------------------------------------------
 
-DURMUS = """
+PUBLISHED = """
 letters:
-  prompt: "Human: {question}\\n\\nHere are the options:\\n{options}"
+  prompt: "Survey: {question}\\n\\nChoices:\\n{options}"
   option: "({letter}) {text}"
-  answer: "If I had to select one of the options, my answer would be ({letter})"
+  answer: "Of these I take ({letter})"
   scored: "{letter})"
 """
 
@@ -154,16 +154,15 @@ def test_a_users_protocol_replaces_its_part_and_the_version(
     data: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "published.yaml"
-    file.write_text(DURMUS)
+    file.write_text(PUBLISHED)
     [first, *_] = build(data, protocol=file)
     assert first.messages[-1].content == (
-        "Human: Is {it} so?\n\nHere are the options:\n"
-        "(A) Yes\n(B) No {letter}\n(C) DK/Refused"
+        "Survey: Is {it} so?\n\nChoices:\n(A) Yes\n(B) No {letter}\n(C) DK/Refused"
     )
     [candidate, *_] = first.candidates
     assert candidate.span is not None
     assert candidate.answer[slice(*candidate.span)] == "A)"
-    assert candidate.answer.endswith("would be (A)")
+    assert candidate.answer.endswith("I take (A)")
     # The other protocol and the persona stay the shipped ones.
     assert build(data, protocol=file, reader="reward") == build(data, reader="reward")
     assert versioned(PROBE, BuildOptions(protocol=file)).startswith("1+protocol-")
@@ -172,10 +171,7 @@ def test_a_users_protocol_replaces_its_part_and_the_version(
 
 def test_the_whole_option_may_be_scored(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "text.yaml"
-    file.write_text(
-        'letters: {prompt: "{question} {options}", answer: "I say {text}", '
-        'scored: "{text}"}'
-    )
+    file.write_text('letters: {answer: "I say {text}", scored: "{text}"}')
     [first, *_] = build(data, protocol=file)
     assert [c.answer[slice(*c.span)] for c in first.candidates if c.span] == [
         "Yes",
@@ -196,12 +192,15 @@ def test_the_whole_option_may_be_scored(data: Path, tmp_path: Path) -> None:
             "letters: {prompt: '{question}{options}', answer: '{letter}', scored: '('}",
             "word for word",
         ),
-        ("answers: {prompt: '{question}', phrasings: {}}", "answers.phrasings"),
+        ("answers: {phrasings: {}}", "answers.phrasings"),
+        ("letters: {promt: '{question} {options}'}", "letters.promt"),
+        ("", "is empty"),
         ("answers: {prompt: '{question}', phrasings: {a: b}}", "{text} exactly once"),
         ("persona: nobody", "persona"),
         ("leters: {}", "leters"),
         ("- 1", "holds list"),
         ("a: [", "cannot be read as YAML"),
+        ("letters: 2001-99-99", "cannot be read as YAML"),
     ],
 )
 def test_a_wrong_protocol_names_file_and_key(

@@ -412,3 +412,21 @@ def test_published_rewards_give_the_published_figures(
         if country.name in ("Singapore", "Malta", "Bahrain", "Mauritius"):
             assert f"{country.name}: " in listed[:400]
     assert report.index.stat().st_size < 2_000_000
+
+
+def test_every_finding_stands_somewhere_whatever_is_reported_together(
+    tmp_path: Path,
+) -> None:
+    """An audit has one run of each of several probes."""
+    probes = ("askreddit", "country_questions", "my_items")
+    runs = [opinion_run("beta", seed=i, probe=name) for i, name in enumerate(probes)]
+    report = write_report(runs, tmp_path, Wanted(polls=[POLL]))
+    shown = read(report.index).shown
+    for one in runs:
+        [run] = analyse_countries([one], [POLL]).runs
+        for finding in findings.run_findings(run):
+            assert finding.claim.replace("\u00a0", " ") in shown
+    alone = read(write_report(runs[:1], tmp_path, Wanted(polls=[POLL])).index).shown
+    [only] = analyse_countries(runs[:1], [POLL]).runs
+    for finding in findings.run_findings(only):
+        assert alone.count(finding.claim.replace("\u00a0", " ")) == 1

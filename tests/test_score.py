@@ -51,7 +51,8 @@ def run(
     settings = replace(Settings(runs=root), **changes)  # type: ignore[arg-type]
     prepared = audit.prepare(audit.configure(str(ref), settings), settings)
     asked = options or BuildOptions()
-    return audit.score_probe(prepared, probe, items, asked, limit=None).path
+    load = audit.loader(prepared)
+    return audit.score_probe(prepared, probe, items, asked, limit=None, load=load).path
 
 
 def frame(path: Path) -> pd.DataFrame:
@@ -260,6 +261,13 @@ def test_a_probe_without_data_is_left_out_and_a_damaged_one_is_not(
     assert "left out probe global_opinions" in caplog.text
     with pytest.raises(MissingDataError):
         audit.available(found[:1], options, limit=None, seed=0)
+    # A country that one probe does not have costs the audit that probe alone.
+    andorra = BuildOptions(data=tmp_path, countries=("AND",))
+    built = audit.available(
+        [country_questions.PROBE, where_from.PROBE], andorra, limit=None, seed=0
+    )
+    assert [probe.name for probe, _ in built] == ["where_from"]
+    assert "left out probe country_questions: --countries asks for AND" in caplog.text
     (tmp_path / "global_opinions.csv").write_text("question,options\na,b\n")
     with pytest.raises(DataError, match="no column 'selections'"):
         audit.available(found, options, limit=None, seed=0)

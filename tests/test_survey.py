@@ -61,6 +61,8 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path) -> None:
             ("  ", *good()[1:]),
             ("One option", selections(France=[1.0]), "['Yes']"),
             ("Same twice", selections(France=[0.5, 0.5]), "['Yes', 'Yes']"),
+            ("Blank option", selections(France=[0.5, 0.5]), "['Yes', ' ']"),
+            ("Not hashable", selections(France=[0.5, 0.5]), "{[1]: 2}"),
             ("Not a list", selections(France=[1.0]), "Yes; No"),
             ("Not a dict", "France: 0.5", "['Yes', 'No']"),
             ("Runs code", "__import__('os').getcwd()", "['Yes', 'No']"),
@@ -73,23 +75,25 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path) -> None:
                     Peru=[0.5, -0.1],
                     Chile=[0, 0],
                     Atlantis=[1, 0],
-                    Spain=[0.6, 0.2],
+                    Spain=[0.6, 0.32],
+                    Germany=[1e308, 1e308],
                 )[:-2]
-                + ", 'Italy': ['x', 1], 'Great Britain': [1, 0], 'Britain': [0, 1]})",
+                + ", 'Italy': ['x', 1], 'Great Britain': [1, 0], 'Britain': [0, 1]"
+                + ", 'Kenya': [1, 0], 'Kenya': [0, 1]})",
                 "['Yes', 'No']",
             ),
         ],
     )
     found = survey.read(path)
     assert [q.text for q in found.questions] == ["Is it?", "Some bad"]
-    spain, britain = found.questions[1].answers
-    assert spain.shares == pytest.approx((0.75, 0.25)) and spain.total == 0.8
-    assert britain.key == "GBR" and britain.shares == (1, 0)
+    [spain] = found.questions[1].answers
+    assert spain.shares == pytest.approx((0.6 / 0.92, 0.32 / 0.92))
+    assert spain.key == "ESP" and spain.total == pytest.approx(0.92)
     assert found.dropped == {
         "question: no text": 1,
         "question: fewer than two options": 1,
         "question: an option twice, or more than 26": 1,
-        "question: options cannot be read": 1,
+        "question: options cannot be read": 2,
         "question: selections cannot be read": 2,
         "question: no country's answers can be used": 1,
         "question: stands twice": 1,
@@ -98,7 +102,9 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path) -> None:
         "answers: all shares are zero": 2,
         "answers: a share is no number": 1,
         "answers: nobody knows the country 'Atlantis'": 1,
-        "answers: a country twice in one question": 1,
+        "answers: a country twice in one question": 2,
+        "answers: the shares do not sum to 1": 1,
+        "question: an option without text": 1,
     }
 
 

@@ -129,7 +129,7 @@ def _probs(cell: str, question: Question) -> list[float] | str:
     """A probability for each option, or why the cell has none."""
     try:
         found = json.loads(cell)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(
         isinstance(p, int | float) and not isinstance(p, bool) and 0 <= p <= 1
