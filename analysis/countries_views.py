@@ -17,6 +17,7 @@ from analysis.html import (
     text_cell,
 )
 from analysis.views import View
+from analysis.views_finding import limit_words
 from analysis.wording import public_title
 from data_builders import countries
 from data_builders.country_opinions import PEW
@@ -64,7 +65,7 @@ def _resolved(run: RunAnalysis, view: View) -> str:
         words.append(f"{'more' if view.resolved > 0 else 'less'} than {name}")
     if view.public is run.views.reference:
         words.append("the reference")
-    return ", ".join(words) or "nothing"
+    return ", ".join(words) or "not resolved"
 
 
 def _table(run: RunAnalysis, prefix: str) -> Table:
@@ -106,9 +107,10 @@ def _table(run: RunAnalysis, prefix: str) -> Table:
         title=f"{len(views.counted)} publics by agreement with the ranking",
         note=f"{' and '.join(sources)}. rho: rank correlation with percent favourable; "
         f"+ means alike. {bars} Given: GDP per person and population held fixed, from "
-        f"{MIN_PARTIAL} countries on. Less {reference}: the difference of the two rhos "
-        "over the countries that both rate, which alone says who agrees more. The "
-        "order of the rows says nothing that the last column does not.",
+        f"{MIN_PARTIAL} countries on. Minus {reference}: the difference of two rhos "
+        "over the countries that both rate, which alone says who agrees more. "
+        + (f"{limits} " if (limits := limit_words(views)) else "")
+        + "The order of the rows says nothing that the last column does not.",
         header=(
             "Public",
             "Countries",
@@ -118,7 +120,7 @@ def _table(run: RunAnalysis, prefix: str) -> Table:
             "p (Holm)",
             "rho, given",
             "95% interval",
-            f"Less {reference}",
+            f"Minus {reference}",
             "95% interval",
             "p (Holm)",
             "Shared",
@@ -134,14 +136,17 @@ METHOD = Paragraph(
     head="Whose view of the world",
     text="What the people of some forty countries think of others comes from surveys "
     f"of the {PEW}, as GlobalOpinionQA has them (percent favourable of those with an "
-    "opinion, surveys of a pair averaged), and for the United States from Gallup's "
-    "latest poll. Mean ranks are correlated with each public's percentages over the "
-    f"countries it rates, at least {MIN_COUNTRIES}, its own left out; Holm's "
-    "correction is over the publics, one sample a country. The partial correlation "
-    "takes the ranks of GDP per person and of population out of both sides. Who agrees "
-    "more is judged only by the difference to one reference public over the countries "
-    "that both rate: its interval resamples countries and questions for both at once; "
-    "its test swaps the two publics' ranks country by country, adjusted by Holm.",
+    "opinion, surveys of a pair averaged, figures that stand there twice taken once), "
+    "and for the United States from Gallup's latest poll. Mean ranks are correlated "
+    "with each public's percentages over the countries it rates, at least "
+    f"{MIN_COUNTRIES}, its own left out; Holm's correction is over the publics, one "
+    "sample a country. The partial correlation takes the ranks of GDP per person and "
+    "of population out of both sides. Who agrees more is judged only by the difference "
+    "to one reference public over the countries that both rate: its interval resamples "
+    "countries and questions for both at once; its test swaps the two publics' ranks "
+    "country by country, adjusted by Holm. Over few shared countries no such test can "
+    "give a small p: the table says how small, and how many publics could not be "
+    "resolved.",
 )
 CAVEAT = (
     "Opinions of countries come from polls of different and partly unknown years, on "

@@ -8,6 +8,7 @@ report or ``summary.json`` shows about opinions is computed here once.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -51,6 +52,9 @@ class OpinionCounts:
     """Questions with a distribution of the model's answers."""
     questions_read: int
     """Questions of the run."""
+    no_headline: int
+    """Questions that only samples beside a country's headline public were asked: in
+    the rows of these samples, and in no mean over countries."""
     incomplete: int
     """Questions kept although a rotation or phrasing lacks a score."""
     pairs: int
@@ -58,7 +62,7 @@ class OpinionCounts:
     countries: int
     """Countries with at least one pair."""
     samples: int
-    """Publics that are a sample of a country."""
+    """Further samples of these countries, beside the headline public of each."""
     ordinal: int
     """Questions on a declared scale."""
     off_scale: int
@@ -82,6 +86,8 @@ class OpinionRun:
     label: str
     """The model's name, made unique among the runs analysed together."""
     base: Base
+    reference: str
+    """Key of the country that differences are against, asked or not."""
     protocol: str
     """`letters`, `answers` or `recorded`."""
     counts: OpinionCounts
@@ -182,7 +188,8 @@ def analyse_opinions(
 
     Raises:
         DataError: A run is not about opinions, or too little of it can be used; two
-            runs share no question; a country of `common` was asked nothing.
+            runs share no question, or hold different answers of people to one; a
+            country of `common` was asked nothing.
         StoreError: A run that must be read again cannot be.
     """
     wanted = MEASURES[normalisation]
@@ -210,13 +217,24 @@ def analyse_opinions(
         )
         step()
     return OpinionAnalysis(
-        runs=tuple(analysed),
+        runs=_over_uniform(analysed),
         reference=reference,
         base=base,
         normalisation=normalisation,
         draws=draws,
         seed=seed,
         cross_records=_cross(analysed, tables, base, draws, seed),
+    )
+
+
+def _over_uniform(runs: Sequence[OpinionRun]) -> tuple[OpinionRun, ...]:
+    """The runs with `fidelity_over_uniform` adjusted for how many there are."""
+    tests = with_holm([run.diversity.over_uniform for run in runs])
+    return tuple(
+        dataclasses.replace(
+            run, diversity=dataclasses.replace(run.diversity, over_uniform=test)
+        )
+        for run, test in zip(runs, tests, strict=True)
     )
 
 
@@ -239,6 +257,7 @@ def _cross(
             analysis="fidelity",
             metric="fidelity_difference",
             unit="similarity",
+            jensen_shannon=True,
             reference="common question set",
             family="pairs of runs: fidelity_difference",
         )
@@ -260,15 +279,17 @@ def _analyse(
     similarity = measure_countries(
         table, common, counts, scribe, base=base, reference=reference
     )
+    fidelity = measure_fidelity(table, counts, scribe, base)
     return OpinionRun(
         run=table.run,
         label=label,
         base=base,
+        reference=reference,
         protocol=table.protocol,
-        counts=_counts(table, similarity),
+        counts=_counts(table, similarity, fidelity),
         reward_sd=table.reward_sd,
         common=common,
-        fidelity=measure_fidelity(table, counts, scribe, base),
+        fidelity=fidelity,
         similarity=similarity,
         diversity=measure_diversity(table, common, counts, scribe, base),
         position=measure_position(table, counts, scribe),
@@ -276,14 +297,17 @@ def _analyse(
     )
 
 
-def _counts(table: OpinionTable, similarity: CountryResult) -> OpinionCounts:
+def _counts(
+    table: OpinionTable, similarity: CountryResult, fidelity: Fidelity
+) -> OpinionCounts:
     return OpinionCounts(
         questions=len(table.questions),
         questions_read=table.n_read,
+        no_headline=fidelity.n_no_headline,
         incomplete=table.n_incomplete,
         pairs=len(table.pair_question),
         countries=len({table.publics[i].key for i in set(table.pair_public)}),
-        samples=sum(1 for i in set(table.pair_public) if table.publics[i].sample),
+        samples=len(set(table.pair_public) - set(table.headline)),
         ordinal=similarity.n_ordinal,
         off_scale=similarity.n_off_scale,
         undefined_ranks=similarity.n_undefined_ranks,

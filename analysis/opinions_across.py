@@ -16,7 +16,6 @@ from analysis.html import (
     number,
     number_cell,
     p_cell,
-    slug,
     text_cell,
 )
 from analysis.opinions import OpinionRun
@@ -59,7 +58,7 @@ def across_table(runs: Sequence[OpinionRun], prefix: str) -> Table:
                 number_cell(run.counts.questions, 0),
                 *standing_cells(found.model),
                 number_cell(over.estimate, 3),
-                p_cell(over.p_value),
+                p_cell(over.p_holm),
                 text_cell(f"{first}{'' if settled else ' (not resolved)'}"),
                 *(
                     (number_cell(None if place is None else place.estimate, 2),)
@@ -75,7 +74,8 @@ def across_table(runs: Sequence[OpinionRun], prefix: str) -> Table:
         note=f"{common_note(first_run)} Fidelity is the mean similarity to these "
         f"countries (1 \u2212 Jensen-Shannon distance, {BASE_NAMES[first_run.base]}); "
         "a uniform answerer has "
-        f"{number(first_run.diversity.uniform.fidelity.estimate, 3)}."
+        f"{number(first_run.diversity.uniform.fidelity.estimate, 3)}; p is of the "
+        "difference from it, Holm's over the models."
         + (
             " Place bias: total variation of the probabilities of places from equal "
             "ones."
@@ -86,8 +86,8 @@ def across_table(runs: Sequence[OpinionRun], prefix: str) -> Table:
             "Model",
             "Questions",
             *STANDING_HEADER,
-            "Less uniform",
-            "p",
+            "Above uniform",
+            "p (Holm)",
             "First country",
             *(("Place bias",) if rotated else ()),
         ),
@@ -192,7 +192,7 @@ def heat_figure(runs: Sequence[OpinionRun], prefix: str) -> Figure:
         panels=(
             figures.heatmap(
                 cells,
-                name=f"{prefix}-heat-{slug('all')}",
+                name=f"{prefix}-heat-all",
                 scale=similarity_scale(cells["value"]),
                 digits=2,
             ),

@@ -7,7 +7,15 @@ import math
 from analysis.drawing import rows_of
 from analysis.html import Finding, interval, join_words, number, p_text
 from analysis.opinions import OpinionRun
-from analysis.opinions_words import all_of, name, names, side_of, value_text
+from analysis.opinions_measures import TESTED_QUESTIONS
+from analysis.opinions_words import (
+    all_of,
+    name,
+    names,
+    side_of,
+    untested,
+    value_text,
+)
 from analysis.wording import countries, questions
 
 FEW_QUESTIONS = 30
@@ -37,6 +45,7 @@ def position_finding(run: OpinionRun) -> Finding | None:
         f"n\u00a0=\u00a0{questions(position.first.n)} asked with every option at every "
         f"place. Total variation from equal places: {value_text(position.variation)}.",
         "All other numbers are means over the rotations, in which this cancels.",
+        *untested(position.first),
     )
     if parts:
         return Finding(
@@ -54,7 +63,8 @@ def position_finding(run: OpinionRun) -> Finding | None:
 def temperature_finding(run: OpinionRun) -> Finding | None:
     """Whether the order of countries hangs on how rewards become shares."""
     found = run.similarity.temperatures
-    if not found or run.closest is None:
+    few = len(run.common.questions) < TESTED_QUESTIONS
+    if not found or run.closest is None or few:
         return None
     first = run.closest.order[0]
     same = all(one.best == first for one in found)
@@ -139,6 +149,13 @@ def data_finding(run: OpinionRun) -> Finding | None:
             f"{number(counts.unscored, 0)} options have no score; no distribution was "
             "made with a gap in it."
         )
+    if counts.no_headline:
+        parts.append(
+            f"{questions(counts.no_headline)} "
+            f"{'was' if counts.no_headline == 1 else 'were'} only asked of a sample "
+            "beside a country's headline public and "
+            f"{'is' if counts.no_headline == 1 else 'are'} in no mean over countries."
+        )
     if counts.incomplete:
         parts.append(
             f"{questions(counts.incomplete)} lack a rotation or phrasing: there, the "
@@ -148,6 +165,11 @@ def data_finding(run: OpinionRun) -> Finding | None:
         parts.append(
             f"{number(counts.off_scale, 0)} pairs have next to nothing on the scale "
             "and so no Wasserstein distance."
+        )
+    if run.similarity.reference is None:
+        parts.append(
+            f"Nobody in the reference country, {name(run.reference)}, was asked any of "
+            "these questions: there are no differences from it."
         )
     common = len(run.common.questions)
     if common < FEW_QUESTIONS:

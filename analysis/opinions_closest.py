@@ -6,6 +6,7 @@ asked; n is their number. Intervals as in `opinions_measures`.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,8 @@ from scipy.stats import spearmanr
 
 from analysis.opinions_common import CommonSet
 from analysis.opinions_data import OpinionTable
-from analysis.opinions_measures import Scribe, columns
-from analysis.records import Record
+from analysis.opinions_measures import Scribe, columns, student_p
+from analysis.records import Record, with_holm
 from analysis.resample import Floats
 from analysis.wording import is_supported
 
@@ -32,8 +33,10 @@ class Closest:
     """Their mean similarities."""
     against: tuple[Record, ...]
     """`js_similarity_lead` of the first over each other, in that order (group = the
-    other): paired by question, Holm over the others. The first was picked on the same
-    questions, which the correction covers: no rival is left out of it."""
+    other): paired by question. The first was picked on the same questions, so that
+    Holm's family is every pair of countries and not only the pairs shown here: whoever
+    had come first, its tests are among them, and the chance that anybody is wrongly
+    said to be behind stays below `ALPHA`."""
 
     @property
     def rivals(self) -> tuple[str, ...]:
@@ -41,6 +44,11 @@ class Closest:
         return tuple(
             str(record.group) for record in self.against if not is_supported(record)
         )
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of countries, which is how many tests were corrected together."""
+        return len(self.order) * (len(self.order) - 1) // 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +73,8 @@ def find_closest(
 ) -> Closest | None:
     """Ranks the common set's countries and tests the first against each other one.
 
-    Holm's correction is left to the caller, who has the other families.
+    Holm's correction is made here, as the tests of the other pairs, which count in it,
+    are nowhere else.
 
     Args:
         table: The run.
@@ -84,19 +93,36 @@ def find_closest(
     means = part.mean(axis=0)
     order = np.argsort(-means, kind="stable")
     keys = [common.publics[i].key for i in order]
-    lead = columns(part[:, order[:1]] - part[:, order[1:]], counts[:, rows])
+    ranked = part[:, order]
+    ahead, behind = np.triu_indices(len(keys), 1)
+    p = student_p(ranked[:, ahead] - ranked[:, behind])
+    # The pairs of the first come first: only these are shown, and need an interval.
+    n_leads = len(keys) - 1
+    leads = columns(ranked[:, :1] - ranked[:, 1:], counts[:, rows])
+    metric = "js_similarity_lead"
+    family = f"pairs of countries: {metric} of {table.run.name}"
+    shown = scribe.column_records(
+        leads,
+        keys[1:],
+        analysis="opinion_difference",
+        metric=metric,
+        unit="similarity",
+        jensen_shannon=True,
+        reference=f"similarity to {keys[0]} less that to this, common question set",
+        family=family,
+        remark=f"p_holm over all {len(p)} pairs of countries",
+    )
+    unseen = [
+        dataclasses.replace(shown[0], group=f"{keys[i]} over {keys[j]}", p_value=one)
+        for i, j, one in zip(
+            ahead[n_leads:], behind[n_leads:], map(float, p[n_leads:]), strict=True
+        )
+        if np.isfinite(one)
+    ]
     return Closest(
         order=tuple(keys),
         means=tuple(float(means[i]) for i in order),
-        against=scribe.column_records(
-            lead,
-            keys[1:],
-            analysis="opinion_difference",
-            metric="js_similarity_lead",
-            unit="similarity",
-            reference=f"similarity to {keys[0]} less that to this, common question set",
-            family=f"rivals: js_similarity_lead of {table.run.name}",
-        ),
+        against=with_holm([*shown, *unseen])[:n_leads],
     )
 
 
@@ -132,6 +158,7 @@ def at_temperature(
             analysis="fidelity",
             metric=f"fidelity_t{value:g}",
             unit="similarity",
+            jensen_shannon=True,
             estimate=mean.mean[0],
             low=mean.low[0],
             high=mean.high[0],

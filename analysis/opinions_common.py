@@ -7,10 +7,11 @@ the same questions. It is chosen from who was asked what, never from an answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.opinions_data import OpinionTable
@@ -20,6 +21,10 @@ from probe.types import DataError
 
 WANTED_COUNTRIES = 5
 WANTED_QUESTIONS = 30
+SAME_SHARES = 1e-6
+"""How far apart two runs' copies of one share may be; copies of the survey that are
+rounded otherwise are other copies."""
+
 QUESTIONS_PER_COUNTRY = 5
 """Fewest questions for each country of the set: who matches best is counted over the
 questions, and 70 of them cannot be shared out among 80 countries."""
@@ -71,7 +76,8 @@ def common_set(
 
     Raises:
         DataError: Nobody in a named country was asked, the named ones share no
-            question, or the runs share none.
+            question, the runs share none, or they hold other answers of people to a
+            question they share.
     """
     first = tables[0]
     shared = set(first.questions).intersection(*(one.questions for one in tables[1:]))
@@ -81,6 +87,8 @@ def common_set(
             "Runs side by side answer the same questions, at least some",
             "Score both with the same --limit, or report them apart",
         )
+    for table in tables[1:]:
+        _need_same_people(first, table, shared)
     ids = np.array(first.questions)
     asked = first.asked[:, first.headline] & np.isin(ids, sorted(shared))[:, None]
     keys = [first.publics[column].key for column in first.headline]
@@ -88,6 +96,12 @@ def common_set(
         chosen = _greedy(asked, keys.index(reference) if reference in keys else None)
     else:
         chosen = [_place(key, keys) for key in dict.fromkeys(named)]
+        if len(chosen) < 2:
+            raise DataError(
+                f"the common set is to be {', '.join(named)} alone",
+                "Similarities are compared between countries, two or more",
+                "Name more countries, or none to have them chosen",
+            )
     rows = asked[:, chosen].all(axis=1)
     if not rows.any():
         raise DataError(
@@ -100,6 +114,39 @@ def common_set(
         questions=frozenset(map(str, ids[rows])),
         named=named is not None,
     )
+
+
+def _need_same_people(
+    one: OpinionTable, two: OpinionTable, shared: Collection[str]
+) -> None:
+    """Refuses two runs that are held against different people on a shared question."""
+    ids = sorted(shared)
+    publics = sorted({*one.publics, *two.publics})
+    width = max(one.pair_shares.shape[1], two.pair_shares.shape[1])
+    cubes = []
+    for table in (one, two):
+        # NaN: not asked, or no such option.
+        cube = np.full((len(ids), len(publics), width), np.nan)
+        row = pd.Index(ids).get_indexer(pd.Index(table.questions))[table.pair_question]
+        at = np.array([publics.index(public) for public in table.publics], np.intp)
+        size = table.n_options[table.pair_question, None]
+        shares = table.pair_shares
+        shares = np.where(np.arange(shares.shape[1]) < size, shares, np.nan)
+        kept = row >= 0
+        cube[row[kept], at[table.pair_public[kept]], : shares.shape[1]] = shares[kept]
+        cubes.append(cube)
+    ours, theirs = cubes
+    close = np.isclose(ours, theirs, rtol=0, atol=SAME_SHARES, equal_nan=True)
+    same = np.asarray(close.all(axis=2))
+    if not same.all():
+        row, column = np.argwhere(~same)[0]
+        raise DataError(
+            f"{one.run.path} and {two.run.path} hold different answers of people to "
+            f"{int((~same).any(axis=1).sum())} of the {len(ids)} questions they share, "
+            f"such as those in {publics[column].name} to {ids[row]}",
+            "Runs side by side are held against the same people's answers",
+            "Score both against one copy of the data, or report them apart",
+        )
 
 
 def _place(key: str, keys: Sequence[str]) -> int:

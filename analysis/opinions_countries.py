@@ -54,7 +54,8 @@ class CountryResult:
     rotations), pool (the human pool without this country), common, common_low,
     common_high (on the common set; NaN outside it), difference (from the reference,
     on shared questions), difference_low, difference_high, difference_p_holm, n_shared,
-    common_difference, wasserstein, wasserstein_low, wasserstein_high, n_wasserstein,
+    common_difference (the same on the common set; NaN outside it), with _low, _high
+    and _p_holm, wasserstein, wasserstein_low, wasserstein_high, n_wasserstein,
     rank_correlation, rank_low, rank_high, n_rank, and t0.5, t2 (rewards only). Only
     headline publics have p-values."""
     reference: str | None
@@ -134,21 +135,30 @@ def measure_countries(
         from_reference(on_common),
         "js_similarity_difference_common",
         same,
-        ("common_difference",),
+        ("common_difference", "common_difference_low", "common_difference_high"),
+        p_name="common_difference_p_holm",
     )
     ordinal = wasserstein_matrix(table)
     sheet.estimate(
         ordinal,
         "wasserstein_similarity",
         ("wasserstein", "wasserstein_low", "wasserstein_high", "n_wasserstein"),
+        jensen_shannon=False,
     )
-    sheet.test(from_reference(ordinal), "wasserstein_similarity_difference", shared, ())
+    sheet.test(
+        from_reference(ordinal),
+        "wasserstein_similarity_difference",
+        shared,
+        (),
+        jensen_shannon=False,
+    )
     ranks = spearman_matrix(table)
     sheet.estimate(
         ranks,
         "option_spearman",
         ("rank_correlation", "rank_low", "rank_high", "n_rank"),
         unit="rho",
+        jensen_shannon=False,
     )
     temperatures = []
     for value in TEMPERATURES if table.reward_sd is not None else ():
@@ -158,13 +168,10 @@ def measure_countries(
             at_temperature(value, table, common, similarity, other, counts, scribe)
         )
     closest = find_closest(table, common, similarity, counts, scribe)
-    rivals = () if closest is None else closest.against
-    records = sheet.close(rivals)
-    if closest is not None:
-        adjusted = records[len(records) - len(rivals) :]
-        closest = dataclasses.replace(closest, against=adjusted)
+    leads = () if closest is None else closest.against
     on_scale = np.isfinite(table.ordinal).any(axis=1)
     asked = table.asked
+    records = sheet.close()
     frame = sheet.frame
     return CountryResult(
         frame=frame[frame["n_questions"] > 0].sort_values(
@@ -176,7 +183,7 @@ def measure_countries(
         n_ordinal=int(on_scale.sum()),
         n_off_scale=int((asked[on_scale] & np.isnan(ordinal[on_scale])).sum()),
         n_undefined_ranks=int((asked & np.isnan(ranks)).sum()),
-        records=(*records, *(one.fidelity for one in temperatures)),
+        records=(*records, *leads, *(one.fidelity for one in temperatures)),
     )
 
 
@@ -229,12 +236,19 @@ class _Sheet:
         metric: str,
         names: Sequence[str],
         unit: str = "similarity",
+        *,
+        jensen_shannon: bool = True,
     ) -> None:
         """A measure per public, with an interval and no test."""
         found = columns(values, self.counts)
         self.add(found, names)
         self.records += self.scribe.column_records(
-            found, self.groups, analysis="opinion_similarity", metric=metric, unit=unit
+            found,
+            self.groups,
+            analysis="opinion_similarity",
+            metric=metric,
+            unit=unit,
+            jensen_shannon=jensen_shannon,
         )
 
     def test(
@@ -245,6 +259,7 @@ class _Sheet:
         names: Sequence[str],
         *,
         p_name: str | None = None,
+        jensen_shannon: bool = True,
     ) -> None:
         """A difference per public; headline ones are tested. None: no reference."""
         for name in (*names, *((p_name,) if p_name else ())):
@@ -260,15 +275,16 @@ class _Sheet:
             analysis="opinion_difference",
             metric=metric,
             unit="similarity",
+            jensen_shannon=jensen_shannon,
             reference=reference,
             family=f"countries: {metric} of {self.table.run.name}",
         )
         if p_name:
             self.p_names[metric] = p_name
 
-    def close(self, more: Sequence[Record]) -> tuple[Record, ...]:
-        """All records and `more`, with Holm in each family; fills the p columns."""
-        found = with_holm([*self.records, *more])
+    def close(self) -> tuple[Record, ...]:
+        """All records, with Holm in each family; fills the p columns."""
+        found = with_holm(self.records)
         for record in found:
             if record.metric in self.p_names and record.p_holm is not None:
                 self.frame.loc[record.group, self.p_names[record.metric]] = (

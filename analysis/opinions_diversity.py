@@ -15,6 +15,7 @@ and cluster: a question.
   than some 60 questions it is too short.
 - *Relative entropy*: the entropy of the model's answers over that of the human pool's,
   each summed over questions. Below 1 the model is more of one mind than people are.
+  Where people are all of one mind, there is nothing to be relative to, and no number.
 
 Each stands beside its value for yardsticks: a uniform answerer, the human pool, and
 every country's own answers as if they were a model's.
@@ -44,6 +45,10 @@ UNIFORM = "uniform answerer"
 POOL = "human pool, the country itself left out"
 OWN = "the country's own answers"
 OWN_OTHERS = "the country's own answers, itself left out"
+
+CORRECTED = "bias-corrected bootstrap"
+NOT_CORRECTED = "the interval is corrected for bias, the estimate is not: low with few"
+ONE_MIND = "the human pool's entropy is zero, as people are all of one mind"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +89,8 @@ class Diversity:
     """`fidelity_best`: mean similarity to the country that matches best overall,
     chosen on the same questions and so biased upwards."""
     over_uniform: Record
-    """`fidelity_over_uniform`: fidelity less a uniform answerer's, paired by question.
-    """
+    """`fidelity_over_uniform`: fidelity less a uniform answerer's, paired by question;
+    Holm over the runs analysed together, which `analyse_opinions` fills in."""
     per_question: Floats
     """Shape (N,): mean similarity to the common set's countries on each question, in
     the order of the questions' ids; for comparing runs."""
@@ -153,12 +158,15 @@ def measure_diversity(
                 analysis="diversity",
                 metric="effective_countries",
                 unit="countries",
+                jensen_shannon=True,
                 estimate=number,
                 low=low,
                 high=high,
                 n=len(rows),
                 group=public.key,
                 reference=f"common question set: {OWN}",
+                bootstrap=CORRECTED,
+                remark=NOT_CORRECTED,
             )
         )
     matched = best_matches(similarity).mean(axis=0)
@@ -179,6 +187,7 @@ def measure_diversity(
             analysis="fidelity",
             metric="fidelity_best",
             unit="similarity",
+            jensen_shannon=True,
             estimate=best.mean[0],
             low=best.low[0],
             high=best.high[0],
@@ -192,12 +201,14 @@ def measure_diversity(
             analysis="fidelity",
             metric="fidelity_over_uniform",
             unit="similarity",
+            jensen_shannon=True,
             estimate=over.mean[0],
             low=over.low[0],
             high=over.high[0],
             p=over.p[0],
             n=len(rows),
             reference=f"common question set: {UNIFORM}",
+            family="runs: fidelity_over_uniform",
         ),
         per_question=similarity.mean(axis=1),
     )
@@ -229,13 +240,17 @@ def _standing(
         metric: str,
         unit: str,
         found: tuple[float, float, float],
+        *,
+        jensen_shannon: bool = True,
         remark: str = "",
+        bootstrap: str = "percentile bootstrap",
     ) -> Record:
         estimate, low, high = found
         return scribe.record(
             analysis=analysis,
             metric=metric,
             unit=unit,
+            jensen_shannon=jensen_shannon,
             estimate=estimate,
             low=low,
             high=high,
@@ -243,6 +258,8 @@ def _standing(
             group=country,
             reference=where,
             remark=remark,
+            bootstrap=bootstrap,
+            missing=ONE_MIND,
         )
 
     return Standing(
@@ -259,9 +276,12 @@ def _standing(
             "effective_countries",
             "countries",
             effective_countries(similarity, drawn),
-            f"{similarity.shape[1]} countries can match",
+            remark=f"{similarity.shape[1]} countries can match; {NOT_CORRECTED}",
+            bootstrap=CORRECTED,
         ),
-        relative_entropy=record("diversity", "relative_entropy", "ratio", ratio),
+        relative_entropy=record(
+            "diversity", "relative_entropy", "ratio", ratio, jensen_shannon=False
+        ),
     )
 
 
@@ -275,9 +295,14 @@ def _cube(
 
 
 def _ratio(above: Floats, below: Floats, drawn: Floats) -> tuple[float, float, float]:
-    """Ratio of two sums over questions, with percentile bounds."""
-    some = drawn.any(axis=1)
-    draws = (drawn[some] @ above) / (drawn[some] @ below)
+    """Ratio of two sums over questions, with percentile bounds; NaN over zero."""
+    if not below.any():
+        return np.nan, np.nan, np.nan
+    divisor = drawn @ below
+    # A draw may hold none of the few questions on which people differ.
+    draws = np.divide(
+        drawn @ above, divisor, out=np.full_like(divisor, np.nan), where=divisor > 0
+    )
     low, high = bounds(draws, len(above))
     return float(above.sum() / below.sum()), low, high
 

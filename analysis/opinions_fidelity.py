@@ -2,10 +2,10 @@
 
 Estimand: the mean, over questions like the survey's, of the mean similarity to the
 headline publics that were asked the question. Unit of analysis and cluster: a question;
-n is their number. Questions count the same however many countries were asked, so the
-mix of countries changes from question to question: for that the comparisons are paired,
-and `opinions_diversity` has the same on a common question set, where every country was
-asked everything.
+n is their number, without those that no headline public was asked. Questions count the
+same however many countries were asked, so the mix of countries changes from question to
+question: for that the comparisons are paired, and `opinions_diversity` has the same on
+a common question set, where every country was asked everything.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ class Fidelity:
     model: Record
     """`fidelity_all`."""
     uniform: Record
-    """The same of a uniform answerer."""
+    """`fidelity_all_uniform`: the same of a uniform answerer."""
     pool: Record
-    """The same of what the people of the other countries answered together, on the
-    questions that others were asked."""
+    """`fidelity_all_pool`: the same of what the people of the other countries answered
+    together, on the questions that others were asked."""
     over_uniform: Record
     """`fidelity_all_over_uniform`: the model's less the uniform answerer's, paired by
     question, tested."""
     countries: int
     """Countries that were asked at least one of the questions."""
+    n_no_headline: int
+    """Questions that only samples beside a country's headline public were asked, and
+    that are therefore in none of these numbers."""
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -66,27 +69,33 @@ def measure_fidelity(
         mean = np.divide(sums, n, out=np.full_like(sums, np.nan), where=n > 0)
         return mean[:, None]
 
-    def record(values: Floats, of: str, *, tested: bool = False) -> Record:
+    def record(
+        values: Floats, metric: str, against: str = "", *, tested: bool = False
+    ) -> Record:
         found = columns(values, counts)
         return scribe.record(
             analysis="fidelity",
-            metric="fidelity_all_over_uniform" if tested else "fidelity_all",
+            metric=metric,
             unit="similarity",
+            jensen_shannon=True,
             estimate=found.mean[0],
             low=found.low[0],
             high=found.high[0],
             p=found.p[0] if tested else np.nan,
             n=found.n[0],
-            reference=f"all questions{of}",
+            reference=f"all questions asked of a headline public{against}",
         )
 
     ours = per_question(js_matrix(table, table.shares, base))
     even = per_question(js_matrix(table, table.uniform, base))
     others = js_similarity(pool(table, without_self=True), table.pair_shares, base)
     return Fidelity(
-        model=record(ours, ""),
-        uniform=record(even, ": uniform answerer"),
-        pool=record(per_question(by_pair(table, others)), ": human pool"),
-        over_uniform=record(ours - even, ": uniform answerer", tested=True),
+        model=record(ours, "fidelity_all"),
+        uniform=record(even, "fidelity_all_uniform"),
+        pool=record(per_question(by_pair(table, others)), "fidelity_all_pool"),
+        over_uniform=record(
+            ours - even, "fidelity_all_over_uniform", ": uniform answerer", tested=True
+        ),
         countries=int(asked.any(axis=0).sum()),
+        n_no_headline=int((~asked.any(axis=1)).sum()),
     )

@@ -7,7 +7,6 @@ be the closest, or to work, that was merely first.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from analysis.drawing import rows_of
@@ -20,8 +19,16 @@ from analysis.opinions_checks import (
     temperature_finding,
 )
 from analysis.opinions_diversity import Standing
-from analysis.opinions_words import all_of, name, names, side_of, value_text
+from analysis.opinions_words import (
+    all_of,
+    name,
+    names,
+    side_of,
+    untested,
+    value_text,
+)
 from analysis.records import ALPHA, Record
+from analysis.resample import MIN_QUESTIONS
 from analysis.similarity import BASE_NAMES
 from analysis.wording import countries, questions
 
@@ -65,12 +72,13 @@ def fidelity_finding(run: OpinionRun) -> Finding:
     everywhere = "every option the same share"
     claim, certainty = {
         1: (
-            f"{run.label}'s answers are closer to people's than giving {everywhere}.",
+            f"Over all questions, {run.label}'s answers are closer to people's than "
+            f"giving {everywhere}.",
             "supported",
         ),
         -1: (
-            f"{run.label}'s answers are further from people's than giving "
-            f"{everywhere}.",
+            f"Over all questions, {run.label}'s answers are further from people's "
+            f"than giving {everywhere}.",
             "supported",
         ),
         0: (
@@ -86,12 +94,14 @@ def fidelity_finding(run: OpinionRun) -> Finding:
         f"uniform answerer has {number(found.uniform.estimate, 3)} (difference "
         f"{value_text(found.over_uniform)}, p\u00a0"
         f"{p_text(found.over_uniform.p_value)}); what the people of the other "
-        f"countries answer has {number(found.pool.estimate, 3)}.",
+        f"countries answer has {value_text(found.pool)}, n\u00a0=\u00a0"
+        f"{questions(found.pool.n)} that others were asked.",
         f"On the {questions(common.model.fidelity.n)} that all of "
         f"{countries(len(run.common.publics))} were asked: "
         f"{value_text(common.model.fidelity)}, difference from a uniform answerer "
         f"{value_text(common.over_uniform)}.",
     ]
+    evidence += untested(found.over_uniform)
     if tested:
         one = "no country" if not above else countries(len(above))
         evidence.append(
@@ -105,17 +115,26 @@ def fidelity_finding(run: OpinionRun) -> Finding:
 def closest_finding(run: OpinionRun) -> Finding | None:
     """Who is closest on the common set; said only where every rival is behind."""
     closest = run.closest
-    if closest is None:
+    if closest is None or len(run.common.questions) < MIN_QUESTIONS:
         return None
     first, second, last = closest.order[0], closest.order[1], closest.order[-1]
     lead = closest.against[0]
-    n = questions(lead.n)
+    size = len(closest.order)
+    where = f"On the {questions(lead.n)} asked in {all_of(size)}, "
+    highest, lowest = (number(closest.means[i], 3) for i in (0, -1))
+    if highest == lowest and len(closest.rivals) == size - 1:
+        return Finding(
+            claim="Which country is closest is not resolved.",
+            evidence=(f"{where}the mean similarity to each is {highest}.",),
+            certainty="not shown",
+        )
+    pairs = closest.n_pairs
+    over = f" over {number(pairs, 0)} pairs of countries" if pairs > 1 else ""
     evidence = [
-        f"On the {n} asked in {all_of(len(closest.order))}, {name(first)} has "
-        f"the highest mean similarity ({number(closest.means[0], 3)}), "
+        f"{where}{name(first)} has the highest mean similarity ({highest}), "
         f"{value_text(lead)} above {name(second)} "
-        f"(p\u00a0(Holm)\u00a0{p_text(lead.p_holm)}), and {name(last)} the lowest "
-        f"({number(closest.means[-1], 3)})."
+        f"(p\u00a0(Holm{over})\u00a0{p_text(lead.p_holm)}), and {name(last)} the "
+        f"lowest ({lowest})."
     ]
     if not closest.rivals:
         return Finding(
@@ -124,11 +143,11 @@ def closest_finding(run: OpinionRun) -> Finding | None:
             certainty="supported",
         )
     evidence.append(f"It is not shown to be ahead of {names(closest.rivals)}.")
-    behind = len(closest.order) - 1 - len(closest.rivals)
+    behind = size - 1 - len(closest.rivals)
     return Finding(
         claim="Which country is closest is not resolved"
         + (
-            f"; {countries(behind)} of {len(closest.order)} "
+            f"; {countries(behind)} of {size} "
             f"{'is' if behind == 1 else 'are'} shown to be further off."
             if behind
             else "."
@@ -190,13 +209,17 @@ def _span(standings: Sequence[Standing], which: str) -> str:
         one.effective if which == "effective" else one.relative_entropy
         for one in standings
     ]
-    values = sorted(record.estimate or math.nan for record in records)
+    values = sorted(
+        record.estimate for record in records if record.estimate is not None
+    )
     digits = 1 if which == "effective" else 2
     return f"{number(values[0], digits)} to {number(values[-1], digits)}"
 
 
-def diversity_finding(run: OpinionRun) -> Finding:
+def diversity_finding(run: OpinionRun) -> Finding | None:
     """How many countries the answers stand for, and how mixed they are."""
+    if len(run.common.questions) < MIN_QUESTIONS:
+        return None
     found = run.diversity
     spread, number_of = found.model.relative_entropy, found.model.effective
     size = len(run.common.publics)
@@ -210,13 +233,16 @@ def diversity_finding(run: OpinionRun) -> Finding:
         certainty = "not shown"
     others = (
         f"; each country's own answers {_span(found.countries, 'entropy')}"
-        if found.countries
+        if found.countries and spread.estimate is not None
         else ""
     )
+    n = f"n\u00a0=\u00a0{questions(spread.n)}"
     evidence = [
-        f"Entropy relative to the human pool's: {value_text(spread, 2)}, "
-        f"n\u00a0=\u00a0{questions(spread.n)}; a uniform answerer "
-        f"{number(found.uniform.relative_entropy.estimate)}{others}.",
+        f"People are all of one mind on every question, {n}: there is no entropy to "
+        "compare with."
+        if spread.estimate is None
+        else f"Entropy relative to the human pool's: {value_text(spread, 2)}, {n}; a "
+        f"uniform answerer {number(found.uniform.relative_entropy.estimate)}{others}.",
         f"Effective number of countries that match best: {value_text(number_of, 1)} of "
         f"{size}; a uniform answerer {number(found.uniform.effective.estimate, 1)}"
         + (
@@ -269,9 +295,9 @@ def across_findings(analysis: OpinionAnalysis) -> tuple[Finding, ...]:
     above, below = sides.count(1), sides.count(-1)
     total = len(ordered)
     claim = (
-        f"{above} of {total} models {'comes' if above == 1 else 'come'} closer to "
-        f"people than a uniform answerer, {below} {'stays' if below == 1 else 'stay'} "
-        "further off."
+        f"On the questions that all countries of a common set were asked, {above} of "
+        f"{total} models {'comes' if above == 1 else 'come'} closer to people than a "
+        f"uniform answerer, {below} {'stays' if below == 1 else 'stay'} further off."
     )
     n = questions(_common(ordered[0]).n)
     evidence = [
@@ -279,7 +305,8 @@ def across_findings(analysis: OpinionAnalysis) -> tuple[Finding, ...]:
         + "; ".join(f"{run.label} {value_text(_common(run))}" for run in ordered[:6])
         + (f"; and {total - 6} more" if total > 6 else "")
         + f". A uniform answerer has "
-        f"{number(ordered[0].diversity.uniform.fidelity.estimate, 3)}.",
+        f"{number(ordered[0].diversity.uniform.fidelity.estimate, 3)}; models are "
+        f"counted after Holm over the {total}.",
         _pairs_text(analysis),
     ]
     return (

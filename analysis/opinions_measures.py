@@ -165,20 +165,35 @@ def columns(values: Floats, counts: Floats) -> Columns:
         counts: Shape (B, Q): the run's draws of questions.
     """
     n = np.isfinite(values).sum(axis=0)
-    mean = means_of(values)
     enough = n >= MIN_QUESTIONS
-    low, high, p = (np.full(len(n), np.nan) for _ in range(3))
+    low, high = np.full(len(n), np.nan), np.full(len(n), np.nan)
     if enough.any():
         kept = values[:, enough]
         low[enough], high[enough] = percentile_interval(weighted_means(kept, counts))
-        error = np.nanstd(kept, axis=0, ddof=1) / np.sqrt(n[enough])
+    return Columns(mean=means_of(values), n=n, low=low, high=high, p=student_p(values))
+
+
+def student_p(values: Floats) -> Floats:
+    """Two-sided p of Student's t, of the mean of each column being zero.
+
+    Args:
+        values: Shape (Q, C); NaN = no value.
+
+    Returns:
+        Shape (C,); NaN with fewer than `TESTED_QUESTIONS`.
+    """
+    n = np.isfinite(values).sum(axis=0)
+    tested = n >= TESTED_QUESTIONS
+    p = np.full(len(n), np.nan)
+    if tested.any():
+        kept = values[:, tested]
+        error = np.nanstd(kept, axis=0, ddof=1) / np.sqrt(n[tested])
         with np.errstate(divide="ignore", invalid="ignore"):
-            statistic = np.abs(mean[enough]) / error
+            statistic = np.abs(means_of(kept)) / error
         # 0 / 0: every value is zero, as nothing moved.
         statistic = np.where(np.isnan(statistic), 0.0, statistic)
-        p[enough] = 2 * student.sf(statistic, n[enough] - 1)
-        p[n < TESTED_QUESTIONS] = np.nan
-    return Columns(mean=mean, n=n, low=low, high=high, p=p)
+        p[tested] = 2 * student.sf(statistic, n[tested] - 1)
+    return p
 
 
 def bounds(draws: Floats, n: int) -> tuple[float, float]:
@@ -203,6 +218,7 @@ class Scribe:
         analysis: str,
         metric: str,
         unit: str,
+        jensen_shannon: bool,
         estimate: float,
         n: int,
         low: float = np.nan,
@@ -212,14 +228,17 @@ class Scribe:
         reference: str | None = None,
         family: str | None = None,
         remark: str = "",
+        bootstrap: str = "percentile bootstrap",
+        missing: str = "",
     ) -> Record:
         """One record; NaN becomes None.
 
         Args:
             analysis: As `Record`.
-            metric: As `Record`; those whose name has `js` or `fidelity` name the
-                logarithm's base in `ci_method`.
+            metric: As `Record`.
             unit: As `Record`.
+            jensen_shannon: It rests on Jensen-Shannon distances: `ci_method` then
+                names the logarithm's base.
             estimate: As `Record`.
             n: Questions.
             low: Lower bound.
@@ -229,16 +248,20 @@ class Scribe:
             reference: As `Record`.
             family: As `Record`; only with a p-value.
             remark: More for `ci_method`.
+            bootstrap: Which one the bounds are from.
+            missing: Why there is no estimate, where it is NaN.
         """
         known = bool(np.isfinite(low) and np.isfinite(high))
         method = (
-            f"percentile bootstrap over questions, {self.draws} draws"
+            f"{bootstrap} over questions, {self.draws} draws"
             if known
+            else f"none: {missing}"
+            if missing and not np.isfinite(estimate)
             else TOO_FEW_QUESTIONS
             if n < MIN_QUESTIONS
             else "none"
         )
-        if "js" in metric or "fidelity" in metric or "effective" in metric:
+        if jensen_shannon:
             remark = f"Jensen-Shannon {BASE_NAMES[self.base]}" + (
                 f"; {remark}" if remark else ""
             )
@@ -273,6 +296,7 @@ class Scribe:
         analysis: str,
         metric: str,
         unit: str,
+        jensen_shannon: bool,
         reference: str | None = None,
         family: str | None = None,
         remark: str = "",
@@ -283,6 +307,7 @@ class Scribe:
                 analysis=analysis,
                 metric=metric,
                 unit=unit,
+                jensen_shannon=jensen_shannon,
                 estimate=found.mean[i],
                 n=found.n[i],
                 low=found.low[i],

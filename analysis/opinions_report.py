@@ -58,7 +58,7 @@ def opinions_section(
                 id=prefix,
                 title=run.label if several else title,
                 lead=_lead(run),
-                findings=run_findings(run) if several else (),
+                findings=run_findings(run),
                 blocks=_blocks(run, prefix),
                 folded=several,
                 method=() if several else _method(analysis),
@@ -104,7 +104,8 @@ def _lead(run: OpinionRun) -> str:
         if run.reward_sd is not None
         else f" What is normalised is the {MEASURE_NAMES[run.run.measure.value]}."
         if run.protocol == "letters"
-        else ""
+        else f" What is normalised is the {MEASURE_NAMES[run.run.measure.value]}, as "
+        "recorded: --normalisation chooses only where a run holds both."
     )
     mix = [
         f"{number(count, 0)} {survey}"
@@ -176,16 +177,19 @@ def _method(analysis: OpinionAnalysis) -> tuple[Paragraph, ...]:
             "counted once however many countries were asked, and over the common set's "
             "countries, where models and yardsticks stand side by side. The effective "
             "number of countries is exp of the entropy of the shares of "
-            "questions on which each matches best, ties split. Relative entropy is "
-            "the entropy of the model's answers over the human pool's.",
+            "questions on which each matches best, ties split. With few questions it "
+            "is too low; its interval is corrected for that, the number itself is not. "
+            "Relative entropy is the entropy of the model's answers over the human "
+            "pool's.",
         ),
         Paragraph(
             head="Uncertainty of similarities",
             text=f"Intervals resample questions ({analysis.draws:,} draws, the same "
             "for everything in a run); rotations, phrasings and options of a question "
             "stay together. p-values are Student's t over questions, two-sided, "
-            "adjusted by Holm over countries (or personas, or pairs of models), with "
-            "at least ten questions.",
+            "adjusted by Holm over countries (or personas, models or pairs of models), "
+            "with at least ten questions. The lead of the closest country is adjusted "
+            "over all pairs of countries, as it was picked on the same questions.",
         ),
     )
 

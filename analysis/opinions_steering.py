@@ -153,6 +153,7 @@ def _persona(
             analysis="steering",
             metric=metric,
             unit="similarity",
+            jensen_shannon=True,
             reference=f"unsteered; persona {key}",
             family=f"personas: {metric} of {scribe.table.run.name}",
         )
@@ -179,6 +180,7 @@ def _persona(
             analysis="steering",
             metric="js_similarity_shift",
             unit="similarity",
+            jensen_shannon=True,
             reference=f"unsteered; persona {key}",
         ),
         shifts=pd.DataFrame(

@@ -86,6 +86,8 @@ def country_table(run: OpinionRun, prefix: str) -> Table:
 def measure_table(run: OpinionRun, prefix: str) -> Table:
     """Every public with the other measures: scales, order, temperatures."""
     frame = run.countries
+    reference = run.similarity.reference
+    against = bool(frame["common_difference"].notna().any())
     hot = [column for column in ("t0.5", "t2") if column in frame]
     rows = []
     for row in rows_of(frame):
@@ -93,6 +95,17 @@ def measure_table(run: OpinionRun, prefix: str) -> Table:
             text_cell(row.country),
             number_cell(row.similarity, 3),
             number_cell(row.common, 3),
+            *(
+                (
+                    number_cell(row.common_difference, 3),
+                    interval_cell(
+                        row.common_difference_low, row.common_difference_high, 3
+                    ),
+                    p_cell(row.common_difference_p_holm),
+                )
+                if against
+                else ()
+            ),
             number_cell(row.wasserstein, 3),
             interval_cell(row.wasserstein_low, row.wasserstein_high, 3),
             number_cell(row.n_wasserstein, 0),
@@ -106,7 +119,14 @@ def measure_table(run: OpinionRun, prefix: str) -> Table:
         id=f"{prefix}-measures",
         title="The same by other measures",
         note=f"Similarity (Jensen-Shannon, {BASE_NAMES[run.base]}) on all questions "
-        "the public was asked and on the common set; 1 \u2212 Wasserstein distance "
+        "the public was asked and on the common set"
+        + (
+            f", there with the difference from {name(reference)}, paired by question, "
+            "p Holm's over countries"
+            if against and reference is not None
+            else ""
+        )
+        + "; 1 \u2212 Wasserstein distance "
         "along the scale, on questions with a declared scale "
         f"({number(run.counts.off_scale, 0)} pairs with less than 5% on it left out); "
         "rank correlation of the options' shares, which no temperature changes."
@@ -119,6 +139,7 @@ def measure_table(run: OpinionRun, prefix: str) -> Table:
             "Public",
             "Similarity",
             "Common set",
+            *(("Difference", "95% interval", "p (Holm)") if against else ()),
             "Wasserstein",
             "95% interval",
             "Ordinal questions",
@@ -168,6 +189,15 @@ def diversity_table(run: OpinionRun, prefix: str) -> Table:
         (text_cell(text), *standing_cells(one), number_cell(None), number_cell(None))
         for text, one in named
     ]
+    best = found.best_fidelity
+    rows.append(
+        (
+            text_cell(f"{run.label}, {name(best.group or '')} alone"),
+            number_cell(best.estimate, 3),
+            interval_cell(best.ci_low, best.ci_high, 3),
+            *(number_cell(None) for _ in range(6)),
+        )
+    )
     rows += [
         (
             text_cell(name(one.country or "")),
@@ -186,8 +216,10 @@ def diversity_table(run: OpinionRun, prefix: str) -> Table:
         id=f"{prefix}-diversity",
         title="Fidelity and diversity beside their yardsticks",
         note=f"On the {questions(len(run.common.questions))} asked in "
-        f"{all_of(size)}; Jensen-Shannon {BASE_NAMES[run.base]}. A country's row "
-        "takes its own answers for a model's and holds them against the other "
+        f"{all_of(size)}; Jensen-Shannon {BASE_NAMES[run.base]}. "
+        f"{name(best.group or '')} alone: fidelity to the country that matches best, "
+        "picked on the same questions and so biased upwards. A country's row takes its "
+        "own answers for a model's and holds them against the other "
         "countries; with itself among those that can match, the effective number is "
         "about 1 (next column). Last column: share of questions on which the country "
         "matches the model best.",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from analysis.html import interval, join_words, number
+from analysis.opinions_measures import TESTED_QUESTIONS
 from analysis.records import ALPHA, Record
 from analysis.wording import countries
 from data_builders.countries import by_key
@@ -44,6 +45,16 @@ def side_of(record: Record) -> int:
     if record.ci_low is None or record.ci_high is None or p is None or p >= ALPHA:
         return 0
     return 1 if record.ci_low > 0 else -1 if record.ci_high < 0 else 0
+
+
+def untested(record: Record) -> tuple[str, ...]:
+    """Why a difference with an interval has no p-value, as a sentence; else nothing."""
+    if record.ci_low is None or record.p_value is not None:
+        return ()
+    return (
+        f"Not tested: {record.n} questions, and tests need {TESTED_QUESTIONS}; "
+        "intervals over so few are rough.",
+    )
 
 
 def triple(record: Record) -> tuple[float, float, float]:

@@ -113,7 +113,8 @@ FIGURES = (
         ),
     ),
     Figure(
-        title="GlobalOpinionQA: similarity to a country's answers less that to the US",
+        title="GlobalOpinionQA: similarity (1 - Jensen-Shannon distance, natural "
+        "logarithm) to a country's answers less that to the US",
         source="section 6, bars of the difference from the US",
         probe=measures.GLOBAL_OPINIONS,
         keys=lambda: itertools.product(
@@ -182,21 +183,22 @@ class Row:
     """None: no figure was printed."""
     source: str | None
     """Where the paper shows this number, drawn or printed; None: it does not."""
-    missing: tuple[str, ...] | None = None
-    """Where ours is absent: the models of which there is no file. None: measured."""
+    missing: tuple[str, ...] = ()
+    """Where ours is absent for want of files: the models that have none. Where it is
+    absent and this is empty, the record's `ci_method` says why."""
 
     @property
     def agrees(self) -> bool | None:
         """Whether ours is within the tolerance; None: there is nothing to compare."""
-        if self.fact is None or self.missing is not None:
-            return None
         ours = self.record.estimate
-        return ours is not None and abs(ours - self.fact.value) <= self.fact.tolerance
+        if self.fact is None or ours is None:
+            return None
+        return abs(ours - self.fact.value) <= self.fact.tolerance
 
     @property
     def status(self) -> Status:
-        """`differs` only where a printed figure was compared."""
-        if self.missing is not None:
+        """`absent` without an estimate; `differs` only from a printed figure."""
+        if self.record.estimate is None:
             return "absent"
         return "differs" if self.agrees is False else "ok"
 
@@ -225,7 +227,7 @@ def reproduce(
 
     Returns:
         The rows of each of `FIGURES` in turn: what was measured, then what the paper
-        shows and the evidence has no file of.
+        shows and the evidence does not give.
 
     Raises:
         DataError: A run has too few scores to rank.
@@ -271,12 +273,14 @@ def _rows(figure: Figure, evidence: Evidence) -> list[Row]:
                 run="",
                 group=key[2],
                 estimate=None,
-                ci_method="not computed: it is not among the recorded files",
+                ci_method=f"not computed: no file of {' and '.join(missing)}"
+                if missing
+                else measures.lack(evidence, metric, key[0], key[2]),
                 n=0,
             ),
             fact=facts.get(key),
             source=figure.source,
-            missing=tuple(missing or of),
+            missing=tuple(missing),
         )
     return list(rows.values())
 

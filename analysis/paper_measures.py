@@ -26,6 +26,8 @@ from analysis.resample import (
     TOO_FEW_QUESTIONS,
     question_counts,
 )
+from analysis.similarity import BASE_NAMES, Base
+from data_builders import countries
 from data_builders.country_opinions import polls
 from probe.types import Measure
 
@@ -36,6 +38,8 @@ COMPARED = ("CHN", "JOR", "BRA", "NGA", "DEU", "AUS")
 REFERENCE = "USA"
 ASKREDDIT, GLOBAL_OPINIONS, LANGID = "askreddit@1", "global_opinions@1", "langid"
 """`probe` of the records."""
+RECORDED_BASE: Base = "e"
+"""Of the logarithm of the recorded similarities."""
 DRAWS = 2000
 """Bootstrap draws of every interval."""
 SEED = 0
@@ -55,9 +59,9 @@ class Metric:
 SHARE = Metric(name="non_english_share", unit="share", analysis="language_shares")
 DIFFERENCE = Metric(
     name="js_similarity_difference",
-    unit="similarity, base e",
-    analysis="opinion_similarity",
-    reference=REFERENCE,
+    unit="similarity",
+    analysis="opinion_difference",
+    reference=f"{REFERENCE}, questions asked in all {len(COMPARED) + 1} countries",
 )
 ORDER = Metric(name="spearman_order", unit="rho", analysis="poll_correlation")
 ORDER_P = Metric(name="spearman_order_p", unit="p", analysis="poll_correlation")
@@ -88,6 +92,17 @@ class Evidence:
             | {(GLOBAL_OPINIONS, name) for name in self.similarities["model"]}
             | {(LANGID, name) for name in self.languages["model"]}
         )
+
+
+def lack(evidence: Evidence, metric: Metric, model: str, group: str | None) -> str:
+    """Why a number could not be computed of the models' files, which are there."""
+    if metric != MEAN_RANK or group is None:
+        return f"not computed: the recorded files give no {metric.name}"
+    measures = {one.run.measure for one in evidence.rankings if one.run.model == model}
+    if Measure.REWARD not in measures:
+        return f"not computed: the recorded scores of {model} are no rewards"
+    name = countries.by_key(group).name
+    return f"not computed: the file of {model} has no scores for {name}"
 
 
 def rank(run: Run) -> Ranking:
@@ -130,7 +145,8 @@ def opinion_differences(evidence: Evidence, models: Sequence[str]) -> list[Recor
     Estimand: the mean difference over questions like those that all seven countries
     were asked. Unit of analysis: a question for which all seven have a number; n is
     their number. The interval is a percentile bootstrap over questions, the model's
-    and the people's answers held fixed.
+    and the people's answers held fixed. `analysis.opinions_countries` has the same
+    metric over the questions that each country shares with the reference.
     """
     found = []
     for (name, file), rows in _ordered(evidence.similarities, models):
@@ -140,14 +156,19 @@ def opinion_differences(evidence: Evidence, models: Sequence[str]) -> list[Recor
         mean = means(numbers[:, :-1] - numbers[:, -1:], counts)
         low, high = mean.interval()
         empty = len(rows) - len(numbers)
+        everywhere = f"all {len(COMPARED) + 1} countries"
         method = (
             f"percentile bootstrap over questions, {DRAWS} draws"
             if len(numbers) >= MIN_QUESTIONS
             else TOO_FEW_QUESTIONS
+            if len(numbers)
+            else f"not computed: no question has a number for {everywhere}"
         )
+        method += f"; Jensen-Shannon {BASE_NAMES[RECORDED_BASE]}"
         if empty:
             method += (
-                f"; of {len(rows)} questions asked everywhere, {empty} without a number"
+                f"; of {len(rows)} questions asked in {everywhere}, {empty} without a "
+                "number"
             )
         for place, key in enumerate(COMPARED):
             known = np.isfinite(low[place])
@@ -194,7 +215,9 @@ def poll_correlations(evidence: Evidence, models: Sequence[str]) -> list[Record]
                         ci_low=None,
                         ci_high=None,
                         ci_level=None,
-                        ci_method="none: Student's t approximation of the p-value",
+                        ci_method="none: Student's t approximation of the p-value"
+                        if result.p_student is not None
+                        else result.headline.ci_method,
                         cluster="country",
                         p_value=None,
                         p_holm=None,

@@ -17,8 +17,10 @@ countries, on ties a national one.
 - *spearman_difference* is a public's rho less the reference public's, both over the
   countries that both rate, neither's own among them. It is paired: countries and
   questions are drawn once for both. Its p-value (`association.swap_p`) is adjusted over
-  the counted publics. Only this says that one public agrees more than another: rhos of
-  different publics rest on different countries, and publics agree with one another.
+  the counted publics; over few countries it cannot be small (`views_finding` says for
+  how many that settles it). Only this says that one public agrees more than another:
+  rhos of different publics rest on different countries, and publics agree with one
+  another.
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
-"""What the publics of a run amount to, in plain words."""
+"""What the publics of a run amount to, in plain words, and what they could not."""
 
 from __future__ import annotations
 
+import dataclasses
+
+from analysis.association import MIN_COUNTRIES, PERMUTATIONS
 from analysis.countries_axis import RunAnalysis
-from analysis.html import Certainty, Finding, join_words, p_text
+from analysis.html import Certainty, Finding, join_words, number, p_text
+from analysis.records import ALPHA, with_holm
 from analysis.views import View, WorldViews
 from analysis.wording import estimate_text, is_supported, public_title, publics
 from data_builders.countries import by_key
@@ -30,11 +34,11 @@ def view_finding(run: RunAnalysis) -> Finding | None:
         if passing
         else f"None of {total} is shown to rate countries as {run.label} ranks them; "
     )
-    claim += {
-        1: f"{_reference(views)} agrees most.",
-        0: "who agrees most is not resolved.",
-        -1: f"{_reference(views)} agrees least.",
-    }[views.extreme]
+    if views.extreme:
+        how = "most" if views.extreme > 0 else "least"
+        claim += f"{_reference(views)} agrees {how}."
+    else:
+        claim += "who agrees most is not resolved."
     evidence = [
         f"{public_title(view.public)}: {estimate_text(view.headline)} countries, "
         f"p\u00a0(Holm)\u00a0{p_text(view.headline.p_holm)}"
@@ -67,7 +71,7 @@ def _reference(views: WorldViews) -> str:
 
 
 def difference_words(views: WorldViews) -> str:
-    """What the paired differences to the reference public resolve."""
+    """What the paired differences to the reference public resolve, and could not."""
     if views.reference is None:
         return "There is no reference public to compare the others with."
     name, compared = _reference(views), views.compared
@@ -83,9 +87,73 @@ def difference_words(views: WorldViews) -> str:
         for sign, word in ((1, "more"), (-1, "less"))
         if (found := [view for view in compared if view.resolved == sign])
     ]
-    if not parts:
-        return f"{scope}none is shown to agree more or less."
-    return f"{scope}{join_words(parts)}; the others' order is not resolved."
+    said = (
+        f"{join_words(parts)}; the others' order is not resolved."
+        if parts
+        else "none is shown to agree more or less."
+    )
+    return f"{scope}{said} {limit_words(views)}"
+
+
+def smallest_swap_p(n: int) -> float:
+    """The least p that `association.swap_p` can give for `n` countries.
+
+    Swapping all countries turns a difference around, so that two of the 2 to the n
+    tosses are always as far from zero as the observed one; of random tosses one is.
+    """
+    return 2 / 2**n if 2**n <= PERMUTATIONS else 1 / (1 + PERMUTATIONS)
+
+
+def unresolvable(views: WorldViews) -> tuple[View, ...]:
+    """The compared publics that no rho of their own could have resolved.
+
+    One is so where the least p that its countries allow, beside the other publics'
+    p-values as they are, is not below `ALPHA` after Holm.
+    """
+    compared = views.compared
+    tests = [view.difference for view in compared if view.difference is not None]
+    found = []
+    for i, view in enumerate(compared):
+        best = dataclasses.replace(tests[i], p_value=smallest_swap_p(tests[i].n))
+        adjusted = with_holm([*tests[:i], best, *tests[i + 1 :]])[i].p_holm
+        if adjusted is None or adjusted >= ALPHA:
+            found.append(view)
+    return tuple(found)
+
+
+def limit_words(views: WorldViews) -> str:
+    """How small p can be, and what could not be shown whatever the rhos.
+
+    Empty where no public is compared with the reference.
+    """
+    compared = views.compared
+    if not compared:
+        return ""
+    total = len(compared)
+    sizes = [view.difference.n for view in compared if view.difference is not None]
+    ends = " and ".join(
+        f"{_small(smallest_swap_p(n))} with {n}"
+        for n in dict.fromkeys((min(sizes), max(sizes)))
+    )
+    text = (
+        "The fewer countries both rate, the larger the least p that the test can give: "
+        f"{ends} here, where Holm's correction needs {_small(ALPHA / total)} of the "
+        f"first of {total}. So {len(unresolvable(views))} of the {total} could not be "
+        "resolved whatever their rho, the other tests being as they are."
+    )
+    others = len(views.counted) - 1
+    if total < others:
+        text += (
+            f" {others - total} of the other {publics(others)} share fewer than "
+            f"{MIN_COUNTRIES} countries with the reference and cannot be compared, so "
+            "that it agrees most or least of all could not be shown."
+        )
+    return text
+
+
+def _small(p: float) -> str:
+    """A p-value to five decimals, as far as it has them."""
+    return number(p, 5).rstrip("0")
 
 
 def _difference_text(view: View) -> str:

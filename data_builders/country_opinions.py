@@ -6,7 +6,9 @@ and Yang (2024) are kept as they used them, ties and all, because their figures 
 correlations with that order.
 
 `facts/favourability.csv` has what the people of many countries said of some others,
-of no known year; `make_favourability` rebuilds it.
+of no known year; `make_favourability` rebuilds it. GlobalOpinionQA holds some surveys
+under two ids of a question whose text differs in a comma or its first words: rows alike
+in all but the id count once (`publics`).
 """
 
 from __future__ import annotations
@@ -130,6 +132,9 @@ def polls() -> Mapping[str, Poll]:
 PEW = "Pew Research Center"
 """`Public.source` of the rows of `facts/favourability.csv`."""
 
+_WAVE = ("respondent", "sample", "target", "favourable", "unfavourable")
+"""Columns of `facts/favourability.csv` that tell one wave of a pair from another."""
+
 _PLACES = 3
 """Decimals of a public's percentages: finer than two shares of whole percents can
 differ, coarser than the six decimals of the source, which would break ties."""
@@ -147,9 +152,9 @@ class Public:
     source: str
     """`PEW`, or the title of a poll such as ``Gallup 2023``."""
     shares: Mapping[str, float]
-    """Percent favourable by target's key, waves averaged, never of the public's own
-    country. Of Pew's, of those with an opinion: only some of its questions count
-    those without one. Of Gallup's, of all asked."""
+    """Percent favourable by target's key, waves averaged, each once, never of the
+    public's own country. Of Pew's, of those with an opinion: only some of its questions
+    count those without one. Of Gallup's, of all asked."""
 
     def __post_init__(self) -> None:
         """What people think of their own country is no view of the world."""
@@ -167,14 +172,22 @@ class Public:
 
 
 def _pew_publics() -> list[Public]:
-    """The samples of `facts/favourability.csv`, waves of a pair averaged."""
+    """The samples of `facts/favourability.csv`, waves of a pair averaged.
+
+    Rows alike in all but the question's id are one wave, which an average of several
+    must not count twice. Four pairs hold one wave with and without those who had no
+    opinion; its share is the same twice, and so is their average.
+    """
     waves: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in read_facts("favourability.csv"):
-        if row["target"] != row["respondent"]:
-            for_it, against = float(row["favourable"]), float(row["unfavourable"])
-            sample = waves.setdefault((row["respondent"], row["sample"]), {})
+    rows = read_facts("favourability.csv")
+    for respondent, name, target, favourable, unfavourable in dict.fromkeys(
+        tuple(row[column] for column in _WAVE) for row in rows
+    ):
+        if target != respondent:
+            for_it, against = float(favourable), float(unfavourable)
+            sample = waves.setdefault((respondent, name), {})
             share = 100 * for_it / (for_it + against)
-            sample.setdefault(row["target"], []).append(share)
+            sample.setdefault(target, []).append(share)
     return [
         Public(
             key=key,

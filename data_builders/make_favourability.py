@@ -5,7 +5,9 @@ somewhat favorable, somewhat unfavorable, or very unfavorable opinion" of a coun
 Anthropic/llm_global_opinions (GlobalOpinionQA; Durmus et al. 2023) holds them: answer
 shares by respondent country, from several years without saying which. Only numbers are
 taken over, no text; `question` is the id that `survey` gives a question, so that a row
-can be traced.
+can be traced. Some surveys stand there under two ids, the question's text differing in
+a comma or its first words: both rows are kept here, and `country_opinions` counts what
+is alike in them once.
 
     python -m data_builders.make_favourability --opinions global_opinions.csv
 

@@ -26,6 +26,7 @@ from analysis.opinions_findings import (
     run_findings,
 )
 from analysis.opinions_report import opinions_section
+from probe.types import DataError
 from tests import opinion_runs
 from tests.opinion_runs import copies, made_up, noise
 from tests.test_opinions import steered
@@ -245,3 +246,28 @@ def test_a_models_name_is_escaped(root: Path) -> None:
     reader = Reader()
     reader.feed(html)
     assert len(reader.scripts) == 1 and reader.shown.count(HOSTILE) > 3
+
+
+def test_of_few_questions_little_is_claimed(tmp_path: Path) -> None:
+    """Below five questions nothing about the common set; below ten no test."""
+    keys = ("BRA", "DEU", "USA")
+
+    def found(n: int, **choices: object) -> tuple[list[str], str]:
+        path = opinion_runs.policy(tmp_path / str(n), made_up(n, keys), noise(0))
+        runs = [load_opinion_run(path)]
+        analysis = analyse_opinions(runs, draws=50, **choices)  # type: ignore[arg-type]
+        findings = run_findings(analysis.runs[0])
+        return (
+            [finding.claim for finding in findings],
+            " ".join(text for finding in findings for text in finding.evidence),
+        )
+
+    claims, _ = found(4)
+    assert not any("closest" in claim or "Within a" in claim for claim in claims)
+    _, text = found(7)
+    assert "Not tested: 7 questions, and tests need 10" in text
+    _, text = found(12, reference="KAZ")
+    assert "Nobody in the reference country, Kazakhstan, was asked" in text
+    assert "Not tested" not in text
+    with pytest.raises(DataError, match="the common set is to be USA alone"):
+        found(12, common=["USA"])

@@ -14,9 +14,10 @@ import pytest
 
 from analysis import paper, paper_table
 from analysis.load import Run, load_run
-from analysis.paper_measures import COMPARED, REFERENCE, Evidence, rank
+from analysis.paper_measures import COMPARED, POLLS, REFERENCE, Evidence, rank
 from analysis.records import Record
-from data_builders import askreddit, global_opinions, where_from
+from data_builders import askreddit, countries, global_opinions, where_from
+from data_builders.country_opinions import polls
 from probe.recorded import files, import_file, opinions, read, repository
 from probe.types import DataError, Probe
 
@@ -108,10 +109,18 @@ def test_opinion_differences(rows: list[Json]) -> None:
     for key, expected in (("CHN", -0.0236), ("JOR", -0.0358), ("NGA", -0.0255)):
         row = one(rows, "zephyr-7b-beta", DIFFERENCE, key)
         assert row["estimate"] == pytest.approx(expected, abs=5e-5)
-        assert (row["probe"], row["reference"]) == ("global_opinions@1", "USA")
+        assert (row["probe"], row["reference"]) == (
+            "global_opinions@1",
+            "USA, questions asked in all 7 countries",
+        )
+        # As `analysis.opinions_countries` names the same metric.
+        assert (row["analysis"], row["unit"]) == ("opinion_difference", "similarity")
+        assert "; Jensen-Shannon natural logarithm" in str(row["ci_method"])
         # Of the 245 questions asked in all seven countries, one has no number.
         assert row["n"] == 244
-        assert "of 245 questions asked everywhere, 1 without" in str(row["ci_method"])
+        assert "of 245 questions asked in all 7 countries, 1 without" in str(
+            row["ci_method"]
+        )
     measured = [
         row for row in rows if row["metric"] == DIFFERENCE and row["status"] == "ok"
     ]
@@ -192,10 +201,18 @@ def test_terminal(recorded: Path, tmp_path: Path) -> None:
     assert lines[2][-1] == "ok"
     [china] = [words for words in lines if words[:2] == [DIFFERENCE, "CHN"]]
     assert china[2:5] == ["zephyr-7b-beta", "-", "-0.0236"]
-    assert china[-4:] == ["244", "nothing", "to", "compare"]
+    assert china[-4:] == ["244", "no", "printed", "figure"]
+    [heading] = [one for one in done.stdout.splitlines() if "GlobalOpinionQA" in one]
+    assert "1 - Jensen-Shannon distance, natural logarithm" in heading
+    assert (
+        "Jensen-Shannon natural logarithm; of 245 questions asked in all 7 countries, "
+        "1 without a number"
+    ) in done.stdout
     assert "absent: no file of ultrachat (1 of 2 numbers)" in done.stdout
     assert f"absent: no file of {RM} (181 of 181 numbers)" in done.stdout
-    assert "1 ok, 0 differs, 6 nothing to compare, 0 not in the paper" in done.stdout
+    *_, closing = done.stdout.splitlines()
+    assert closing.startswith("1 ok (within one unit of the last printed digit), 0 dif")
+    assert "6 no printed figure (shown in the paper without digits), 0 not" in closing
 
 
 def test_one_changed_score_differs(recorded: Path, tmp_path: Path) -> None:
@@ -207,8 +224,9 @@ def test_one_changed_score_differs(recorded: Path, tmp_path: Path) -> None:
     wide.to_csv(folder / REWARDS, index=False)
     done = run_cli("ryan2024", "--recorded", folder, "--json")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert "published numbers differ" in done.stderr
+    # A slow machine shows the progress bar before it.
+    *_, error = done.stderr.splitlines()
+    assert error.startswith("error: ") and "published numbers differ" in error
     found: list[Json] = json.loads(done.stdout)
     row_2023 = one(found, RM, "spearman_order_p", "gallup_2023")
     assert (row_2023["agrees"], row_2023["status"]) == (False, "differs")
@@ -239,7 +257,6 @@ def test_any_model_is_included(recorded: Path, tmp_path: Path) -> None:
 
 def test_the_records_are_those_of_correlate(recorded: Path, tmp_path: Path) -> None:
     from analysis.countries_axis import analyse_countries
-    from data_builders.country_opinions import polls
 
     found = repository.find(copy(recorded, tmp_path, REWARDS))
     [one_run] = found.runs()
@@ -254,7 +271,7 @@ def test_the_records_are_those_of_correlate(recorded: Path, tmp_path: Path) -> N
         similarities=found.similarities((*COMPARED, REFERENCE)),
         languages=found.languages(),
     )
-    ours = [row.record for row in paper.reproduce(evidence) if row.missing is None]
+    ours = [row.record for row in paper.reproduce(evidence) if row.status != "absent"]
     chosen = [polls()[name] for name in ("gallup_2017", "gallup_2023")]
     [theirs] = analyse_countries([run], chosen).runs
     headlines = {result.headline for result in theirs.polls}
@@ -336,7 +353,67 @@ def test_no_common_question_is_no_number() -> None:
     record = next(row.record for row in found if row.record.model == "m")
     assert record.estimate is None
     assert record.n == 0
-    assert "of 1 questions asked everywhere, 1 without" in str(record.ci_method)
+    assert "no question has a number for all 7 countries" in str(record.ci_method)
+    assert "of 1 questions asked in all 7 countries, 1 without" in str(record.ci_method)
+
+
+def test_a_country_without_numbers_is_absent(recorded: Path, tmp_path: Path) -> None:
+    file = copy(recorded, tmp_path, ZEPHYR) / ZEPHYR
+    wide = pd.read_csv(file, dtype=str, keep_default_na=False)
+    wide["United States"] = ""
+    wide.to_csv(file, index=False)
+    for row in as_json(tmp_path):
+        if row["model"] == "zephyr-7b-beta" and row["metric"] == DIFFERENCE:
+            assert (row["estimate"], row["n"], row["status"]) == (None, 0, "absent")
+            assert "not computed: no question has a number" in str(row["ci_method"])
+    done = run_cli("ryan2024", "--recorded", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "absent: not computed: no question has a number for all 7" in done.stdout
+    assert "(6 of 78 numbers)" in done.stdout
+    [line] = [one for one in done.stdout.splitlines() if "Qwen1.5-7B," in one]
+    assert "no file of" in line and "zephyr-7b-beta" not in line
+    assert "0 no printed figure" in done.stdout
+
+
+def test_a_file_without_a_country_is_a_file(recorded: Path, tmp_path: Path) -> None:
+    file = copy(recorded, tmp_path, REWARDS) / REWARDS
+    wide = pd.read_csv(file, dtype=str, keep_default_na=False)
+    wide.drop(columns="Fiji").to_csv(file, index=False)
+    done = run_cli("ryan2024", "--recorded", tmp_path)
+    assert f"no file of {RM} (1 of 181" not in done.stdout
+    assert (
+        f"absent: not computed: the file of {RM} has no scores for Fiji "
+        "(1 of 181 numbers)"
+    ) in done.stdout
+
+
+def test_a_printed_number_that_cannot_be_computed_is_absent(
+    recorded: Path, tmp_path: Path
+) -> None:
+    file = copy(recorded, tmp_path, REWARDS) / REWARDS
+    wide = pd.read_csv(file, dtype=str, keep_default_na=False)
+    names = countries.askreddit_names()
+    polled = {key for name in POLLS for key in polls()[name].order}
+    wide.drop(columns=[n for n, key in names if key in polled]).to_csv(
+        file, index=False
+    )
+    found = as_json(tmp_path)
+    for metric in ("spearman_order", "spearman_order_p"):
+        row = one(found, RM, metric, "gallup_2023")
+        assert row["published"] is not None
+        assert (row["status"], row["agrees"], row["n"]) == ("absent", None, 0)
+        assert row["ci_method"] == "not computed: 0 countries, at least 8 are needed"
+
+
+def test_why_numbers_of_files_are_absent(recorded: Path, tmp_path: Path) -> None:
+    file = copy(recorded, tmp_path, NLL) / NLL
+    text = file.read_text().replace("mistralai/Mistral-7B-v0.1", f"me/{RM}")
+    file.write_text(text)
+    row = one(as_json(tmp_path, code=1), RM, "mean_rank", "CAN")
+    assert row["status"] == "absent"
+    assert (
+        row["ci_method"] == f"not computed: the recorded scores of {RM} are no rewards"
+    )
 
 
 @pytest.mark.parametrize(
