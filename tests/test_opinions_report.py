@@ -253,7 +253,8 @@ def test_of_few_questions_little_is_claimed(tmp_path: Path) -> None:
     keys = ("BRA", "DEU", "USA")
 
     def found(n: int, **choices: object) -> tuple[list[str], str]:
-        path = opinion_runs.policy(tmp_path / str(n), made_up(n, keys), noise(0))
+        root = tmp_path / f"{n}-{len(list(tmp_path.iterdir()))}"
+        path = opinion_runs.policy(root, made_up(n, keys), noise(0))
         runs = [load_opinion_run(path)]
         analysis = analyse_opinions(runs, draws=50, **choices)  # type: ignore[arg-type]
         findings = run_findings(analysis.runs[0])
