@@ -16,6 +16,7 @@ import numpy as np
 
 from analysis.opinions_data import OpinionTable
 from analysis.opinions_measures import Scribe, by_pair, columns, js_matrix, pool
+from analysis.opinions_position import position_only
 from analysis.records import Record
 from analysis.resample import Floats
 from analysis.similarity import Base, js_similarity
@@ -29,6 +30,9 @@ class Fidelity:
     """`fidelity_all`."""
     uniform: Record
     """`fidelity_all_uniform`: the same of a uniform answerer."""
+    position: Record | None
+    """`fidelity_all_position`: the same of who reads no option and takes each place as
+    often as the model does, options in the printed order; None: no rotations."""
     pool: Record
     """`fidelity_all_pool`: the same of what the people of the other countries answered
     together, on the questions that others were asked."""
@@ -44,7 +48,8 @@ class Fidelity:
     @property
     def records(self) -> tuple[Record, ...]:
         """Every record, the model's first."""
-        return (self.model, self.uniform, self.pool, self.over_uniform)
+        place = () if self.position is None else (self.position,)
+        return (self.model, self.uniform, *place, self.pool, self.over_uniform)
 
 
 def measure_fidelity(
@@ -89,9 +94,15 @@ def measure_fidelity(
     ours = per_question(js_matrix(table, table.shares, base))
     even = per_question(js_matrix(table, table.uniform, base))
     others = js_similarity(pool(table, without_self=True), table.pair_shares, base)
+    blind = position_only(table)
     return Fidelity(
         model=record(ours, "fidelity_all"),
         uniform=record(even, "fidelity_all_uniform"),
+        position=None
+        if blind is None
+        else record(
+            per_question(js_matrix(table, blind, base)), "fidelity_all_position"
+        ),
         pool=record(per_question(by_pair(table, others)), "fidelity_all_pool"),
         over_uniform=record(
             ours - even, "fidelity_all_over_uniform", ": uniform answerer", tested=True

@@ -19,6 +19,7 @@ from analysis.opinions_checks import (
     temperature_finding,
 )
 from analysis.opinions_diversity import Standing
+from analysis.opinions_fidelity import Fidelity
 from analysis.opinions_words import (
     all_of,
     name,
@@ -93,8 +94,8 @@ def fidelity_finding(run: OpinionRun) -> Finding:
         f"{value_text(found.model)}, n\u00a0=\u00a0{questions(found.model.n)}. A "
         f"uniform answerer has {number(found.uniform.estimate, 3)} (difference "
         f"{value_text(found.over_uniform)}, p\u00a0"
-        f"{p_text(found.over_uniform.p_value)}); what the people of the other "
-        f"countries answer has {value_text(found.pool)}, n\u00a0=\u00a0"
+        f"{p_text(found.over_uniform.p_value)}){_places_text(found)}; what the people "
+        f"of the other countries answer has {value_text(found.pool)}, n\u00a0=\u00a0"
         f"{questions(found.pool.n)} that others were asked.",
         f"On the {questions(common.model.fidelity.n)} that all of "
         f"{countries(len(run.common.publics))} were asked: "
@@ -110,6 +111,16 @@ def fidelity_finding(run: OpinionRun) -> Finding:
             f"than it from {number(len(below), 0)}."
         )
     return Finding(claim=claim, evidence=tuple(evidence), certainty=certainty)  # type: ignore[arg-type]
+
+
+def _places_text(found: Fidelity) -> str:
+    """The answerer by place alone, in the sentence of the uniform one."""
+    if found.position is None or found.position.estimate is None:
+        return ""
+    return (
+        ", one that takes places as often as the model does and reads nothing "
+        f"{number(found.position.estimate, 3)}"
+    )
 
 
 def closest_finding(run: OpinionRun) -> Finding | None:

@@ -200,6 +200,11 @@ def test_place_bias_is_measured_and_averages_out(tmp_path: Path) -> None:
     frame = found.countries
     assert frame["similarity"].to_numpy() == pytest.approx(frame["uniform"])
     assert (frame["position_only"] < frame["uniform"]).all()
+    # Everybody was asked everything: the record is the mean over countries.
+    alone = found.fidelity.position
+    assert alone is not None and alone.metric == "fidelity_all_position"
+    assert alone.estimate == pytest.approx(frame["position_only"].mean())
+    assert alone.ci_low is not None and alone.n == 24
 
 
 def test_a_model_that_reads_contents_has_no_place_bias(copier: OpinionRun) -> None:
