@@ -36,7 +36,7 @@ group, and would otherwise draw mostly rare kinds of question."""
 
 
 def build(options: BuildOptions) -> Iterator[Item]:
-    """Yields the questions in the dataset's order, unsteered, then each persona's.
+    """Yields the questions in the dataset's order, each plain and then by persona.
 
     `countries` keeps the questions that at least one of these countries was asked. A
     persona is asked only what people of its country were asked.
