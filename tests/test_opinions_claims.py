@@ -219,6 +219,7 @@ def test_questions_of_other_samples_alone_are_counted(tmp_path: Path) -> None:
     assert [record.metric for record in found.records] == [
         "fidelity_all",
         "fidelity_all_uniform",
+        "fidelity_all_position",
         "fidelity_all_pool",
         "fidelity_all_over_uniform",
     ]
