@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis import figures, findings
+from analysis import figures, findings, worldmap
 from analysis.countries_axis import PollResult, RunAnalysis
-from analysis.drawing import Panel, Scale, rows_of
-from analysis.html import Block, ColourKey, Figure, Swatch, join_words, number, slug
+from analysis.drawing import Panel, Scale
+from analysis.html import Block, Figure, join_words, number, slug
 from analysis.records import Record
-from analysis.worldmap import drawn_ids, world_map
 from data_builders import countries
 
 ENDS = 20
@@ -46,9 +45,6 @@ def map_figure(run: RunAnalysis, prefix: str, scale: Scale, *, reward: bool) -> 
         },
         index=ranks.index,
     )
-    known = values["value"].notna()
-    missing = values[known & ~values["numeric"].isin(drawn_ids())]
-    title = f"{what} by country: {run.label}"
     top = ranks["country"].iloc[0]
     unit = (
         "the model's score less its question's mean, reversed on negative questions"
@@ -56,39 +52,21 @@ def map_figure(run: RunAnalysis, prefix: str, scale: Scale, *, reward: bool) -> 
         else f"1 = most favoured of {len(ranks)}, {number(scale.middle, 1)} = no "
         "preference"
     )
-    panel = world_map(
-        values[known],
+    over = f"{what} over {findings.questions(run.counts.questions)}"
+    return worldmap.map_figure(
+        values[values["value"].notna()],
         name=f"{prefix}-map-{'score' if reward else 'rank'}",
         scale=scale,
-        legend=f"{what} over {findings.questions(run.counts.questions)}",
+        legend=over,
         digits=digits if reward else 0,
-    )
-    return Figure(
-        id=panel.name,
-        title=title,
-        caption=f"{what} over {findings.questions(run.counts.questions)}; {unit}. Blue "
-        "is favoured, orange disfavoured, grey has no data. A country's area says "
-        "nothing about its weight here.",
-        alt=f"World map of {what.lower()} for {run.label}; most favoured {top}, least "
-        f"favoured {ranks['country'].iloc[-1]}. The numbers are in the table of mean "
-        "ranks.",
-        panels=(panel,),
-        layout="wide",
+        title=f"{what} by country: {run.label}",
+        caption=f"{over}; {unit}. Blue is favoured, orange disfavoured, grey has no "
+        "data. A country's area says nothing about its weight here.",
+        alt_text=f"World map of {what.lower()} for {run.label}; most favoured {top}, "
+        f"least favoured {ranks['country'].iloc[-1]}. The numbers are in the table of "
+        "mean ranks.",
+        too_small="Ranked, and too small to be drawn at this scale:",
         folded=reward,
-        key=ColourKey(
-            title=f"{what} over {findings.questions(run.counts.questions)}",
-            scale=scale,
-            low=f"{number(scale.low, digits if reward else 0)} {scale.ends[0]}",
-            middle=number(scale.middle, digits if reward else 0),
-            high=f"{number(scale.high, digits if reward else 0)} {scale.ends[1]}",
-        ),
-        swatches=tuple(
-            Swatch(label=row.label, colour=scale.colour(row.value))
-            for row in rows_of(missing)
-        ),
-        swatch_note="Ranked, and too small to be drawn at this scale:"
-        if len(missing)
-        else "",
     )
 
 

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis import figures
+from analysis import figures, worldmap
 from analysis.association import MIN_COUNTRIES
 from analysis.countries_axis import CountryAnalysis, RunAnalysis
 from analysis.countries_figures import interval_rows
-from analysis.drawing import Panel, Scale, rows_of
-from analysis.html import ColourKey, Figure, Swatch, number
+from analysis.drawing import Panel, Scale
+from analysis.html import Figure, number
 from analysis.records import Record
 from analysis.wording import public_title
-from analysis.worldmap import drawn_ids, world_map
 from data_builders import countries
 
 AGREEMENT = Scale(low=-1, middle=0, high=1, reverse=True, words=("agrees", "disagrees"))
@@ -79,39 +78,20 @@ def views_map(run: RunAnalysis, prefix: str) -> Figure:
             ],
         }
     )
-    legend = "Agreement of each country's public with the ranking (rho)"
-    panel = world_map(
+    return worldmap.map_figure(
         values,
         name=f"{prefix}-views-map",
         scale=AGREEMENT,
-        legend=legend,
+        legend="Agreement of each country's public with the ranking (rho)",
         digits=0,
-    )
-    missing = values[~values["numeric"].isin(drawn_ids())]
-    first, last = AGREEMENT.ends
-    return Figure(
-        id=panel.name,
         title="Whose view: agreement by country of the public",
         caption="Blue: the public rates countries as the model ranks them; orange: the "
         "other way round; grey: no public, or one that rates fewer than "
         f"{MIN_COUNTRIES} of the countries. Most of these colours are not told apart "
         "from chance: the table says which.",
-        alt="World map of the rank correlation with each country's public; the numbers "
-        "are in the table.",
-        panels=(panel,),
-        layout="wide",
-        key=ColourKey(
-            title=legend,
-            scale=AGREEMENT,
-            low=f"{number(AGREEMENT.low, 0)} {first}",
-            middle=number(AGREEMENT.middle, 0),
-            high=f"{number(AGREEMENT.high, 0)} {last}",
-        ),
-        swatches=tuple(
-            Swatch(label=row.label, colour=AGREEMENT.colour(row.value))
-            for row in rows_of(missing)
-        ),
-        swatch_note="Too small to be drawn at this scale:" if len(missing) else "",
+        alt_text="World map of the rank correlation with each country's public; the "
+        "numbers are in the table.",
+        too_small="Too small to be drawn at this scale:",
     )
 
 

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.opinions_data import OpinionTable
-from analysis.opinions_measures import Scribe, by_pair, columns, js_matrix, pool
+from analysis.opinions_measures import (
+    Scribe,
+    by_pair,
+    columns,
+    js_matrix,
+    means_of,
+    pool,
+)
 from analysis.opinions_position import position_only
 from analysis.records import Record
 from analysis.resample import Floats
@@ -67,12 +74,7 @@ def measure_fidelity(
 
     def per_question(similarity: Floats) -> Floats:
         """Shape (Q, 1): mean over the headline publics asked; NaN without any."""
-        values = similarity[:, table.headline]
-        known = np.isfinite(values)
-        sums = np.where(known, values, 0.0).sum(axis=1)
-        n = known.sum(axis=1)
-        mean = np.divide(sums, n, out=np.full_like(sums, np.nan), where=n > 0)
-        return mean[:, None]
+        return means_of(similarity[:, table.headline].T)[:, None]
 
     def record(
         values: Floats, metric: str, against: str = "", *, tested: bool = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis import figures
+from analysis import figures, worldmap
 from analysis.drawing import Scale, rows_of
-from analysis.html import Block, ColourKey, Figure, Swatch, number
+from analysis.html import Block, Figure, number
 from analysis.opinions import OpinionRun
 from analysis.opinions_across import plane_figure, similarity_scale
 from analysis.opinions_checks_figures import padded, place_figure, steering_figure
@@ -15,7 +15,6 @@ from analysis.opinions_words import name, triple
 from analysis.resample import MIN_QUESTIONS
 from analysis.similarity import BASE_NAMES
 from analysis.wording import countries, questions
-from analysis.worldmap import drawn_ids, world_map
 from data_builders.countries import by_key
 
 ENDS = 15
@@ -44,38 +43,22 @@ def map_figure(run: OpinionRun, prefix: str) -> Figure | None:
             ],
         }
     )
-    missing = values[~values["numeric"].isin(drawn_ids())]
-    legend = f"Mean similarity, Jensen-Shannon {BASE_NAMES[run.base]}"
-    panel = world_map(
-        values, name=f"{prefix}-map", scale=scale, legend=legend, digits=2
-    )
-    return Figure(
-        id=panel.name,
+    return worldmap.map_figure(
+        values,
+        name=f"{prefix}-map",
+        scale=scale,
+        legend=f"Mean similarity, Jensen-Shannon {BASE_NAMES[run.base]}",
+        digits=2,
         title=f"Whose answers are alike: {run.label}",
         caption="1 \u2212 Jensen-Shannon distance "
         f"({BASE_NAMES[run.base]}) of the model's answers to people's, mean over the "
         "questions each country was asked. These differ between countries, so that "
         "colours are not a fair race; the next figures are. Middle colour: mean of "
         f"{countries(len(frame))}. Grey: asked fewer than {MIN_QUESTIONS} questions.",
-        alt=f"World map of similarity for {run.label}, highest in "
+        alt_text=f"World map of similarity for {run.label}, highest in "
         f"{frame['country'].iloc[0]}, lowest in {frame['country'].iloc[-1]}; the "
         "numbers are in the table of countries.",
-        panels=(panel,),
-        layout="wide",
-        key=ColourKey(
-            title=legend,
-            scale=scale,
-            low=f"{number(scale.low)} {scale.ends[0]}",
-            middle=number(scale.middle),
-            high=f"{number(scale.high)} {scale.ends[1]}",
-        ),
-        swatches=tuple(
-            Swatch(label=row.label, colour=scale.colour(row.value))
-            for row in rows_of(missing)
-        ),
-        swatch_note="Compared, and too small to be drawn at this scale:"
-        if len(missing)
-        else "",
+        too_small="Compared, and too small to be drawn at this scale:",
     )
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.opinions_data import OpinionTable, distribution
-from analysis.opinions_measures import Scribe, columns, js_matrix
+from analysis.opinions_measures import Scribe, columns, js_matrix, means_of
 from analysis.records import ALPHA, Record, with_holm
 from analysis.resample import MIN_QUESTIONS, Floats
 from analysis.similarity import Base
@@ -139,10 +139,8 @@ def _persona(
     key = keys[at]
     asked = np.isfinite(steered[:, at])
     moved = np.where(asked[:, None], steered - plain, np.nan)
-    others = np.delete(moved, at, axis=1)
-    some = np.isfinite(others).any(axis=1)
-    towards_others = np.full(len(moved), np.nan)
-    towards_others[some] = np.nanmean(others[some], axis=1)
+    towards_others = means_of(np.delete(moved, at, axis=1).T)
+    some = np.isfinite(towards_others)
     own, less = moved[:, [at]], (moved[:, at] - towards_others)[:, None]
 
     def tested(values: Floats, name: str) -> tuple[Record, ...]:

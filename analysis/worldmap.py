@@ -11,7 +11,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.drawing import COAST, NO_DATA, Panel, Scale, json_rows, render
+from analysis.drawing import COAST, NO_DATA, Panel, Scale, json_rows, render, rows_of
+from analysis.html import ColourKey, Figure, Swatch, number
 
 
 @cache
@@ -87,6 +88,59 @@ def world_map(
         "rows": json_rows(values[["numeric", "value", "label"]]),
     }
     return render(chart, name, data)
+
+
+def map_figure(
+    values: pd.DataFrame,
+    *,
+    name: str,
+    scale: Scale,
+    legend: str,
+    digits: int,
+    title: str,
+    caption: str,
+    alt_text: str,
+    too_small: str,
+    folded: bool = False,
+) -> Figure:
+    """A world map as a figure, with the countries that are too small to be drawn.
+
+    Args:
+        values: As `world_map`.
+        name: Of the figure and its panel.
+        scale: Colours; its words name both ends.
+        legend: Title of the colour bar.
+        digits: Decimals in the colour bar.
+        title: Of the figure.
+        caption: Of the figure.
+        alt_text: What a reader who cannot see the map should know.
+        too_small: What is said before the countries that have no outline.
+        folded: Shown only when opened.
+    """
+    missing = values[~values["numeric"].isin(drawn_ids())]
+    panel = world_map(values, name=name, scale=scale, legend=legend, digits=digits)
+    first, last = scale.ends
+    return Figure(
+        id=panel.name,
+        title=title,
+        caption=caption,
+        alt=alt_text,
+        panels=(panel,),
+        layout="wide",
+        folded=folded,
+        key=ColourKey(
+            title=legend,
+            scale=scale,
+            low=f"{number(scale.low, digits)} {first}",
+            middle=number(scale.middle, digits),
+            high=f"{number(scale.high, digits)} {last}",
+        ),
+        swatches=tuple(
+            Swatch(label=row.label, colour=scale.colour(row.value))
+            for row in rows_of(missing)
+        ),
+        swatch_note=too_small if len(missing) else "",
+    )
 
 
 def _colour_scale(scale: Scale) -> alt.Scale:
