@@ -1,97 +1,22 @@
-"""What each axis of an audit gives to a report, in one form.
+"""Each axis of an audit: its analysis, in the form that a report lays out.
 
-An axis analyses its runs and returns an `AxisPart`; the report lays the parts out and
-knows nothing of ranks or surveys. A new axis is one more function in `AXES`.
+A new axis is one more function in `AXES`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from analysis import findings, opinions_findings
 from analysis.countries_axis import CountryAnalysis, analyse_countries
 from analysis.countries_report import country_section
-from analysis.html import Finding, Section, join_words, slugs
+from analysis.html import join_words, slugs
 from analysis.load import Run
-from analysis.opinions import Normalisation, OpinionAnalysis, analyse_opinions
+from analysis.opinions import OpinionAnalysis, analyse_opinions
 from analysis.opinions_report import opinions_section
-from analysis.records import Record
-from analysis.similarity import Base
-from data_builders.country_opinions import Poll
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a user asked of a report, for whichever axis reads it."""
-
-    polls: Sequence[Poll]
-    """Opinion polls to compare country rankings with."""
-    reference: str = "USA"
-    """ISO3 of the country that others are compared with."""
-    base: Base = 2
-    """Logarithm of the Jensen-Shannon distance between answers."""
-    normalisation: Normalisation = "sum"
-    """What of a policy's options the softmax is taken of."""
-    common: Sequence[str] | None = None
-    """Countries whose common survey questions are compared; None: chosen from what
-    was asked where."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunPart:
-    """One run in the report's summary and overview."""
-
-    path: Path
-    label: str
-    """The model's name, unique within the axis's runs of one probe."""
-    probe: str
-    questions: int
-    countries: int
-    findings: tuple[Finding, ...]
-    """Everything found, the headline first."""
-    short: Finding
-    """The same in one finding, for a report of many runs."""
-    headline: Record | None
-    """The number that one line about the run quotes; None: there is none."""
-    headline_name: str
-    """What that number is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AxisPart:
-    """One axis of a report."""
-
-    section: Section
-    runs: tuple[RunPart, ...]
-    across: tuple[Finding, ...]
-    """What several runs have in common."""
-    records: tuple[Record, ...]
-    draws: int
-    """Bootstrap draws behind the intervals."""
-    seed: int
-    subject: str
-    """What the axis looked at, as a sentence without its full stop."""
-
-
-Step = Callable[[], object]
-
-
-def _joined(sections: Sequence[Section], id: str, title: str, lead: str) -> Section:
-    """One section of an axis; several stand below one heading, by their short names."""
-    if len(sections) == 1:
-        return sections[0]
-    return Section(
-        id=id,
-        title=title,
-        lead=lead,
-        sections=tuple(sections),
-        method=sections[0].method,
-        caveats=sections[0].caveats,
-    )
+from analysis.part import AxisPart, RunPart, Step, Wanted, by_probe, joined
 
 
 def country_part(analyses: Sequence[CountryAnalysis], step: Step) -> AxisPart:
@@ -112,7 +37,7 @@ def country_part(analyses: Sequence[CountryAnalysis], step: Step) -> AxisPart:
         )
         for analysis, name, place in zip(analyses, names, slugs(names), strict=True)
     ]
-    section = _joined(
+    section = joined(
         sections,
         "countries",
         "Countries",
@@ -127,8 +52,8 @@ def country_part(analyses: Sequence[CountryAnalysis], step: Step) -> AxisPart:
                     path=run.run.path,
                     label=run.label,
                     probe=name,
-                    questions=run.counts.questions,
-                    countries=len(run.ranks),
+                    items=run.counts.questions,
+                    groups=len(run.ranks),
                     findings=findings.run_findings(run),
                     short=findings.headline_finding(run),
                     headline=None if poll is None else poll.headline,
@@ -137,7 +62,7 @@ def country_part(analyses: Sequence[CountryAnalysis], step: Step) -> AxisPart:
                     else f"agreement with {findings.poll_title(poll)} (rho)",
                 )
             )
-    most = max(run.countries for run in runs)
+    most = max(run.groups for run in runs)
     asked = sum(analysis.runs[0].counts.questions for analysis in analyses)
     return AxisPart(
         section=section,
@@ -174,7 +99,7 @@ def opinion_part(analyses: Sequence[OpinionAnalysis], step: Step) -> AxisPart:
             analyses, versions, slugs(versions), strict=True
         )
     ]
-    section = _joined(
+    section = joined(
         sections,
         "opinions",
         "Opinions",
@@ -185,8 +110,8 @@ def opinion_part(analyses: Sequence[OpinionAnalysis], step: Step) -> AxisPart:
             path=run.run.path,
             label=run.label,
             probe=run.run.manifest.probe,
-            questions=run.counts.questions,
-            countries=run.counts.countries,
+            items=run.counts.questions,
+            groups=run.counts.countries,
             findings=opinions_findings.run_findings(run),
             short=opinions_findings.headline_finding(run),
             headline=opinions_findings.headline(run),
@@ -195,8 +120,8 @@ def opinion_part(analyses: Sequence[OpinionAnalysis], step: Step) -> AxisPart:
         for analysis in analyses
         for run in analysis.runs
     )
-    asked = max(run.questions for run in runs)
-    most = max(run.countries for run in runs)
+    asked = max(run.items for run in runs)
+    most = max(run.groups for run in runs)
     return AxisPart(
         section=section,
         runs=runs,
@@ -227,14 +152,21 @@ def _opinions(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
 
 
 AXES: Mapping[str, Callable[[Sequence[Run], Wanted, Step], AxisPart]] = (
-    MappingProxyType({"countries": _countries, "opinions": _opinions})
+    MappingProxyType(
+        {
+            "countries": _countries,
+            "opinions": _opinions,
+        }
+    )
 )
 """Axis of a probe -> its analysis and section; in the order of a report."""
 
 
-def by_probe(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs grouped by probe and version, in the order of the runs."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.probe, []).append(run)
-    return list(groups.values())
+def has_section(run: Run) -> bool:
+    """Whether a report can show a run: its axis is known, and its items are pairs.
+
+    A user's items without pairs of answers are scored on the preferences axis and
+    have no analysis of their own.
+    """
+    axis = run.manifest.axis
+    return axis in AXES and (axis != "preferences" or "role" in run.frame.columns)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import findings
-from analysis.axes import AXES, AxisPart, RunPart, Wanted
+from analysis.axes import AXES, has_section
 from analysis.html import (
     Finding,
     Page,
@@ -29,6 +29,7 @@ from analysis.html import (
     text_cell,
 )
 from analysis.load import Run
+from analysis.part import AxisPart, RunPart, Wanted
 from analysis.records import Record, dumps
 from probe.types import StoreError, UsageError
 
@@ -106,21 +107,28 @@ def _analyse(
 ) -> list[AxisPart]:
     """The part of each axis that has runs."""
     for run in runs:
-        if run.manifest.axis not in AXES:
-            _log.warning("%s: no section for axis %s", run.name, run.manifest.axis)
+        if not has_section(run):
+            _log.warning("%s: no section for %s", run.name, _kind_of_items(run))
     parts = []
     for axis, analyse in AXES.items():
-        here = [run for run in runs if run.manifest.axis == axis]
+        here = [run for run in runs if run.manifest.axis == axis and has_section(run)]
         if here:
             parts.append(analyse(here, wanted, step))
     if not parts:
         raise UsageError(
-            f"none of the {len(runs)} runs can be reported: their axis is "
-            f"{join_words(sorted({run.manifest.axis for run in runs}))}",
-            f"A report has sections for runs of the axes {join_words(list(AXES))}",
+            f"none of the {len(runs)} runs can be reported: they are of "
+            f"{join_words(sorted({_kind_of_items(run) for run in runs}))}",
+            f"A report has sections for runs of the axes {join_words(list(AXES))}, of "
+            "the last if they are pairs of a chosen and a rejected answer",
             "Name a run of a probe such as askreddit or global_opinions",
         )
     return parts
+
+
+def _kind_of_items(run: Run) -> str:
+    if run.manifest.axis in AXES:
+        return f"axis {run.manifest.axis}, without the column role"
+    return f"axis {run.manifest.axis}"
 
 
 def build_page(
@@ -200,8 +208,8 @@ def _overview(runs: Sequence[Run], parts: Sequence[AxisPart]) -> Table:
                 text_cell(run.probe),
                 text_cell(_model_kind(run)),
                 text_cell(_verified(run)),
-                number_cell(None if found is None else found.questions, 0),
-                number_cell(None if found is None else found.countries, 0),
+                number_cell(None if found is None else found.items, 0),
+                number_cell(None if found is None else found.groups, 0),
                 text_cell(None if found is None else found.headline_name),
                 number_cell(None if headline is None else headline.estimate),
                 interval_cell(
@@ -219,8 +227,8 @@ def _overview(runs: Sequence[Run], parts: Sequence[AxisPart]) -> Table:
                 "model_kind": run.manifest.model_kind,
                 "verified": run.manifest.verified,
                 "measure": run.measure.value,
-                "questions": None if found is None else found.questions,
-                "countries": None if found is None else found.countries,
+                "items": None if found is None else found.items,
+                "groups": None if found is None else found.groups,
                 "status": run.manifest.status,
             }
         )
@@ -233,8 +241,8 @@ def _overview(runs: Sequence[Run], parts: Sequence[AxisPart]) -> Table:
             "Probe",
             "Kind",
             "Verified",
-            "Questions",
-            "Countries",
+            "Items",
+            "Groups",
             "Headline",
             "Estimate",
             "95% interval",
@@ -269,9 +277,9 @@ def _warnings(runs: Sequence[Run]) -> tuple[str, ...]:
             )
         if manifest.dropped:
             found.append(f"{run.name} leaves out {_dropped(manifest.dropped)}.")
-        if manifest.axis not in AXES:
+        if not has_section(run):
             found.append(
-                f"{run.name}: this report has no section for axis {manifest.axis}."
+                f"{run.name}: this report has no section for {_kind_of_items(run)}."
             )
     return tuple(found)
 

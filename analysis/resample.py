@@ -15,6 +15,10 @@ Floats = NDArray[np.float64]
 
 CI_LEVEL = 0.95
 """Coverage aimed at by every interval."""
+DRAWS = 2000
+"""Draws of a bootstrap, and permutations of a test, in a report."""
+SEED = 0
+"""Of both."""
 
 MIN_QUESTIONS = 5
 """Fewest questions that are resampled: of fewer, the draws repeat a handful of
@@ -31,6 +35,8 @@ class Stream(enum.IntEnum):
     COUNTRIES = 2
     PERMUTATION = 3
     SWAPS = 4
+    CLUSTERS = 5
+    LABELS = 6
 
 
 def generator(seed: int, stream: Stream, size: int) -> np.random.Generator:
@@ -69,6 +75,13 @@ def question_counts(strata: NDArray[np.bool_], draws: int, seed: int) -> Floats:
 def unstratified(size: int) -> NDArray[np.bool_]:
     """One stratum of all questions, for `question_counts` where there are no kinds."""
     return np.zeros(size, dtype=np.bool_)
+
+
+def cluster_counts(n_clusters: int, draws: int, seed: int) -> Floats:
+    """How often each cluster enters each bootstrap draw, shape (draws, clusters)."""
+    rng = generator(seed, Stream.CLUSTERS, n_clusters)
+    shares = np.full(n_clusters, 1.0 / n_clusters)
+    return rng.multinomial(n_clusters, shares, size=draws).astype(np.float64)
 
 
 def country_draws(n: int, draws: int, seed: int) -> NDArray[np.intp]:

@@ -29,6 +29,11 @@ def publics(count: int) -> str:
     return f"{number(count, 0)} public{'' if count == 1 else 's'}"
 
 
+def count_of(count: int, singular: str) -> str:
+    """``1 pair`` or ``1,782 pairs``."""
+    return f"{number(count, 0)} {singular}{'' if count == 1 else 's'}"
+
+
 def questions(count: int) -> str:
     """``1 question`` or ``554 questions``."""
     return f"{number(count, 0)} question{'' if count == 1 else 's'}"

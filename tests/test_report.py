@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from analysis import findings
-from analysis.axes import Wanted, country_part
+from analysis.axes import country_part
 from analysis.countries_axis import CountryAnalysis, analyse_countries
 from analysis.html import (
     Table,
@@ -28,6 +28,7 @@ from analysis.html import (
     text_cell,
 )
 from analysis.load import Run
+from analysis.part import Wanted
 from analysis.records import Record, loads
 from analysis.report import Report, build_page, write_report
 from data_builders import countries

@@ -1,0 +1,389 @@
+"""Paired comparisons: the same content in two forms, scored by one model.
+
+Estimands: the mean difference reference - other over pairs like those at hand; the
+same in standard deviations, as d_z (over the SD of the differences: how consistently
+one form is preferred) and as d_av (over the average of the two forms' SDs: how large
+the difference is beside the spread of scores), Cumming (2012), Lakens (2013, Frontiers
+in Psychology 4:863). Positive always means that the reference is preferred.
+
+Unit of analysis: a pair. Pairs of one cluster (a prompt, a sentence frame) are not
+independent of each other: the t-test and the interval of the mean difference rest on
+a cluster-robust standard error with clusters - 1 degrees of freedom, the Wilcoxon test
+on cluster means, the intervals of d on a bootstrap of clusters. Where every pair is its
+own cluster, these are the ordinary paired tests. All hold the model fixed and say
+nothing about other kinds of prompts or frames.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats.power import NormalIndPower, TTestPower
+from statsmodels.stats.proportion import proportion_confint
+
+from analysis.resample import (
+    CI_LEVEL,
+    Floats,
+    Stream,
+    cluster_counts,
+    generator,
+    percentile_interval,
+)
+
+MIN_CLUSTERS = 5
+"""Fewest clusters that are tested or resampled."""
+TOO_FEW_CLUSTERS = f"none: fewer than {MIN_CLUSTERS} clusters"
+POWER = 0.8
+"""Of the minimum detectable effect."""
+ALPHA = 0.05
+"""Of the minimum detectable effect, two-sided, before any correction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """An estimate; NaN where there is none."""
+
+    estimate: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Reference minus other over the pairs that have both."""
+
+    n: int
+    n_clusters: int
+    mean: Interval
+    """Mean difference; its interval and `p_t` are duals of each other."""
+    d_z: Interval
+    d_av: Interval
+    t: float
+    """Of the cluster-robust t-test with `n_clusters` - 1 degrees of freedom."""
+    p_t: float | None
+    """Two-sided; None: too few clusters, or no spread at all."""
+    p_wilcoxon: float | None
+    """Two-sided signed-rank test of the clusters' mean differences; None: as `p_t`."""
+    detectable: float | None
+    """Smallest d_z of cluster means that a two-sided t-test at 5 % finds with a power
+    of 80 % with so many clusters, uncorrected; None: too few."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignTest:
+    """Exact test of which of two paired outcomes is the more frequent."""
+
+    more: int
+    """Pairs in which the reference does better."""
+    fewer: int
+    p_value: float | None
+    """Two-sided binomial over the pairs that differ (McNemar's exact test where
+    outcomes are right or wrong); None: none differ."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disparity:
+    """Best minus worst of several groups' means."""
+
+    observed: Interval
+    """The interval never reaches zero by construction: it is no test."""
+    null_mean: float
+    """Mean under permuted labels: what chance alone gives."""
+    p_value: float | None
+    """Share of permutations with a disparity at least as large."""
+    best: str
+    worst: str
+
+
+def compare(
+    reference: Floats,
+    other: Floats,
+    clusters: Sequence[str] | NDArray[np.str_],
+    *,
+    draws: int,
+    seed: int,
+) -> Paired:
+    """Paired differences with their tests.
+
+    Args:
+        reference: Shape (P,): scores of the reference form; NaN = unscored.
+        other: Shape (P,): scores of the other form.
+        clusters: P labels: pairs with the same label belong together.
+        draws: Bootstrap draws.
+        seed: Of the draws.
+
+    Returns:
+        The comparison over the pairs in which both are finite. Estimates without
+        enough pairs are NaN.
+    """
+    both = np.isfinite(reference) & np.isfinite(other)
+    first, second = reference[both], other[both]
+    _, codes = np.unique(np.asarray(clusters)[both], return_inverse=True)
+    n, groups = len(first), int(codes.max()) + 1 if len(codes) else 0
+    differences = first - second
+    sums = _Sums.of(first, second, codes, groups)
+    d_z, d_av = sums.effects(np.ones((1, groups)))
+    mean = float(differences.mean()) if n else math.nan
+    found = Paired(
+        n=n,
+        n_clusters=groups,
+        mean=Interval(estimate=mean),
+        d_z=Interval(estimate=float(d_z[0])),
+        d_av=Interval(estimate=float(d_av[0])),
+        t=math.nan,
+        p_t=None,
+        p_wilcoxon=None,
+        detectable=None,
+    )
+    if groups < MIN_CLUSTERS or not np.ptp(differences) > 0:
+        return found
+    error = clustered_error(differences, codes)
+    reach = float(stats.t.ppf(0.5 + CI_LEVEL / 2, groups - 1)) * error
+    z_draws, av_draws = sums.effects(cluster_counts(groups, draws, seed))
+    t = mean / error if error > 0 else math.nan
+    return dataclasses.replace(
+        found,
+        mean=Interval(estimate=mean, low=mean - reach, high=mean + reach),
+        d_z=_bounded(found.d_z.estimate, z_draws),
+        d_av=_bounded(found.d_av.estimate, av_draws),
+        t=t,
+        p_t=float(2 * stats.t.sf(abs(t), groups - 1)) if math.isfinite(t) else None,
+        p_wilcoxon=_wilcoxon(np.bincount(codes, differences) / np.bincount(codes)),
+        detectable=detectable_d(groups),
+    )
+
+
+def clustered_error(values: Floats, codes: NDArray[np.intp]) -> float:
+    """Cluster-robust standard error of a mean.
+
+    Args:
+        values: Shape (P,).
+        codes: Shape (P,): clusters from 0, at least two.
+    """
+    groups = int(codes.max()) + 1
+    residuals = np.bincount(codes, values - values.mean())
+    return float(
+        math.sqrt(groups / (groups - 1) * float((residuals**2).sum())) / len(values)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sums:
+    """Sums per cluster from which means and SDs of any resample follow."""
+
+    n: Floats
+    parts: Floats
+    """Shape (clusters, 6): sums and sums of squares of difference, first, second."""
+
+    @classmethod
+    def of(
+        cls, first: Floats, second: Floats, codes: NDArray[np.intp], groups: int
+    ) -> _Sums:
+        # Centred, because squares of large scores would cancel; no SD or mean
+        # difference depends on where the centre lies.
+        centre = 0.0 if not len(first) else float(first.mean())
+        a, b = first - centre, second - centre
+        columns = [
+            np.bincount(codes, values, minlength=groups)
+            for one in (a - b, a, b)
+            for values in (one, one**2)
+        ]
+        return cls(
+            n=np.bincount(codes, minlength=groups).astype(np.float64),
+            parts=np.stack(columns, axis=1) if groups else np.zeros((0, 6)),
+        )
+
+    def effects(self, counts: Floats) -> tuple[Floats, Floats]:
+        """d_z and d_av of each draw, shape (draws,); NaN without any spread."""
+        n = counts @ self.n
+        totals = counts @ self.parts
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = totals[:, ::2] / n[:, None]
+            squares = totals[:, 1::2] - n[:, None] * means**2
+            deviations = np.sqrt(np.maximum(squares, 0.0) / (n[:, None] - 1))
+            # Rounding leaves a trace of spread where there is none.
+            scale = np.sqrt(totals[:, 1::2] / n[:, None])
+            deviations[deviations <= 1e-9 * scale] = 0.0
+            d_z = means[:, 0] / deviations[:, 0]
+            d_av = means[:, 0] / deviations[:, 1:].mean(axis=1)
+        d_z[~np.isfinite(d_z)] = np.nan
+        d_av[~np.isfinite(d_av)] = np.nan
+        return d_z, d_av
+
+
+def _bounded(estimate: float, draws: Floats) -> Interval:
+    low, high = percentile_interval(draws)
+    return Interval(estimate=estimate, low=float(low), high=float(high))
+
+
+def _wilcoxon(differences: Floats) -> float | None:
+    if not differences.any():
+        return None
+    with warnings.catch_warnings():
+        # Few pairs with ties: the normal approximation is scipy's own choice there.
+        warnings.simplefilter("ignore", UserWarning)
+        return float(stats.wilcoxon(differences).pvalue)
+
+
+def clustered_mean(
+    values: Floats,
+    clusters: Sequence[str] | NDArray[np.str_],
+    *,
+    draws: int,
+    seed: int,
+) -> Interval:
+    """A mean with a percentile bootstrap interval over clusters.
+
+    Args:
+        values: Shape (P,); NaN is left out.
+        clusters: P labels.
+        draws: Bootstrap draws.
+        seed: Of the draws.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return Interval(estimate=math.nan)
+    _, codes = np.unique(np.asarray(clusters)[known], return_inverse=True)
+    kept = values[known]
+    groups = int(codes.max()) + 1
+    found = Interval(estimate=float(kept.mean()))
+    if groups < MIN_CLUSTERS:
+        return found
+    counts = cluster_counts(groups, draws, seed)
+    sums = counts @ np.bincount(codes, kept, minlength=groups)
+    return _bounded(found.estimate, sums / (counts @ np.bincount(codes)))
+
+
+def sign_test(differences: Floats) -> SignTest:
+    """Exact sign test of paired outcomes; McNemar's where they are 0 or 1.
+
+    Args:
+        differences: Shape (P,): reference minus other; NaN and zero do not count.
+    """
+    more, fewer = int((differences > 0).sum()), int((differences < 0).sum())
+    if more + fewer == 0:
+        return SignTest(more=0, fewer=0, p_value=None)
+    p = stats.binomtest(more, more + fewer, 0.5).pvalue
+    return SignTest(more=more, fewer=fewer, p_value=float(p))
+
+
+def wilson(successes: float, n: int) -> Interval:
+    """A share with Wilson's interval; ties may count one half in `successes`."""
+    if n == 0:
+        return Interval(estimate=math.nan)
+    low, high = proportion_confint(successes, n, alpha=1 - CI_LEVEL, method="wilson")
+    return Interval(estimate=successes / n, low=float(low), high=float(high))
+
+
+def disparity(
+    values: Floats,
+    groups: Sequence[str] | NDArray[np.str_],
+    *,
+    draws: int,
+    seed: int,
+    blocks: Sequence[str] | NDArray[np.str_] | None = None,
+) -> Disparity | None:
+    """Best minus worst group mean, beside what permuted labels give.
+
+    Args:
+        values: Shape (P,); NaN is left out.
+        groups: P labels.
+        draws: Number of permutations, and of bootstrap draws.
+        seed: Of both.
+        blocks: P labels: labels are permuted, and values resampled, only within or
+            by block (the forms of one row); None: each value is its own block, labels
+            are permuted over all and values resampled within their group.
+
+    Returns:
+        None for fewer than two groups.
+    """
+    known = np.isfinite(values)
+    kept = values[known]
+    names, codes = np.unique(np.asarray(groups)[known], return_inverse=True)
+    if len(names) < 2:
+        return None
+    rng = generator(seed, Stream.LABELS, len(kept))
+
+    def spread(labels: NDArray[np.intp], weights: Floats) -> float:
+        n = np.bincount(labels, weights, minlength=len(names))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = np.bincount(labels, weights * kept, minlength=len(names)) / n
+        return float(np.nanmax(means) - np.nanmin(means))
+
+    ones = np.ones(len(kept))
+    means = np.bincount(codes, kept) / np.bincount(codes)
+    observed = spread(codes, ones)
+    if blocks is None:
+        inside = np.zeros(len(kept), dtype=np.intp)
+        units = np.arange(len(kept))
+        strata = codes
+    else:
+        _, inside = np.unique(np.asarray(blocks)[known], return_inverse=True)
+        units = inside
+        strata = np.zeros(int(inside.max()) + 1, dtype=np.intp)
+    by_block = np.argsort(inside, kind="stable")
+    null, resampled = np.empty(draws), np.empty(draws)
+    for draw in range(draws):
+        shuffled = np.empty_like(codes)
+        order = np.lexsort((rng.random(len(kept)), inside))
+        shuffled[by_block] = codes[order]
+        null[draw] = spread(shuffled, ones)
+        resampled[draw] = spread(codes, _resample(strata, rng)[units])
+    at_least = int((null >= observed - 1e-12).sum())
+    return Disparity(
+        observed=_bounded(observed, resampled),
+        null_mean=float(null.mean()),
+        p_value=(at_least + 1) / (draws + 1),
+        best=str(names[means.argmax()]),
+        worst=str(names[means.argmin()]),
+    )
+
+
+def _resample(strata: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    """How often each unit is drawn, with replacement within strata."""
+    counts = np.empty(len(strata))
+    for stratum in np.unique(strata):
+        inside = strata == stratum
+        size = int(inside.sum())
+        counts[inside] = rng.multinomial(size, np.full(size, 1.0 / size))
+    return counts
+
+
+def detectable_d(n: int) -> float | None:
+    """Smallest d_z that a two-sided paired t-test of `n` units finds.
+
+    At 5 % with a power of 80 %, before any correction for several tests; None for
+    fewer than `MIN_CLUSTERS` units.
+    """
+    if n < MIN_CLUSTERS:
+        return None
+    found = TTestPower().solve_power(nobs=n, alpha=ALPHA, power=POWER)
+    return float(np.asarray(found).ravel()[0])
+
+
+def detectable_drop(share: float, n_reference: int, n_other: int) -> float | None:
+    """Smallest fall below `share` that two independent groups of items can show.
+
+    Args:
+        share: The reference group's share, between 0 and 1.
+        n_reference: Its items.
+        n_other: The other group's.
+
+    Returns:
+        A difference of shares, at 5 % two-sided with a power of 80 % (arcsine
+        approximation, Cohen 1988); None where even a fall to zero is too small.
+    """
+    if not (0 < share <= 1) or min(n_reference, n_other) < 2:
+        return None
+    h = NormalIndPower().solve_power(
+        nobs1=n_reference, ratio=n_other / n_reference, alpha=ALPHA, power=POWER
+    )
+    angle = 2 * math.asin(math.sqrt(share)) - float(np.asarray(h).ravel()[0])
+    return share - math.sin(angle / 2) ** 2 if angle >= 0 else None

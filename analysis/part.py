@@ -1,0 +1,136 @@
+"""What an axis of an audit, or a probe of it, gives to a report: one form for all.
+
+An axis analyses its runs and returns an `AxisPart`; the report lays the parts out and
+knows nothing of ranks, surveys or dialects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.html import Finding, Section
+from analysis.load import Run
+from analysis.opinions import Normalisation
+from analysis.records import Record
+from analysis.similarity import Base
+from data_builders.country_opinions import Poll
+
+Step = Callable[[], object]
+"""Called after each run is analysed and after it is drawn, for a progress bar."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a user asked of a report, for whichever axis reads it."""
+
+    polls: Sequence[Poll]
+    """Opinion polls to compare country rankings with."""
+    reference: str = "USA"
+    """ISO3 of the country that others are compared with."""
+    base: Base = 2
+    """Logarithm of the Jensen-Shannon distance between answers."""
+    normalisation: Normalisation = "sum"
+    """What of a policy's options the softmax is taken of."""
+    common: Sequence[str] | None = None
+    """Countries whose common survey questions are compared; None: chosen from what
+    was asked where."""
+    reference_dialect: str | None = None
+    """Dialect that others are compared with; None: what each run declares."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPart:
+    """One run in the report's summary and overview."""
+
+    path: Path
+    label: str
+    """The model's name, unique within the axis's runs of one probe."""
+    probe: str
+    items: int
+    """What was read: questions, rows, games or frames."""
+    groups: int
+    """What is compared: countries, dialects, features or subsets."""
+    findings: tuple[Finding, ...]
+    """Everything found, the headline first."""
+    short: Finding
+    """The same in one finding, for a report of many runs."""
+    headline: Record | None
+    """The number that one line about the run quotes; None: there is none."""
+    headline_name: str
+    """What that number is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbePart:
+    """The runs of one probe."""
+
+    section: Section
+    runs: tuple[RunPart, ...]
+    across: tuple[Finding, ...]
+    """What several runs have in common."""
+    records: tuple[Record, ...]
+    subject: str
+    """What was looked at, as a sentence without its full stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AxisPart:
+    """One axis of a report."""
+
+    section: Section
+    runs: tuple[RunPart, ...]
+    across: tuple[Finding, ...]
+    """What several runs have in common."""
+    records: tuple[Record, ...]
+    draws: int
+    """Bootstrap draws behind the intervals."""
+    seed: int
+    subject: str
+    """What the axis looked at, as a sentence without its full stop."""
+
+
+def joined(
+    sections: Sequence[Section],
+    id: str,
+    title: str,
+    lead: str,
+    short: Sequence[str] | None = None,
+) -> Section:
+    """One section of an axis; several stand below one heading.
+
+    Args:
+        sections: The probes' own, or their versions'.
+        id: Of the heading, where there are several.
+        title: The heading.
+        lead: Below it.
+        short: What the list of contents calls each; None: as each says itself.
+
+    Returns:
+        The only section as it is, or all below one, whose account of the method and
+        caveats holds those of each, once.
+    """
+    if len(sections) == 1:
+        return sections[0]
+    names = short or [section.short for section in sections]
+    return Section(
+        id=id,
+        title=title,
+        lead=lead,
+        sections=tuple(
+            dataclasses.replace(section, short=name)
+            for section, name in zip(sections, names, strict=True)
+        ),
+        method=tuple(dict.fromkeys(m for one in sections for m in one.method)),
+        caveats=tuple(dict.fromkeys(c for one in sections for c in one.caveats)),
+    )
+
+
+def by_probe(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs grouped by probe and version, in the order of the runs."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.probe, []).append(run)
+    return list(groups.values())

@@ -1,0 +1,392 @@
+"""Preference pairs in a report: findings, a table, a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis import figures
+from analysis.html import (
+    Block,
+    Cell,
+    Figure,
+    Finding,
+    Paragraph,
+    Section,
+    Table,
+    interval,
+    interval_cell,
+    join_words,
+    number,
+    number_cell,
+    p_cell,
+    p_text,
+    slugs,
+    text_cell,
+)
+from analysis.load import Run
+from analysis.part import ProbePart, RunPart, Step, Wanted
+from analysis.preferences import PreferenceRun, Share, analyse_preferences
+from analysis.records import ALPHA, Record
+from analysis.resample import DRAWS
+from analysis.wording import count_of
+
+MOST_ROWS = 26
+"""Groups that the figure draws; the table has them all."""
+
+
+def preferences_part(
+    runs: Sequence[Run], wanted: Wanted, *, id: str, title: str, step: Step
+) -> ProbePart:
+    """Analyses runs of one probe of preference pairs and lays them out.
+
+    Args:
+        runs: The runs, of one probe version.
+        wanted: What to compare with; nothing of it bears on preference pairs.
+        id: Of the section; prefix of the ids and files below it.
+        title: Of the section.
+        step: Called twice a run.
+
+    Raises:
+        DataError: A run without scored pairs.
+    """
+    found = analyse_preferences(runs)
+    for _ in found:
+        step()
+    several = len(found) > 1
+    prefixes = [f"{id}-{name}" for name in slugs([one.label for one in found])]
+    sections = []
+    for one, prefix in zip(found, prefixes, strict=True):
+        sections.append(
+            Section(
+                id=prefix if several else id,
+                title=one.label if several else title,
+                lead=_lead(one),
+                findings=run_findings(one),
+                blocks=_blocks(one, prefix if several else id),
+                folded=several,
+                method=() if several else METHOD,
+                caveats=() if several else CAVEATS,
+            )
+        )
+        step()
+    section = sections[0]
+    if several:
+        section = Section(
+            id=id,
+            title=title,
+            lead=f"{len(found)} models: {join_words([one.label for one in found])}.",
+            blocks=(_across_table(found, id),),
+            sections=tuple(sections),
+            method=METHOD,
+            caveats=CAVEATS,
+        )
+    pairs = max(one.overall.n for one in found)
+    return ProbePart(
+        section=section,
+        runs=tuple(_run_part(one) for one in found),
+        across=(),
+        records=tuple(record for one in found for record in one.records),
+        subject=f"How often the preferred answer of {count_of(pairs, 'pair')} scores "
+        "higher than the other, held against length",
+    )
+
+
+def _run_part(one: PreferenceRun) -> RunPart:
+    findings = run_findings(one)
+    return RunPart(
+        path=one.run.path,
+        label=one.label,
+        probe=one.run.manifest.probe,
+        items=one.overall.n,
+        groups=len(one.groups),
+        findings=findings,
+        short=findings[0],
+        headline=one.records[0],
+        headline_name="accuracy, chosen above rejected",
+    )
+
+
+def run_findings(one: PreferenceRun) -> tuple[Finding, ...]:
+    """What was found of one run, the headline first."""
+    whole, beyond = one.overall, one.beyond_length
+    p = whole.p_value
+    above = whole.accuracy.estimate > 0.5
+    low, high = _interval(whole)
+    clear = p is not None and p < ALPHA and (low > 0.5 or high < 0.5)
+    side = "more" if above else "less"
+    found = [
+        Finding(
+            claim=f"{one.label} scores the chosen answer higher {side} often than not."
+            if clear
+            else f"That {one.label} tells the chosen answer from the rejected one is "
+            "not shown.",
+            evidence=(
+                f"Accuracy {number(whole.accuracy.estimate, 3)} (95% "
+                f"{interval(low, high, 3)}), n\u00a0=\u00a0{whole.n} pairs of "
+                f"{count_of(whole.n_prompts, 'prompt')}; against one half p "
+                f"{p_text(p)}.",
+                *((f"{count_of(whole.ties, 'tie')}.",) if whole.ties else ()),
+            ),
+            certainty="supported" if clear else "not shown",
+        )
+    ]
+    test = one.beyond_length_test
+    known = np.isfinite(beyond.low)
+    better = bool(
+        known and beyond.low > 0 and test.p_value is not None and test.p_value < ALPHA
+    )
+    worse = bool(
+        known and beyond.high < 0 and test.p_value is not None and test.p_value < ALPHA
+    )
+    longer, other = one.by_length
+    split = [
+        f"{number(part.accuracy.estimate, 3)} (95% "
+        f"{interval(part.accuracy.low, part.accuracy.high, 3)}, n\u00a0=\u00a0"
+        f"{part.n}) where the chosen answer is {what}"
+        for part, what in ((longer, "the longer"), (other, "not the longer"))
+        if part.n
+    ]
+    found.append(
+        Finding(
+            claim="It does better than always preferring the longer answer."
+            if better
+            else "It does worse than always preferring the longer answer."
+            if worse
+            else "That it does better than always preferring the longer answer is not "
+            "shown.",
+            evidence=(
+                f"Length alone ({one.length_unit}) reaches {number(whole.longer, 3)}; "
+                f"the difference is {number(beyond.estimate, 3)} (95% "
+                f"{interval(beyond.low, beyond.high, 3)}), McNemar p "
+                f"{p_text(test.p_value)}.",
+                f"Accuracy is {join_words(split)}.",
+            ),
+            certainty="supported" if better or worse else "not shown",
+        )
+    )
+    holm = {record.group: record.p_holm for record in one.records if record.family}
+    below = [
+        part
+        for part in one.groups
+        if (p := holm[f"{part.column}: {part.value}"]) is not None
+        and p < ALPHA
+        and part.accuracy.high < 0.5
+    ]
+    if below:
+        found.append(
+            Finding(
+                claim="It prefers the rejected answer in "
+                f"{join_words([str(part.value) for part in below])}.",
+                evidence=tuple(
+                    f"{part.value}: accuracy {number(part.accuracy.estimate, 3)} (95% "
+                    f"{interval(part.accuracy.low, part.accuracy.high, 3)}), "
+                    f"n\u00a0=\u00a0{part.n}, Holm p "
+                    f"{p_text(holm[f'{part.column}: {part.value}'])}."
+                    for part in below
+                ),
+                certainty="supported",
+            )
+        )
+    return tuple(found)
+
+
+def _interval(share: Share) -> tuple[float, float]:
+    """By prompt where prompts repeat, else Wilson's."""
+    best = share.clustered if share.n_prompts < share.n else share.accuracy
+    return best.low, best.high
+
+
+def _lead(one: PreferenceRun) -> str:
+    unscored = (
+        f" {count_of(one.unscored, 'pair')} without both scores left out."
+        if one.unscored
+        else ""
+    )
+    return (
+        f"{count_of(one.overall.n, 'pair')} of a chosen and a rejected answer to "
+        f"{count_of(one.overall.n_prompts, 'prompt')}, by the {one.run.measure.value}."
+        f"{unscored}"
+    )
+
+
+def _blocks(one: PreferenceRun, prefix: str) -> tuple[Block, ...]:
+    blocks: list[Block] = [_figure(one, prefix), _table(one, prefix)]
+    return tuple(blocks)
+
+
+def _shares(one: PreferenceRun) -> list[tuple[str, Share]]:
+    """All pairs, the two lengths, then every group by its name."""
+    columns = {part.column for part in one.groups}
+    return [
+        ("all pairs", one.overall),
+        *((str(part.value), part) for part in one.by_length),
+        *(
+            (
+                str(part.value)
+                if len(columns) == 1
+                else f"{part.column}: {part.value}",
+                part,
+            )
+            for part in one.groups
+        ),
+    ]
+
+
+def _figure(one: PreferenceRun, prefix: str) -> Figure:
+    shares = [(name, part) for name, part in _shares(one) if part.n][:MOST_ROWS]
+    rows = pd.DataFrame(
+        {
+            "row": [f"{name} ({part.n})" for name, part in shares],
+            "estimate": [part.accuracy.estimate for _, part in shares],
+            "ci_low": [part.accuracy.low for _, part in shares],
+            "ci_high": [part.accuracy.high for _, part in shares],
+            "inner_low": np.nan,
+            "inner_high": np.nan,
+            "hollow": [part.column == "length" for _, part in shares],
+        }
+    )
+    return Figure(
+        id=f"{prefix}-accuracy",
+        title=f"Accuracy of {one.label}",
+        caption="Share of pairs whose chosen answer scores higher, with Wilson's 95% "
+        "interval; pairs in brackets; the dashed line is chance. Hollow: pairs split "
+        "by which answer is longer.",
+        alt=f"Accuracy of {one.label} by group; the numbers are in the table.",
+        panels=(
+            figures.intervals(
+                rows,
+                name=f"{prefix}-accuracy",
+                domain=(0.0, 1.0),
+                axis_title="Accuracy",
+                zero=0.5,
+                label_space=180,
+            ),
+        ),
+    )
+
+
+def _table(one: PreferenceRun, prefix: str) -> Table:
+    holm = {record.group: record.p_holm for record in one.records if record.family}
+    rows, frame = [], []
+    for name, part in _shares(one):
+        p = holm.get(f"{part.column}: {part.value}")
+        rows.append(
+            (
+                text_cell(name),
+                number_cell(part.n, 0),
+                number_cell(part.accuracy.estimate, 3),
+                interval_cell(part.accuracy.low, part.accuracy.high, 3),
+                p_cell(p),
+                number_cell(part.longer, 3),
+                number_cell(part.margin, 3),
+                number_cell(part.ties, 0),
+            )
+        )
+        frame.append(
+            {
+                "column": part.column,
+                "group": part.value,
+                "n": part.n,
+                "n_prompts": part.n_prompts,
+                "accuracy": part.accuracy.estimate,
+                "ci_low": part.accuracy.low,
+                "ci_high": part.accuracy.high,
+                "p_value": part.p_value,
+                "p_holm": p,
+                "length_only": part.longer,
+                "mean_margin": part.margin,
+                "ties": part.ties,
+            }
+        )
+    return Table(
+        id=f"{prefix}-pairs",
+        title="Accuracy by group",
+        note="Interval: Wilson. p: against one half, Holm's over models and groups. "
+        "Longer: accuracy of always preferring the longer answer. Margin: mean score "
+        "of the chosen answer minus that of the rejected one, in the model's unit.",
+        header=(
+            "Pairs",
+            "n",
+            "Accuracy",
+            "95% interval",
+            "p (Holm)",
+            "Longer",
+            "Margin",
+            "Ties",
+        ),
+        rows=tuple(rows),
+        frame=pd.DataFrame(frame),
+        folded=len(rows) > 12,
+        sortable=True,
+    )
+
+
+def _across_table(found: Sequence[PreferenceRun], prefix: str) -> Table:
+    def record_of(one: PreferenceRun, metric: str) -> Record:
+        return next(record for record in one.records if record.metric == metric)
+
+    rows: list[tuple[Cell, ...]] = []
+    for one in found:
+        low, high = _interval(one.overall)
+        beyond = record_of(one, "accuracy_beyond_length")
+        rows.append(
+            (
+                text_cell(one.label),
+                number_cell(one.overall.n, 0),
+                number_cell(one.overall.accuracy.estimate, 3),
+                interval_cell(low, high, 3),
+                number_cell(one.overall.longer, 3),
+                number_cell(beyond.estimate, 3),
+                interval_cell(beyond.ci_low, beyond.ci_high, 3),
+            )
+        )
+    return Table(
+        id=f"{prefix}-models",
+        title="Accuracy of each model",
+        note="Interval: by prompt where prompts repeat, else Wilson's. Longer: always "
+        "preferring the longer answer; the last two columns are the difference.",
+        header=(
+            "Model",
+            "n",
+            "Accuracy",
+            "95% interval",
+            "Longer",
+            "Beyond length",
+            "95% interval",
+        ),
+        rows=tuple(rows),
+        frame=pd.DataFrame(
+            [
+                {
+                    "model": one.label,
+                    "n": one.overall.n,
+                    "accuracy": one.overall.accuracy.estimate,
+                    "length_only": one.overall.longer,
+                    "beyond_length": one.beyond_length.estimate,
+                }
+                for one in found
+            ]
+        ),
+        sortable=True,
+    )
+
+
+METHOD = (
+    Paragraph(
+        head="Accuracy on preference pairs",
+        text="The share of pairs whose chosen answer scores higher than the rejected "
+        "one, ties counting one half, with Wilson's interval; where several pairs "
+        "share a prompt, the headline interval is a bootstrap of prompts "
+        f"({DRAWS:,} draws) and the test is clustered. Groups are held against one "
+        "half, adjusted by Holm over models and groups. Always preferring the longer "
+        "answer is the yardstick; the difference is paired.",
+    ),
+)
+
+CAVEATS = (
+    "Accuracy on preference pairs measures agreement with whoever labelled them, not "
+    "quality; a policy's log-probability is not trained to rank answers at all.",
+)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from analysis.load import Run
+from analysis.part import Wanted
+from analysis.preferences import analyse_preferences
+from analysis.preferences_report import preferences_part
+from probe.types import DataError, Measure
+from tests.country_runs import manifest
+
+
+def pairs_run(
+    chosen: Sequence[float],
+    rejected: Sequence[float],
+    *,
+    subsets: Sequence[str] | None = None,
+    prompts: Sequence[str] | None = None,
+    lengths: Sequence[tuple[float, float]] | None = None,
+    model: str = "made_up",
+) -> Run:
+    n = len(chosen)
+    sizes = lengths or [(10.0, 5.0)] * n
+    frame = pd.DataFrame(
+        {
+            "item_id": np.repeat([f"p{i:03d}" for i in range(n)], 2),
+            "candidate_id": ["chosen", "rejected"] * n,
+            "role": ["chosen", "rejected"] * n,
+            "subset": np.repeat(subsets or ["all"] * n, 2),
+            "prompt": np.repeat(prompts or [f"prompt {i}" for i in range(n)], 2),
+            "score": np.column_stack([chosen, rejected]).ravel(),
+            "n_answer_tokens": [size for pair in sizes for size in pair],
+            "n_chars": 20,
+            "measure": "reward",
+        }
+    )
+    return Run(
+        path=Path("runs/preferences@1/made_up"),
+        manifest=manifest(
+            model,
+            probe="preferences",
+            axis="preferences",
+            item_columns=("subset",),
+            candidate_columns=("role",),
+            measures=("reward",),
+        ),
+        measure=Measure.REWARD,
+        frame=frame,
+    )
+
+
+def test_accuracy_is_the_plain_share_with_wilsons_interval() -> None:
+    rng = np.random.default_rng(0)
+    chosen, rejected = rng.normal(0.6, 1, 80), rng.normal(0, 1, 80)
+    [found] = analyse_preferences([pairs_run(chosen, rejected)])
+    right = int((chosen > rejected).sum())
+    assert found.overall.accuracy.estimate == right / 80
+    expected = proportion_confint(right, 80, method="wilson")
+    assert (found.overall.accuracy.low, found.overall.accuracy.high) == pytest.approx(
+        expected
+    )
+    assert found.overall.p_value == pytest.approx(stats.binomtest(right, 80).pvalue)
+    assert found.records[0].estimate == right / 80 and found.records[0].n == 80
+
+
+def test_a_tie_counts_one_half() -> None:
+    [found] = analyse_preferences([pairs_run([1, 2, 3, 4], [1, 1, 1, 5])])
+    assert found.overall.accuracy.estimate == 2.5 / 4
+    assert found.overall.ties == 1
+
+
+def test_a_pair_without_a_score_is_left_out_and_counted() -> None:
+    [found] = analyse_preferences([pairs_run([1, np.nan, 3], [0, 1, 1])])
+    assert (found.overall.n, found.unscored) == (2, 1)
+
+
+def test_a_liking_for_length_is_not_called_a_liking_for_the_better() -> None:
+    rng = np.random.default_rng(1)
+    lengths = [(float(a), float(b)) for a, b in rng.integers(5, 50, (200, 2))]
+    chosen = [a for a, _ in lengths]
+    rejected = [b for _, b in lengths]
+    [found] = analyse_preferences([pairs_run(chosen, rejected, lengths=lengths)])
+    assert found.beyond_length.estimate == 0
+    assert found.beyond_length_test.p_value is None
+    longer, other = found.by_length
+    assert longer.accuracy.estimate == 1 and other.accuracy.estimate < 0.1
+
+
+def test_repeated_prompts_widen_the_interval() -> None:
+    rng = np.random.default_rng(2)
+    right = np.repeat(rng.random(20) < 0.6, 10)
+    chosen, prompts = np.where(right, 1.0, -1.0), [f"p{i // 10}" for i in range(200)]
+    [found] = analyse_preferences([pairs_run(chosen, np.zeros(200), prompts=prompts)])
+    whole = found.overall
+    assert whole.n_prompts == 20
+    assert whole.clustered.high - whole.clustered.low > 2 * (
+        whole.accuracy.high - whole.accuracy.low
+    )
+    exact = stats.binomtest(int(right.sum()), 200).pvalue
+    assert whole.p_value is not None and whole.p_value > exact
+
+
+def test_groups_are_corrected_over_models_and_groups() -> None:
+    rng = np.random.default_rng(3)
+    subsets = ["easy"] * 40 + ["hard"] * 40
+    runs = [
+        pairs_run(
+            rng.normal(np.repeat([1.5, -1.5], 40), 1),
+            np.zeros(80),
+            subsets=subsets,
+            model=name,
+        )
+        for name in ("one", "two")
+    ]
+    found = analyse_preferences(runs)
+    tests = [r for one in found for r in one.records if r.family is not None]
+    assert [r.group for r in tests] == ["subset: easy", "subset: hard"] * 2
+    smallest = min(r.p_value for r in tests if r.p_value is not None)
+    assert min(r.p_holm for r in tests if r.p_holm is not None) == pytest.approx(
+        4 * smallest
+    )
+    part = preferences_part(
+        runs, Wanted(polls=[]), id="p", title="Preferences", step=lambda: None
+    )
+    claims = " ".join(f.claim for f in part.runs[0].findings)
+    assert "prefers the rejected answer in hard" in claims
+
+
+def test_a_null_model_is_seldom_called_better_than_chance() -> None:
+    rng = np.random.default_rng(4)
+    named = 0
+    for _ in range(200):
+        chosen = rng.normal(size=50)
+        p = stats.binomtest(int((chosen > 0).sum()), 50).pvalue
+        [found] = analyse_preferences([pairs_run(chosen, np.zeros(50))])
+        assert found.overall.p_value == pytest.approx(p)
+        named += p < 0.05
+    assert 0.005 <= named / 200 <= 0.07
+
+
+def test_what_cannot_be_analysed_is_said() -> None:
+    run = pairs_run([np.nan], [1.0])
+    with pytest.raises(DataError, match="no pair of which both"):
+        analyse_preferences([run])
+    bare = Run(
+        path=run.path,
+        manifest=run.manifest,
+        measure=run.measure,
+        frame=run.frame.drop(columns="role"),
+    )
+    with pytest.raises(DataError, match="no column role"):
+        analyse_preferences([bare])
