@@ -381,6 +381,7 @@ def heatmap(
     digits: int,
     title: str | None = None,
     x_title: str | None = None,
+    label_space: int = 130,
 ) -> Panel:
     """A grid of coloured cells with their numbers.
 
@@ -392,6 +393,7 @@ def heatmap(
         digits: Decimals of the numbers.
         title: Title of the panel.
         x_title: Title of the columns.
+        label_space: Pixels for the row labels.
     """
     light = [
         "#ffffff" if _dark(scale.colour(value)) else INK
@@ -430,8 +432,8 @@ def heatmap(
             sort=None,
             title=None,
             axis=alt.Axis(
-                labelLimit=130,
-                minExtent=130,
+                labelLimit=label_space,
+                minExtent=label_space,
                 grid=False,
                 ticks=False,
                 domain=False,

@@ -1,9 +1,9 @@
 """The published numbers of Ryan, Held and Yang (2024) beside ours.
 
 "Unintended Impacts of LLM Alignment on Global Representation", ACL 2024,
-arXiv 2402.15018. `FIGURES` declares what the paper shows; `analysis.paper_measures`
-measures it anew from the authors' own outputs. Another figure is another row of the
-table.
+arXiv 2402.15018. `FIGURES` declares what the paper shows; `analysis.paper_measures` and
+`analysis.paper_md3` measure it anew from the authors' own outputs. Another figure is
+another row of the table.
 
 Numbers are compared where the paper's text, or a result file of its authors, prints
 them. Of the bars, the heatmap and the map ours are shown alone. Left out are the mean
@@ -20,16 +20,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from analysis import paper_md3 as md3
 from analysis import paper_measures as measures
 from analysis.paper_measures import (
     BETWEEN,
+    CHOICE,
     DIFFERENCE,
+    GUESS,
     MEAN_RANK,
     ORDER,
     ORDER_P,
     SHARE,
     Evidence,
     Metric,
+    gain_over,
 )
 from analysis.records import Record
 from data_builders.countries import analysis_keys
@@ -96,11 +100,68 @@ class Figure:
     paper's models in their order."""
     facts: tuple[Fact, ...] = ()
     """Those of `keys` that were printed."""
+    recorded: Callable[[Evidence], Iterable[Fact]] = lambda evidence: ()
+    """Those that the authors' verdicts in the evidence itself give."""
     shown: tuple[str, ...] | None = None
     """Groups that a terminal lists; None: all."""
 
 
+SFT, BASE = "mistral-7b-sft-beta", "Mistral-7B-v0.1"
+
+
+def _verdicts(metric: Metric) -> Callable[[Evidence], Iterable[Fact]]:
+    """The shares of MD3's games won, by the authors' own verdicts."""
+
+    def facts(evidence: Evidence) -> Iterable[Fact]:
+        for model, dialect, share, source in md3.recorded_shares(evidence, metric):
+            key = (model, metric, dialect)
+            yield Fact(key=key, printed=f"{share:.4f}", source=source)
+
+    return facts
+
+
 FIGURES = (
+    Figure(
+        title="MD3: share of games guessed right, answer and no forbidden word in it",
+        source="section 4, bars; beside ours what the authors' own verdicts give",
+        probe=measures.MD3,
+        keys=lambda: itertools.product(
+            (*POLICIES, *QWEN_AND_YI), (GUESS,), md3.DIALECTS
+        ),
+        measure=md3.guess_accuracy,
+        recorded=_verdicts(GUESS),
+    ),
+    Figure(
+        title="MD3: share of games guessed right, less that of the model it "
+        "was tuned from",
+        source="section 4",
+        probe=measures.MD3,
+        keys=lambda: itertools.product((SFT,), (gain_over(BASE),), md3.DIALECTS),
+        measure=md3.tuning_gains,
+        facts=tuple(
+            Fact(key=(SFT, gain_over(BASE), dialect), printed=gain, source="section 4")
+            for dialect, gain in (
+                ("en_us", "0.293"),
+                ("en_in", "0.152"),
+                ("en_ng", "0.203"),
+            )
+        ),
+    ),
+    Figure(
+        title="MD3: share of games guessed right, less that in US English",
+        source="not in the paper",
+        probe=measures.MD3,
+        keys=lambda: (),
+        measure=md3.dialect_gaps,
+    ),
+    Figure(
+        title="MD3: share of games whose answer is the most probable of six words",
+        source="not in the paper; beside ours what the authors' own verdicts give",
+        probe=measures.MD3,
+        keys=lambda: (),
+        measure=md3.choice_accuracy,
+        recorded=_verdicts(CHOICE),
+    ),
     Figure(
         title="Fine-tuning data: share of texts that are not English",
         source="section 5",
@@ -245,7 +306,7 @@ def _rows(figure: Figure, evidence: Evidence) -> list[Row]:
     }
     facts = {
         (model, metric.name, group): fact
-        for fact in figure.facts
+        for fact in (*figure.facts, *figure.recorded(evidence))
         for model, metric, group in [fact.key]
     }
     models, present = _models(keys), evidence.models

@@ -37,6 +37,7 @@ COMPARED = ("CHN", "JOR", "BRA", "NGA", "DEU", "AUS")
 """Countries whose similarity is compared with the reference's."""
 REFERENCE = "USA"
 ASKREDDIT, GLOBAL_OPINIONS, LANGID = "askreddit@1", "global_opinions@1", "langid"
+MD3 = "md3@1"
 """`probe` of the records."""
 RECORDED_BASE: Base = "e"
 """Of the logarithm of the recorded similarities."""
@@ -67,6 +68,16 @@ ORDER = Metric(name="spearman_order", unit="rho", analysis="poll_correlation")
 ORDER_P = Metric(name="spearman_order_p", unit="p", analysis="poll_correlation")
 BETWEEN = Metric(name="rank_correlation", unit="rho", analysis="rank_correlation")
 MEAN_RANK = Metric(name="mean_rank", unit="rank", analysis="country_ranks")
+GUESS = Metric(name="md3_guess_accuracy", unit="share", analysis="md3_games")
+CHOICE = Metric(name="md3_choice_accuracy", unit="share", analysis="md3_games")
+
+
+GAIN = "md3_guess_gain"
+
+
+def gain_over(base: str) -> Metric:
+    """How many more games a model guesses right than the one it was tuned from."""
+    return Metric(name=GAIN, unit="share", analysis="md3_games", reference=base)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +91,8 @@ class Evidence:
     `COMPARED` were asked, with `model`, `file` and a column per country: 1 -
     Jensen-Shannon distance (natural logarithm) of the model's answers to those of
     people there; NaN: asked, without a number."""
+    games: pd.DataFrame
+    """MD3: a row per model and game, as `probe.recorded.repository.Found.games`."""
     languages: pd.DataFrame
     """A row per training set and language: `model` (the set's name), `file`,
     `language` (English is `en`) and `count`, the texts in it."""
@@ -90,12 +103,17 @@ class Evidence:
         return frozenset(
             {(one.run.probe, one.run.model) for one in self.rankings}
             | {(GLOBAL_OPINIONS, name) for name in self.similarities["model"]}
+            | {(MD3, name) for name in self.games["model"]}
             | {(LANGID, name) for name in self.languages["model"]}
         )
 
 
 def lack(evidence: Evidence, metric: Metric, model: str, group: str | None) -> str:
     """Why a number could not be computed of the models' files, which are there."""
+    if metric.analysis == GUESS.analysis:
+        if metric.reference and (MD3, metric.reference) not in evidence.models:
+            return f"not computed: no file of {metric.reference}"
+        return f"not computed: the file of {model} has no games in {group}"
     if metric != MEAN_RANK or group is None:
         return f"not computed: the recorded files give no {metric.name}"
     measures = {one.run.measure for one in evidence.rankings if one.run.model == model}
@@ -121,7 +139,7 @@ def language_shares(evidence: Evidence, models: Sequence[str]) -> list[Record]:
     one language. Unit: a text; all of them were counted, so there is no interval.
     """
     found = []
-    for (name, file), rows in _ordered(evidence.languages, models):
+    for (name, file), rows in ordered(evidence.languages, models):
         total = rows["count"].sum()
         english = rows.loc[rows["language"] == "en", "count"].sum()
         found.append(
@@ -149,7 +167,7 @@ def opinion_differences(evidence: Evidence, models: Sequence[str]) -> list[Recor
     metric over the questions that each country shares with the reference.
     """
     found = []
-    for (name, file), rows in _ordered(evidence.similarities, models):
+    for (name, file), rows in ordered(evidence.similarities, models):
         numbers = rows[[*COMPARED, REFERENCE]].to_numpy(dtype=np.float64)
         numbers = numbers[np.isfinite(numbers).all(axis=1)]
         counts = question_counts(np.zeros(len(numbers), np.bool_), DRAWS, SEED)
@@ -262,7 +280,7 @@ def _ranked(evidence: Evidence, models: Sequence[str]) -> list[Ranking]:
     )
 
 
-def _ordered(
+def ordered(
     frame: pd.DataFrame, models: Sequence[str]
 ) -> list[tuple[tuple[str, str], pd.DataFrame]]:
     """The rows of each (model, file), the paper's in its order before any others."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from analysis.paper import Row
+from analysis.paper_measures import GAIN
 from analysis.records import Record
 
 HEADER = ("  what", "model", "published", "ours", "interval", "n", "agrees")
@@ -97,7 +98,10 @@ def _line(row: Row) -> tuple[str, ...]:
     group = "" if record.group is None else f" {record.group}"
     return (
         f"  {record.metric}{group}",
-        record.model,
+        # Which model it was tuned from differs by row.
+        f"{record.model} over {record.reference}"
+        if record.metric == GAIN
+        else record.model,
         "-" if row.fact is None else row.fact.printed,
         *_numbers(record),
         f"{record.n:,}",

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import findings
 from analysis.axes import AXES, has_section
 from analysis.html import (
     Finding,
@@ -272,8 +271,8 @@ def _warnings(runs: Sequence[Run]) -> tuple[str, ...]:
             )
         if manifest.limit is not None:
             found.append(
-                f"{run.name} read a sample of {findings.questions(manifest.limit)}, "
-                "not the whole probe."
+                f"{run.name} read a sample (--limit {manifest.limit}), not the whole "
+                "probe."
             )
         if manifest.dropped:
             found.append(f"{run.name} leaves out {_dropped(manifest.dropped)}.")

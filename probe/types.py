@@ -18,6 +18,9 @@ from typing import Literal
 GroupValue = str | float | None
 """A value of a group column: a label, a number, or unknown."""
 
+GENERATED = "generated"
+"""Candidate id under which a generation is stored; no candidate may be called so."""
+
 
 class ProbeError(Exception):
     """A problem the user can mend: what is, what must be, what to do.
@@ -127,6 +130,9 @@ class Item:
     """Values of the probe's group columns that vary by item, such as sentiment."""
     meta: Mapping[str, object] = field(default_factory=dict)
     """Anything else worth keeping, JSON-serialisable."""
+    max_new_tokens: int | None = None
+    """A policy is also asked to answer in its own words, greedily, in at most so many
+    tokens; None: it is not. A reward model never is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +156,11 @@ class BuildOptions:
     """A user's file with the wording of survey questions; None: the shipped one."""
     personas: tuple[str, ...] = ()
     """Crosswalk keys: survey questions are also asked from these countries' view."""
+    half: Literal["probe", "train"] = "probe"
+    """Which half of a divided source: training mixes read the half that is not
+    scored."""
+    half_seed: int = 0
+    """Fixes the division; see `data_builders.halves`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +184,7 @@ class Probe:
     """Names in `data_builders.sources`; empty for bundled items."""
     build: Callable[[BuildOptions], Iterable[Item]]
     """Yields the items in a fixed order."""
-    words: frozenset[Literal["articles", "span", "protocol", "personas"]]
+    words: frozenset[Literal["articles", "span", "protocol", "personas", "half"]]
     """Which of `BuildOptions` bear on the probe's text, or on what is scored of it."""
     unit: str | None = None
     """Item column whose equal values belong together, such as the rotations of one
@@ -193,7 +204,8 @@ def versioned(probe: Probe, options: BuildOptions) -> str:
     Returns:
         ``"1"`` for default options, else e.g. ``"1+articles-paper+span-response"``.
         What only adds or selects items (countries, personas) does not enter, nor does
-        an option that the probe does not read.
+        an option that the probe does not read. Of a divided source the half always
+        enters: ``"1+probe-half-0"``.
     """
     parts = [probe.version]
     if "articles" in probe.words and options.articles != "english":
@@ -203,6 +215,8 @@ def versioned(probe: Probe, options: BuildOptions) -> str:
     if "protocol" in probe.words and options.protocol is not None:
         digest = hashlib.sha256(options.protocol.read_bytes()).hexdigest()
         parts.append(f"protocol-{digest[:8]}")
+    if "half" in probe.words:
+        parts.append(f"{options.half}-half-{options.half_seed}")
     return "+".join(parts)
 
 

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 
 from analysis import paper, paper_table
+from analysis.guesses import is_right
 from analysis.load import Run, load_run
+from analysis.paper_md3 import guessed
 from analysis.paper_measures import COMPARED, POLLS, REFERENCE, Evidence, rank
 from analysis.records import Record
 from data_builders import askreddit, countries, global_opinions, where_from
@@ -24,12 +26,21 @@ from probe.types import DataError, Probe
 REWARDS = "outputs/ask-reddit-reward-testing/starling-rm-7b-alpha-reformatted.csv"
 NLL = "outputs/ask-reddit-perplexity-testing/Mistral-7B-v0.1-reformatted.csv"
 ZEPHYR = "outputs/globalopinionsqa/zephyr-7b-beta_8bit.csv"
+GAMES = "outputs/md3-game/{}_8bit-no-answers.csv"
+MISTRAL_GAMES, SFT_GAMES, ZEPHYR_GAMES = (
+    GAMES.format(name)
+    for name in ("Mistral-7B-v0.1", "Mistral-SFT-7B", "zephyr-7b-beta")
+)
 TULU = "results/5_langid/tulu-sft-languages-count.csv"
 WHERE = "outputs/reward-testing/where_from_starling-rm-7b-alpha.csv"
 
 RM = "Starling-RM-7B-alpha"
 DIFFERENCE = "js_similarity_difference"
 ABSENT = {"tulu-2-7b", "tulu-2-dpo-7b", "openchat_3.5", "Starling-LM-7B-alpha"}
+
+DIALECTS = ("en_us", "en_in", "en_ng")
+VERDICTS = ("md3_guess_accuracy", "md3_choice_accuracy")
+"""What the authors' files have verdicts on, game by game."""
 
 Json = dict[str, object]
 
@@ -52,6 +63,18 @@ def copy(recorded: Path, to: Path, *names: str) -> Path:
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(recorded / name, to / name)
     return to
+
+
+def of_games(folder: Path) -> list[Json]:
+    """The rows of a folder that has MD3's files only, without the command's start."""
+    found = repository.find(folder)
+    evidence = Evidence(
+        rankings=(),
+        similarities=found.similarities((*COMPARED, REFERENCE)),
+        games=found.games(),
+        languages=found.languages(),
+    )
+    return [row.to_json() for row in paper.reproduce(evidence)]  # type: ignore[misc]
 
 
 def one(rows: list[Json], model: str, metric: str, group: str | None) -> Json:
@@ -128,11 +151,18 @@ def test_opinion_differences(rows: list[Json]) -> None:
 
 
 def test_published_numbers_agree(rows: list[Json]) -> None:
-    printed = [row for row in rows if row["published"] is not None]
+    printed = [
+        row
+        for row in rows
+        if row["published"] is not None and row["metric"] not in VERDICTS
+    ]
     assert [
         (row["model"], row["group"], row["published"], row["tolerance"])
         for row in printed
     ] == [
+        ("mistral-7b-sft-beta", "en_us", 0.293, 0.001),
+        ("mistral-7b-sft-beta", "en_in", 0.152, 0.001),
+        ("mistral-7b-sft-beta", "en_ng", 0.203, 0.001),
         ("tulu-sft", None, 0.131, 0.001),
         ("ultrachat", None, 0.001, 0.001),
         (RM, "gallup_2017", 0.926, 0.001),
@@ -157,7 +187,13 @@ def test_what_is_not_there_is_absent_not_failed(rows: list[Json]) -> None:
     bars = {row["model"] for row in absent if row["probe"] == "global_opinions@1"}
     qwen_and_yi = {"Qwen1.5-7B", "Qwen1.5-7B-Chat", "Yi-6B", "Yi-6B-Chat"}
     assert bars == ABSENT | qwen_and_yi
-    assert len(absent) == len(heatmap) + 6 * len(bars)
+    games = [row for row in absent if row["probe"] == "md3@1"]
+    assert {(row["model"], row["metric"], row["group"]) for row in games} == {
+        (model, "md3_guess_accuracy", dialect)
+        for model in ABSENT | qwen_and_yi
+        for dialect in DIALECTS
+    }
+    assert len(absent) == len(heatmap) + 6 * len(bars) + len(games)
 
 
 def test_rows_are_records_with_the_comparison(rows: list[Json]) -> None:
@@ -197,8 +233,9 @@ def test_terminal(recorded: Path, tmp_path: Path) -> None:
     done = run_cli("ryan2024", "--recorded", copy(recorded, tmp_path, ZEPHYR, TULU))
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert ["non_english_share", "tulu-sft", "0.131", "0.1309"] == lines[2][:4]
-    assert lines[2][-1] == "ok"
+    [share] = [words for words in lines if words[:1] == ["non_english_share"]]
+    assert share[:4] == ["non_english_share", "tulu-sft", "0.131", "0.1309"]
+    assert share[-1] == "ok"
     [china] = [words for words in lines if words[:2] == [DIFFERENCE, "CHN"]]
     assert china[2:5] == ["zephyr-7b-beta", "-", "-0.0236"]
     assert china[-4:] == ["244", "no", "printed", "figure"]
@@ -269,6 +306,7 @@ def test_the_records_are_those_of_correlate(recorded: Path, tmp_path: Path) -> N
     evidence = Evidence(
         rankings=(rank(run),),
         similarities=found.similarities((*COMPARED, REFERENCE)),
+        games=found.games(),
         languages=found.languages(),
     )
     ours = [row.record for row in paper.reproduce(evidence) if row.status != "absent"]
@@ -349,7 +387,9 @@ def test_no_common_question_is_no_number() -> None:
         [["m", "f", *[0.5] * 6, float("nan")]],
         columns=["model", "file", *COMPARED, REFERENCE],
     )
-    found = paper.reproduce(Evidence(rankings=(), similarities=asked, languages=empty))
+    found = paper.reproduce(
+        Evidence(rankings=(), similarities=asked, games=empty, languages=empty)
+    )
     record = next(row.record for row in found if row.record.model == "m")
     assert record.estimate is None
     assert record.n == 0
@@ -370,8 +410,9 @@ def test_a_country_without_numbers_is_absent(recorded: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert "absent: not computed: no question has a number for all 7" in done.stdout
     assert "(6 of 78 numbers)" in done.stdout
-    [line] = [one for one in done.stdout.splitlines() if "Qwen1.5-7B," in one]
-    assert "no file of" in line and "zephyr-7b-beta" not in line
+    [line] = [one for one in done.stdout.splitlines() if "(72 of 78 numbers)" in one]
+    assert "no file of" in line and "Qwen1.5-7B," in line
+    assert "zephyr-7b-beta" not in line
     assert "0 no printed figure" in done.stdout
 
 
@@ -431,6 +472,218 @@ def test_bad_language_counts(tmp_path: Path, text: str, message: str) -> None:
     file.write_text(text)
     with pytest.raises(DataError, match=message):
         repository.find(tmp_path).languages()
+
+
+WON = {
+    "zephyr-7b-beta": ((0.4637, 0.2639, 0.3028), (0.7237, 0.5972, 0.5976)),
+    "mistral-7b-sft-beta": ((0.3817, 0.2315, 0.2789), (0.6042, 0.5324, 0.5179)),
+    "Mistral-7B-v0.1": ((0.0890, 0.0787, 0.0757), (0.5995, 0.5185, 0.5299)),
+    "Llama-2-7b-chat-hf": ((0.0117, 0.0139, 0.0120), (0.4239, 0.3704, 0.4143)),
+    "Llama-2-7b-hf": ((0.0468, 0.0370, 0.0478), (0.4614, 0.4028, 0.4024)),
+}
+"""Shares of MD3's games guessed, and chosen, in `DIALECTS`."""
+
+
+@pytest.mark.parametrize("model", WON)
+def test_games_won(rows: list[Json], model: str) -> None:
+    for metric, shares in zip(VERDICTS, WON[model], strict=True):
+        for dialect, share, n in zip(DIALECTS, shares, (427, 216, 251), strict=True):
+            row = one(rows, model, metric, dialect)
+            # All recorded games, those without a transcript too.
+            assert (row["n"], row["probe"]) == (n, "md3@1")
+            assert row["estimate"] == pytest.approx(share, abs=5e-5)
+            assert (row["agrees"], row["published"]) == (True, share)
+            assert "-no-answers.csv, column " in str(row["source"])
+            assert row["ci_low"] < row["estimate"] < row["ci_high"]  # type: ignore[operator]
+            assert row["ci_method"] == "Wilson"
+
+
+def test_wilson_by_hand(rows: list[Json]) -> None:
+    """198 of 427: the score interval solved by hand."""
+    row = one(rows, "zephyr-7b-beta", "md3_guess_accuracy", "en_us")
+    n, share, z = 427, 198 / 427, 1.959963984540054
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    assert row["estimate"] == share
+    assert row["ci_low"] == pytest.approx(middle - reach)
+    assert row["ci_high"] == pytest.approx(middle + reach)
+
+
+def test_what_tuning_adds(rows: list[Json]) -> None:
+    gains = [row for row in rows if row["metric"] == "md3_guess_gain"]
+    assert Counter((row["model"], row["reference"]) for row in gains) == {
+        ("mistral-7b-sft-beta", "Mistral-7B-v0.1"): 3,
+        ("zephyr-7b-beta", "mistral-7b-sft-beta"): 3,
+        ("Llama-2-7b-chat-hf", "Llama-2-7b-hf"): 3,
+    }
+    for row in gains:
+        model, base, dialect = (str(row[k]) for k in ("model", "reference", "group"))
+        after, before = (
+            one(rows, name, "md3_guess_accuracy", dialect)["estimate"]
+            for name in (model, base)
+        )
+        assert row["estimate"] == pytest.approx(after - before)  # type: ignore[operator]
+        assert row["ci_low"] <= row["estimate"] <= row["ci_high"]  # type: ignore[operator]
+    sft = one(rows, "mistral-7b-sft-beta", "md3_guess_gain", "en_us")
+    assert sft["estimate"] == pytest.approx(0.2927, abs=5e-5)
+    assert sft["p_value"] < sft["p_holm"] < 1e-20  # type: ignore[operator]
+    zephyr = one(rows, "zephyr-7b-beta", "md3_guess_gain", "en_ng")
+    assert zephyr["p_value"] > 0.05 and zephyr["p_holm"] > 0.05  # type: ignore[operator]
+
+
+def test_dialects_less_us_english(rows: list[Json]) -> None:
+    for model in WON:
+        us = one(rows, model, "md3_guess_accuracy", "en_us")["estimate"]
+        for dialect in ("en_in", "en_ng"):
+            row = one(rows, model, "md3_guess_difference", dialect)
+            here = one(rows, model, "md3_guess_accuracy", dialect)
+            assert row["estimate"] == pytest.approx(here["estimate"] - us)  # type: ignore[operator]
+            assert row["reference"] == "en_us"
+            assert (row["published"], row["source"]) == (None, None)
+    # Newcombe's method 10 of 57/216 against 198/427, from the two Wilson intervals.
+    row = one(rows, "zephyr-7b-beta", "md3_guess_difference", "en_in")
+    us = one(rows, "zephyr-7b-beta", "md3_guess_accuracy", "en_us")
+    india = one(rows, "zephyr-7b-beta", "md3_guess_accuracy", "en_in")
+
+    def side(of: Json, bound: str) -> float:
+        return float(of["estimate"]) - float(of[bound])  # type: ignore[arg-type]
+
+    low = (side(india, "ci_low") ** 2 + side(us, "ci_high") ** 2) ** 0.5
+    high = (side(india, "ci_high") ** 2 + side(us, "ci_low") ** 2) ** 0.5
+    assert row["ci_low"] == pytest.approx(row["estimate"] - low)  # type: ignore[operator]
+    assert row["ci_high"] == pytest.approx(row["estimate"] + high)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("guess", "answer", "right"),
+    [
+        ("I think it is an ELECTRON.", "Electron", True),
+        ("Electronics.", "Electron", True),
+        ("an electron or a proton", "Electron", False),
+        ("", "Electron", False),
+        ("proton", "Electron", False),
+        # No guess can be right that has to hold a forbidden word.
+        ("Proton pump", "Proton pump", False),
+    ],
+)
+def test_right_guesses(guess: str, answer: str, right: bool) -> None:
+    assert is_right(guess, answer, ("Atom", "Proton")) is right
+
+
+def test_every_verdict_of_the_authors(recorded: Path) -> None:
+    found = repository.find(recorded).games()
+    assert len(found) == 5 * 894
+    assert (guessed(found) == found["recorded_guess"]).all()
+    assert (found["chosen"] == found["recorded_choice"]).all()
+    # Answers that hold a forbidden word can never be guessed.
+    one_file = found[found["model"] == "zephyr-7b-beta"]
+    assert one_file["game"].is_unique
+    assert 32 == sum(
+        any(word.lower() in answer.lower() for word in words)
+        for answer, words in zip(
+            one_file["answer"], one_file["distractors"], strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "metric"),
+    [
+        (ZEPHYR_GAMES, "generated_answer", "md3_guess_accuracy"),
+        (MISTRAL_GAMES, "correct_answer_prob", "md3_choice_accuracy"),
+    ],
+)
+def test_one_changed_game_differs(
+    recorded: Path, tmp_path: Path, file: str, column: str, metric: str
+) -> None:
+    path = copy(recorded, tmp_path, file) / file
+    wide = pd.read_csv(path, dtype=str, keep_default_na=False)
+    verdict = {"generated_answer": "generated_correct_answer"}.get(
+        column, "chose_correct_answer"
+    )
+    row = wide.index[(wide[verdict] == "True") & (wide["dialect"] == "en_ng")][0]
+    wide.loc[row, column] = "0"
+    wide.to_csv(path, index=False)
+    found = as_json(tmp_path, code=1)
+    differ = [row for row in found if row["status"] == "differs"]
+    assert [(row["metric"], row["group"]) for row in differ] == [(metric, "en_ng")]
+
+
+def test_changed_verdicts_and_guesses_differ_from_the_paper(
+    recorded: Path, tmp_path: Path
+) -> None:
+    folder = copy(recorded, tmp_path, MISTRAL_GAMES, SFT_GAMES)
+    wide = pd.read_csv(folder / SFT_GAMES, dtype=str, keep_default_na=False)
+    won = (wide["generated_correct_answer"] == "True") & (wide["dialect"] == "en_us")
+    row = wide.index[won][0]
+    wide.loc[row, "generated_answer"] = "nothing"
+    wide.loc[row, "generated_correct_answer"] = "False"
+    wide.to_csv(folder / SFT_GAMES, index=False)
+    found = of_games(folder)
+    [row_us] = [row for row in found if row["status"] == "differs"]
+    assert (row_us["metric"], row_us["group"]) == ("md3_guess_gain", "en_us")
+
+
+def test_games_without_their_base_or_dialect(recorded: Path, tmp_path: Path) -> None:
+    path = copy(recorded, tmp_path, SFT_GAMES) / SFT_GAMES
+    wide = pd.read_csv(path, dtype=str, keep_default_na=False)
+    wide[wide["dialect"] != "en_us"].to_csv(path, index=False)
+    found = of_games(tmp_path)
+    sft = "mistral-7b-sft-beta"
+    row = one(found, sft, "md3_guess_gain", "en_in")
+    assert (row["status"], row["published"]) == ("absent", 0.152)
+    assert row["ci_method"] == "not computed: no file of Mistral-7B-v0.1"
+    row = one(found, sft, "md3_guess_accuracy", "en_us")
+    assert (row["status"], row["n"]) == ("absent", 0)
+    assert row["ci_method"] == f"not computed: the file of {sft} has no games in en_us"
+    # Without US English there is nothing to compare the others with.
+    assert not [row for row in found if row["metric"] == "md3_guess_difference"]
+
+
+def test_games_in_a_terminal(recorded: Path, tmp_path: Path) -> None:
+    folder = copy(recorded, tmp_path, MISTRAL_GAMES, SFT_GAMES, ZEPHYR_GAMES)
+    done = run_cli("ryan2024", "--recorded", folder)
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    sft = "mistral-7b-sft-beta"
+    assert any(
+        line.startswith(f"md3_guess_gain en_ng {sft} over Mistral-7B-v0.1 0.203 0.2032")
+        for line in lines
+    )
+    assert any(
+        line.startswith(f"md3_guess_gain en_us zephyr-7b-beta over {sft} - 0.0820")
+        for line in lines
+    )
+    assert any(
+        line.startswith("md3_guess_accuracy en_in zephyr-7b-beta 0.2639 0.2639")
+        for line in lines
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        ("dialect", "en_gb", "column 'dialect': 'en_gb'"),
+        ("distractors", "Night", "column 'distractors': 'Night' is no list of texts"),
+        ("distractor_probs", "[0.1, 0.2]", "the probabilities of the 5 distractors"),
+        ("distractor_probs", "[0.1, 0.1, 0.1, 0.1, NaN]", "column 'distractor_probs'"),
+        ("distractor_probs", "none", "column 'distractor_probs': 'none'"),
+        ("correct_answer_prob", "", "column 'correct_answer_prob': ''"),
+        ("generated_correct_answer", "yes", "'generated_correct_answer': 'yes'"),
+        ("chose_correct_answer", "", "column 'chose_correct_answer': ''"),
+    ],
+)
+def test_bad_games(
+    recorded: Path, tmp_path: Path, column: str, cell: str, message: str
+) -> None:
+    path = copy(recorded, tmp_path, SFT_GAMES) / SFT_GAMES
+    wide = pd.read_csv(path, dtype=str, keep_default_na=False).head(5)
+    wide.loc[2, column] = cell
+    wide.to_csv(path, index=False)
+    with pytest.raises(DataError) as caught:
+        repository.find(tmp_path).games()
+    assert message in str(caught.value)
+    assert path.name in caught.value.found and "data row 3" in caught.value.found
 
 
 def test_every_fact_is_a_number_of_its_figure() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from data_builders import askreddit
-from probe.recorded import files, opinions, read
+from probe.recorded import files, md3, opinions, read
 from probe.store import Manifest
 from probe.types import DataError, Measure, Probe
 
@@ -53,8 +53,9 @@ RUNS = (
 SIMILARITIES = Shelf(
     folder="outputs/globalopinionsqa", ending=".csv", column="model_id"
 )
+GAMES = Shelf(folder="outputs/md3-game", ending=".csv", column="model")
 LANGUAGES = Shelf(folder="results/5_langid", ending="-languages-count.csv", column=None)
-SHELVES = (*RUNS, SIMILARITIES, LANGUAGES)
+SHELVES = (*RUNS, SIMILARITIES, GAMES, LANGUAGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,24 @@ class Found:
             for path, model, frame, _ in self._read(SIMILARITIES)
         ]
         return _stacked(found, ("model", "file", *keys))
+
+    def games(self) -> pd.DataFrame:
+        """MD3: what each policy guessed and chose in each game.
+
+        Returns:
+            A row per model and game: `model`, `file` (below the root) and the columns
+            of `md3.read`.
+
+        Raises:
+            DataError: As `runs`.
+        """
+        found = [
+            md3.read(frame, path).assign(
+                model=model, file=path.relative_to(self.root).as_posix()
+            )
+            for path, model, frame, _ in self._read(GAMES)
+        ]
+        return _stacked(found, ("model", "file", *md3.COLUMNS))
 
     def languages(self) -> pd.DataFrame:
         """Texts of each training set by language, as two detectors agreed.

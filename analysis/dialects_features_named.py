@@ -1,0 +1,166 @@
+"""Which dialect features a model penalises or favours: the tests that name them.
+
+Estimand: a feature's mean difference standard - dialect over frames like those at
+hand. Unit of analysis: a frame; pairs of one frame differ in a word or two and are not
+independent. Test: Student's t on a cluster-robust standard error with frames - 1
+degrees of freedom, which of frames of equal size is the t-test of their means. Holm
+over all features of all models given. It assumes that frames are a sample, and holds
+the model and the feature's words fixed: a named feature says that the model reacts to
+these words, not that it knows the dialect.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from analysis.dialects_features_data import VARIANTS, FeatureTable
+from analysis.paired import MIN_CLUSTERS, Interval, clustered_error
+from analysis.records import Record, with_holm
+from analysis.resample import CI_LEVEL, Floats
+
+ANALYSIS = "dialect_features"
+TOO_FEW_FRAMES = f"none: fewer than {MIN_CLUSTERS} frames"
+"""`ci_method` of a feature that is neither tested nor given an interval."""
+NO_SPREAD = "none: all pairs differ by the same"
+"""`ci_method` of a feature whose differences have no spread."""
+T_INTERVAL = "Student's t, standard error clustered by frame, unadjusted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TTest:
+    """A mean against zero; `p_value` and the interval are duals of each other."""
+
+    mean: Interval
+    t: float
+    p_value: float | None
+    """Two-sided; None: too few clusters, or no spread."""
+
+
+def t_test(differences: Floats, clusters: NDArray[np.intp]) -> TTest:
+    """The cluster-robust t-test of a mean.
+
+    Args:
+        differences: Shape (P,), finite.
+        clusters: Shape (P,): clusters from 0.
+    """
+    mean = float(differences.mean())
+    groups = int(clusters.max()) + 1
+    enough = groups >= MIN_CLUSTERS and np.ptp(differences) > 0
+    error = clustered_error(differences, clusters) if enough else 0.0
+    if not error > 0:
+        return TTest(mean=Interval(estimate=mean), t=math.nan, p_value=None)
+    t = mean / error
+    reach = float(stats.t.ppf(0.5 + CI_LEVEL / 2, groups - 1)) * error
+    return TTest(
+        mean=Interval(estimate=mean, low=mean - reach, high=mean + reach),
+        t=t,
+        p_value=float(2 * stats.t.sf(abs(t), groups - 1)),
+    )
+
+
+def feature_tests(tables: Sequence[FeatureTable]) -> tuple[tuple[Record, ...], ...]:
+    """Tests every feature of every run, with Holm over all of them.
+
+    This alone decides what is named: `opinions_words.side_of` of a record is 1 for a
+    penalised feature, -1 for a favoured one, and 0 for what is not shown.
+
+    Returns:
+        Per run its `mean_difference` records, in the order of its features.
+    """
+    return holm_by_run(
+        [
+            [_test(table, place) for place in range(len(table.features))]
+            for table in tables
+        ]
+    )
+
+
+def holm_by_run(runs: Sequence[Sequence[Record]]) -> tuple[tuple[Record, ...], ...]:
+    """`with_holm` over the records of all runs, which stay apart by run."""
+    corrected = iter(with_holm([one for records in runs for one in records]))
+    return tuple(tuple(itertools.islice(corrected, len(run))) for run in runs)
+
+
+def _test(table: FeatureTable, place: int) -> Record:
+    rows, frames = table.members[place], table.clusters[place]
+    test = t_test(table.differences[rows], frames)
+    return record(
+        table,
+        "mean_difference",
+        table.unit,
+        test.mean,
+        group=table.features[place].key,
+        n=len(rows),
+        n_clusters=table.frames[place],
+        method=T_INTERVAL,
+        missing=no_interval(table.frames[place]),
+        p_value=test.p_value,
+        family=f"{table.run.probe}, mean_difference: models and features",
+    )
+
+
+def no_interval(frames: int) -> str:
+    """Why a feature of so many frames has no interval, if it has none."""
+    return TOO_FEW_FRAMES if frames < MIN_CLUSTERS else NO_SPREAD
+
+
+def record(
+    table: FeatureTable,
+    metric: str,
+    unit: str,
+    value: Interval,
+    *,
+    group: str | None,
+    n: int,
+    n_clusters: int,
+    method: str | None = None,
+    missing: str | None = None,
+    cluster: str = "frame",
+    p_value: float | None = None,
+    family: str | None = None,
+) -> Record:
+    """One record of a run.
+
+    Args:
+        table: The run.
+        metric: What `value` is.
+        unit: Its unit.
+        value: Estimate and bounds; NaN becomes None.
+        group: A feature or a variety; None: all features.
+        n: Pairs, or features.
+        n_clusters: Number of `cluster`.
+        method: How the interval came about, where there is one.
+        missing: Why there is none, where one would be.
+        cluster: Independent units.
+        p_value: Before Holm.
+        family: Of the test.
+    """
+    bounded = math.isfinite(value.low)
+    return Record(
+        analysis=ANALYSIS,
+        probe=table.run.probe,
+        model=table.run.model,
+        run=table.run.name,
+        metric=metric,
+        unit=unit,
+        group=group,
+        reference=VARIANTS[0],
+        estimate=value.estimate if math.isfinite(value.estimate) else None,
+        ci_low=value.low if bounded else None,
+        ci_high=value.high if bounded else None,
+        ci_level=CI_LEVEL if bounded else None,
+        ci_method=method if bounded else missing,
+        cluster=cluster,
+        p_value=p_value,
+        p_holm=None,
+        family=None if p_value is None else family,
+        n=n,
+        n_clusters=n_clusters,
+    )

@@ -1,0 +1,141 @@
+"""Recorded MD3 games: what a policy guessed and chose, as Ryan et al. 2024 publish it.
+
+A row per game with the generated guess, the probabilities of the answer and of the
+five forbidden words, and the authors' own verdicts on both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from data_builders import md3, md3_published
+from probe.recorded import files
+from probe.types import DataError
+
+COLUMNS = (
+    "game",
+    "dialect",
+    "answer",
+    "distractors",
+    "guess",
+    "chosen",
+    "recorded_guess",
+    "recorded_choice",
+)
+"""Of what `read` gives."""
+
+_VERDICTS = {"True": True, "False": False}
+_NEEDS = (
+    "dialect",
+    "transcript",
+    "correct_answer",
+    "distractors",
+    "generated_answer",
+    "correct_answer_prob",
+    "distractor_probs",
+    "generated_correct_answer",
+    "chose_correct_answer",
+)
+
+
+def read(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """The games of one file, in its order.
+
+    Args:
+        frame: From `files.read_csv`.
+        file: The file's path, for messages.
+
+    Returns:
+        A row per game: `game` (the same text for the same game in another file),
+        `dialect`, `answer`, `distractors` (a tuple of texts), `guess` (empty: none
+        was generated), `chosen` (whether the answer's probability is above those of
+        all distractors) and the authors' verdicts, `recorded_guess` and
+        `recorded_choice`.
+
+    Raises:
+        DataError: A column is missing or a cell is not as it must be; with its place.
+    """
+    files.need(frame, _NEEDS, file)
+    other = ~frame["dialect"].isin(md3.DIALECTS)
+    if other.any():
+        row = int(other.to_numpy().argmax())
+        raise DataError(
+            f"{file}, data row {row + 1}, column 'dialect': "
+            f"{frame['dialect'].iloc[row]!r}",
+            f"A dialect of MD3 is one of {', '.join(md3.DIALECTS)}",
+            "Correct the cell",
+        )
+    places = [f"{file}, data row {i + 1}" for i in range(len(frame))]
+    answered = files.numbers(frame, ["correct_answer_prob"], file)
+    distractors = [
+        md3_published.listed(cell, f"{where}, column 'distractors'")
+        for cell, where in zip(frame["distractors"], places, strict=True)
+    ]
+    others = [
+        _probabilities(cell, len(words), f"{where}, column 'distractor_probs'")
+        for cell, words, where in zip(
+            frame["distractor_probs"], distractors, places, strict=True
+        )
+    ]
+    content = (
+        frame["dialect"].astype(object)
+        + "\n"
+        + frame["correct_answer"]
+        + "\n"
+        + frame["distractors"]
+        + "\n"
+        + frame["transcript"]
+    )
+    # A game that stands twice is two games.
+    again = content.groupby(content, sort=False).cumcount()
+    return pd.DataFrame(
+        {
+            "game": content + "\n" + again.astype(str),
+            "dialect": frame["dialect"],
+            "answer": frame["correct_answer"],
+            "distractors": distractors,
+            "guess": frame["generated_answer"],
+            "chosen": answered["correct_answer_prob"].to_numpy() > np.array(others),
+            "recorded_guess": _verdicts(frame, "generated_correct_answer", file),
+            "recorded_choice": _verdicts(frame, "chose_correct_answer", file),
+        }
+    )[list(COLUMNS)]
+
+
+def _probabilities(cell: str, wanted: int, where: str) -> float:
+    """The largest of the distractors' probabilities."""
+    try:
+        values = json.loads(cell)
+    except json.JSONDecodeError:
+        values = None
+    if (
+        not isinstance(values, list)
+        or not values
+        or len(values) != wanted
+        or not all(isinstance(one, float | int) for one in values)
+        or not np.isfinite(values).all()
+    ):
+        raise DataError(
+            f"{where}: {cell[:80]!r}",
+            f"It is a list of the probabilities of the {wanted} distractors",
+            "Take the file as published",
+        )
+    return float(max(values))
+
+
+def _verdicts(frame: pd.DataFrame, column: str, file: Path) -> Sequence[bool]:
+    unknown = ~frame[column].isin(_VERDICTS)
+    if unknown.any():
+        row = int(unknown.to_numpy().argmax())
+        raise DataError(
+            f"{file}, data row {row + 1}, column '{column}': "
+            f"{frame[column].iloc[row]!r}",
+            f"It is one of {', '.join(_VERDICTS)}",
+            "Take the file as published",
+        )
+    return [_VERDICTS[cell] for cell in frame[column]]
