@@ -12,11 +12,13 @@ from types import MappingProxyType
 from analysis import findings, opinions_findings
 from analysis.countries_axis import CountryAnalysis, analyse_countries
 from analysis.countries_report import country_section
+from analysis.dialects import axis_part, dialects_part
 from analysis.html import join_words, slugs
 from analysis.load import Run
 from analysis.opinions import OpinionAnalysis, analyse_opinions
 from analysis.opinions_report import opinions_section
 from analysis.part import AxisPart, RunPart, Step, Wanted, by_probe, joined
+from analysis.preferences_report import preferences_part
 
 
 def country_part(analyses: Sequence[CountryAnalysis], step: Step) -> AxisPart:
@@ -151,11 +153,31 @@ def _opinions(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
     return opinion_part(analyses, step)
 
 
+def _preferences(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
+    groups = by_probe(runs)
+    names = [group[0].manifest.probe for group in groups]
+    parts = [
+        preferences_part(
+            group,
+            wanted,
+            id=f"preferences-{place}",
+            title=f"{name}: {group[0].manifest.title}"
+            if len(groups) > 1
+            else "Preferences",
+            step=step,
+        )
+        for group, name, place in zip(groups, names, slugs(names), strict=True)
+    ]
+    return axis_part(parts, names, "preferences", "Preferences")
+
+
 AXES: Mapping[str, Callable[[Sequence[Run], Wanted, Step], AxisPart]] = (
     MappingProxyType(
         {
             "countries": _countries,
             "opinions": _opinions,
+            "dialects": dialects_part,
+            "preferences": _preferences,
         }
     )
 )

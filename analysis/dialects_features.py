@@ -29,9 +29,9 @@ from analysis.dialects_features_tables import (
     variety_table,
 )
 from analysis.dialects_features_words import features, frames, pairs
-from analysis.html import Block, Paragraph, Section, join_words, slugs
+from analysis.html import Block, Paragraph, Section
 from analysis.load import Run
-from analysis.part import ProbePart, RunPart, Step, Wanted
+from analysis.part import ProbePart, RunPart, Step, Wanted, models_section
 
 
 def features_part(
@@ -81,37 +81,26 @@ def features_section(
 ) -> Section:
     """The section: across models first, then each run; see `features_part`."""
     runs = analysis.runs
-    several = len(runs) > 1
-    ids = slugs([run.label for run in runs])
-    prefixes = [f"{id}-{name}" if several else id for name in ids]
-    sections = []
-    for run, prefix in zip(runs, prefixes, strict=True):
-        sections.append(
-            Section(
-                id=prefix,
-                title=run.label if several else title,
-                lead=_lead(run),
-                findings=run_findings(run),
-                blocks=_blocks(run, prefix),
-                folded=several,
-                method=() if several else METHOD,
-                caveats=() if several else CAVEATS,
-            )
-        )
-        step()
-    if not several:
-        return sections[0]
-    heat = heat_figure(runs, id)
-    return Section(
+    return models_section(
+        runs,
+        _describe,
         id=id,
         title=title,
-        lead=f"{len(runs)} models scored the same minimal pairs: "
-        f"{join_words([run.label for run in runs])}. First what they have in common, "
-        "then each model by itself.",
-        blocks=(across_table(runs, id), *(() if heat is None else (heat,))),
-        sections=tuple(sections),
+        did="scored the same minimal pairs",
+        across=lambda: (across_table(runs, id), heat_figure(runs, id)),
         method=METHOD,
         caveats=CAVEATS,
+        step=step,
+    )
+
+
+def _describe(run: FeatureRun, prefix: str) -> Section:
+    return Section(
+        id=prefix,
+        title=run.label,
+        lead=_lead(run),
+        findings=run_findings(run),
+        blocks=_blocks(run, prefix),
     )
 
 

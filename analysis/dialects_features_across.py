@@ -10,7 +10,7 @@ import pandas as pd
 from analysis import figures
 from analysis.dialects_features_analysis import FeatureAnalysis, FeatureRun
 from analysis.dialects_features_figures import drawn, name_of
-from analysis.dialects_features_words import features, hundred, value_text
+from analysis.dialects_features_words import features, value_text
 from analysis.drawing import Scale
 from analysis.html import (
     Figure,
@@ -24,6 +24,7 @@ from analysis.html import (
 )
 from analysis.opinions_words import side_of
 from analysis.records import Record
+from analysis.wording import hundred
 
 HEAT_MODELS = 10
 """Most models of the heat map: a phone's width."""

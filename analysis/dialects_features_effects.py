@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from analysis import paired
 from analysis.dialects_features_data import FeatureTable
-from analysis.dialects_features_named import TOO_FEW_FRAMES, no_interval, record, t_test
+from analysis.dialects_features_named import TOO_FEW_FRAMES, no_interval, record
 from analysis.paired import MIN_CLUSTERS, Interval, clustered_error
 from analysis.records import Record
 from analysis.resample import Floats, Stream, generator, percentile_interval
@@ -75,7 +74,8 @@ def effect_records(
         )
 
     differences = table.differences[rows]
-    ranked = rank_biserial(np.bincount(frames, differences) / np.bincount(frames))
+    by_frame = np.bincount(frames, differences) / np.bincount(frames)
+    [ranked] = paired.rank_biserial(by_frame, np.ones((1, len(by_frame)))).tolist()
     detectable = math.nan if found.detectable is None else found.detectable
     return (
         about(
@@ -119,23 +119,6 @@ def effect_records(
     )
 
 
-def rank_biserial(differences: Floats) -> float:
-    """Matched-pairs rank-biserial correlation (Kerby 2014): the effect of Wilcoxon's.
-
-    Args:
-        differences: Shape (clusters,); zeros do not count.
-
-    Returns:
-        The share of the signed ranks' sum that is positive less that which is
-        negative, between -1 and 1; NaN where all are zero.
-    """
-    kept = differences[differences != 0]
-    if not len(kept):
-        return math.nan
-    ranks = stats.rankdata(np.abs(kept))
-    return float((ranks * np.sign(kept)).sum() / ranks.sum())
-
-
 def wins(differences: Floats) -> Floats:
     """1 where the standard form scores higher, 0 where the dialect form, 0.5 tied."""
     return (np.sign(differences) + 1) / 2
@@ -173,7 +156,7 @@ def overall_records(table: FeatureTable) -> tuple[Record, Record, Record]:
     alone = np.arange(len(differences))
 
     def over(metric: str, unit: str, values: Floats, *, tested: bool) -> Record:
-        test = t_test(values, alone)
+        test = paired.t_test(values, alone)
         return record(
             table,
             metric,

@@ -16,9 +16,7 @@ from analysis.dialects_features_words import (
     frames,
     how,
     longer_text,
-    p_phrase,
     pairs,
-    percent,
     percent_text,
     value_text,
     verb,
@@ -27,6 +25,7 @@ from analysis.html import Certainty, Finding, interval, join_words, number
 from analysis.opinions_words import side_of
 from analysis.paired import MIN_CLUSTERS
 from analysis.records import ALPHA, Record
+from analysis.wording import p_words, percent
 
 NAMED = 3
 """Most features of one side that a finding lists with their numbers."""
@@ -60,7 +59,7 @@ def overall_finding(run: FeatureRun) -> Finding:
         f"{value_text(found.in_sd, 2)} SD of all its scores"
         + (
             f" (t-test over features, n = {found.mean.n}, "
-            f"{p_phrase(_p(found.mean), _adjusted(found.mean))})."
+            f"{p_words(_p(found.mean), _adjusted(found.mean))})."
             if found.mean.p_value is not None
             else f"; not tested, as a test needs {features(MIN_CLUSTERS)}."
         ),
@@ -70,7 +69,7 @@ def overall_finding(run: FeatureRun) -> Finding:
         + (
             ""
             if found.sign.p_value is None
-            else f" (sign test over features, {p_phrase(found.sign.p_value)})"
+            else f" (sign test over features, {p_words(found.sign.p_value)})"
         )
         + ".",
     ]
@@ -155,7 +154,7 @@ def _one_text(run: FeatureRun, one: FeatureResult) -> str:
     bounds = interval(record.ci_low, record.ci_high, digits_of(run))
     return (
         f"{name_of(run, one)} {number(record.estimate, digits_of(run))} (95% {bounds}, "
-        f"{p_phrase(_p(record))}; standard preferred in "
+        f"{p_words(_p(record))}; standard preferred in "
         f"{percent(one.accuracy.estimate)} of {pairs(record.n)}; "
         f"{longer_text(run, one)})"
     )
@@ -194,7 +193,7 @@ def length_finding(run: FeatureRun) -> Finding | None:
     )
     evidence = [
         f"{value_text(slope, digits)} {slope.unit}, n = {features(slope.n)}, "
-        f"{p_phrase(_p(slope), _adjusted(slope))}: an association over features, "
+        f"{p_words(_p(slope), _adjusted(slope))}: an association over features, "
         "which differ in more than length."
     ]
     if side:

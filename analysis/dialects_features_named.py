@@ -14,16 +14,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
 from analysis.dialects_features_data import VARIANTS, FeatureTable
-from analysis.paired import MIN_CLUSTERS, Interval, clustered_error
+from analysis.paired import MIN_CLUSTERS, Interval, t_test
 from analysis.records import Record, with_holm
-from analysis.resample import CI_LEVEL, Floats
+from analysis.resample import CI_LEVEL
 
 ANALYSIS = "dialect_features"
 TOO_FEW_FRAMES = f"none: fewer than {MIN_CLUSTERS} frames"
@@ -31,38 +26,6 @@ TOO_FEW_FRAMES = f"none: fewer than {MIN_CLUSTERS} frames"
 NO_SPREAD = "none: all pairs differ by the same"
 """`ci_method` of a feature whose differences have no spread."""
 T_INTERVAL = "Student's t, standard error clustered by frame, unadjusted"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TTest:
-    """A mean against zero; `p_value` and the interval are duals of each other."""
-
-    mean: Interval
-    t: float
-    p_value: float | None
-    """Two-sided; None: too few clusters, or no spread."""
-
-
-def t_test(differences: Floats, clusters: NDArray[np.intp]) -> TTest:
-    """The cluster-robust t-test of a mean.
-
-    Args:
-        differences: Shape (P,), finite.
-        clusters: Shape (P,): clusters from 0.
-    """
-    mean = float(differences.mean())
-    groups = int(clusters.max()) + 1
-    enough = groups >= MIN_CLUSTERS and np.ptp(differences) > 0
-    error = clustered_error(differences, clusters) if enough else 0.0
-    if not error > 0:
-        return TTest(mean=Interval(estimate=mean), t=math.nan, p_value=None)
-    t = mean / error
-    reach = float(stats.t.ppf(0.5 + CI_LEVEL / 2, groups - 1)) * error
-    return TTest(
-        mean=Interval(estimate=mean, low=mean - reach, high=mean + reach),
-        t=t,
-        p_value=float(2 * stats.t.sf(abs(t), groups - 1)),
-    )
 
 
 def feature_tests(tables: Sequence[FeatureTable]) -> tuple[tuple[Record, ...], ...]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.dialects_features_analysis import FeatureResult, FeatureRun
 from analysis.dialects_features_figures import name_of
-from analysis.dialects_features_words import digits_of, hundred
+from analysis.dialects_features_words import digits_of
 from analysis.html import (
     Cell,
     Table,
@@ -19,6 +19,7 @@ from analysis.html import (
     text_cell,
 )
 from analysis.records import Record
+from analysis.wording import hundred
 
 SIDES = {1: "penalised", -1: "favoured", 0: "not\u00a0shown"}
 """`FeatureResult.side` in words."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 from analysis.dialects_features_analysis import FeatureResult, FeatureRun
-from analysis.html import interval, number, p_text
+from analysis.html import interval, number
 from analysis.records import Record
+from analysis.wording import percent
 from probe.types import Measure
 
 
@@ -44,22 +45,6 @@ def value_text(record: Record, digits: int) -> str:
         f"{number(record.estimate, digits)} "
         f"(95% {interval(record.ci_low, record.ci_high, digits)})"
     )
-
-
-def p_phrase(p: float | None, adjusted: str = "") -> str:
-    """``p < 0.001`` or ``p after Holm = 0.012``."""
-    text = p_text(p)
-    return f"p{adjusted} {text if text.startswith('<') else f'= {text}'}"
-
-
-def hundred(value: float | None) -> float | None:
-    """A share in percent."""
-    return None if value is None else 100 * value
-
-
-def percent(value: float | None) -> str:
-    """``63%``, or a dash."""
-    return number(hundred(value), 0) + ("" if value is None else "%")
 
 
 def percent_text(record: Record) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from probe.store import Manifest, read_items, read_manifest, read_scores
-from probe.types import Measure, StoreError, UsageError
+from probe.types import GENERATED, Measure, StoreError, UsageError
 
 PRIMARY = (Measure.REWARD, Measure.IMPLICIT_REWARD, Measure.LOGPROB_MEAN)
 """Which of a run's measures is analysed unless one is named: the first it has."""
@@ -18,15 +19,8 @@ PRIMARY = (Measure.REWARD, Measure.IMPLICIT_REWARD, Measure.LOGPROB_MEAN)
 NOT_YET = "not scored yet"
 """`error` of a pair whose items are stored and whose score row is not."""
 
-_SCORE_COLUMNS = [
-    "item_id",
-    "candidate_id",
-    "score",
-    "n_prompt_tokens",
-    "n_answer_tokens",
-    "truncated_tokens",
-    "error",
-]
+_COUNTS = ["n_prompt_tokens", "n_answer_tokens", "truncated_tokens"]
+_SCORE_COLUMNS = ["item_id", "candidate_id", "score", *_COUNTS, "error"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +33,8 @@ class Run:
     measure: Measure
     """The measure in `frame.score`."""
     frame: pd.DataFrame
-    """One row per stored item x candidate, in the order of the items: item_id,
+    """One row per stored item x candidate, generations left out (`texts` has them), in
+    the order of the items: item_id,
     candidate_id, score (float64; larger = more preferred; NaN = unscored), measure,
     n_prompt_tokens, n_answer_tokens, truncated_tokens (NaN = not recorded), n_chars,
     error, prompt, answer, and the probe's group columns such as sentiment and iso3.
@@ -82,6 +77,7 @@ def load_run(path: Path, measure: Measure | None = None) -> Run:
     kept = scores.select([*_SCORE_COLUMNS, "measure"]).to_pandas()
     kept = kept[kept["measure"] == chosen.value].drop(columns="measure")
     items = read_items(path).drop_columns(["text_sha", "meta"]).to_pandas()
+    items = items[items["candidate_id"] != GENERATED]
     frame = items.merge(
         kept,
         on=["item_id", "candidate_id"],
@@ -102,8 +98,7 @@ def load_run(path: Path, measure: Measure | None = None) -> Run:
     waiting = frame["_from"] == "left_only"
     frame["error"] = frame["error"].astype(object).mask(waiting, NOT_YET)
     frame = _in_item_order(frame.drop(columns="_from"), items)
-    for column in ("n_prompt_tokens", "n_answer_tokens", "truncated_tokens"):
-        frame[column] = frame[column].astype("float64")
+    frame[_COUNTS] = frame[_COUNTS].astype("float64")
     frame["measure"] = chosen.value
     return Run(path=path, manifest=manifest, measure=chosen, frame=frame)
 
@@ -131,6 +126,38 @@ def item_meta(run: Run) -> dict[str, Mapping[str, object]]:
         parsed |= {text: json.loads(text) for text in texts if text not in parsed}
         metas += [parsed[texts[index]] for index in chunk.indices.to_pylist()]
     return dict(zip(stored["item_id"].to_pylist(), metas, strict=True))
+
+
+def texts(run: Run) -> pd.DataFrame:
+    """The generations of a run: what a policy answered in its own words.
+
+    Args:
+        run: A run that was read from its folder.
+
+    Returns:
+        One row per generated item, indexed by item_id, in the order of the items:
+        text (missing where the model gave none; `error` says why), n_prompt_tokens,
+        n_answer_tokens, truncated_tokens (float64; NaN = not recorded), error. Empty
+        for a run without generations; an item whose generation a stopped run still
+        lacks has no row.
+
+    Raises:
+        StoreError: A file of the run is missing or damaged, or a generation belongs
+            to none of its items.
+    """
+    stored = read_scores(run.path)
+    frame = stored.filter(pc.equal(stored["measure"], Measure.TEXT.value)).to_pandas()
+    frame = frame.set_index("item_id")[[*_COUNTS, "text", "error"]]
+    frame[_COUNTS] = frame[_COUNTS].astype("float64")
+    order = pd.Index(read_items(run.path, ["item_id"]).to_pandas()["item_id"].unique())
+    if len(orphans := frame.index.difference(order)):
+        raise StoreError(
+            f"{run.path} has {len(orphans)} generations for items that items.parquet "
+            f"does not have, first {orphans[0]}",
+            "Every generation belongs to an item stored beside it",
+            "Restore items.parquet from a copy, or run the score command again",
+        )
+    return frame.loc[order[order.isin(frame.index)]].rename_axis("item_id")
 
 
 def _in_item_order(frame: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analysis.html import Block, Paragraph, Section, join_words, number, slugs
+from analysis.html import Block, Paragraph, Section, join_words, number
 from analysis.opinions import OpinionAnalysis, OpinionRun
 from analysis.opinions_across import across_table, heat_figure, plane_figure
 from analysis.opinions_figures import run_figures
@@ -17,6 +17,7 @@ from analysis.opinions_tables import (
     shift_table,
     steering_table,
 )
+from analysis.part import models_section
 from analysis.similarity import BASE_NAMES
 from analysis.wording import countries
 
@@ -48,41 +49,30 @@ def opinions_section(
         step: Called after each run is drawn, for a progress bar.
     """
     runs = analysis.runs
-    several = len(runs) > 1
-    ids = slugs([run.label for run in runs])
-    prefixes = [f"{id}-{name}" if several else id for name in ids]
-    sections = []
-    for run, prefix in zip(runs, prefixes, strict=True):
-        sections.append(
-            Section(
-                id=prefix,
-                title=run.label if several else title,
-                lead=_lead(run),
-                findings=run_findings(run),
-                blocks=_blocks(run, prefix),
-                folded=several,
-                method=() if several else _method(analysis),
-                caveats=() if several else CAVEATS,
-            )
-        )
-        step()
-    if not several:
-        return sections[0]
-    across: list[Block] = [
-        across_table(runs, id),
-        plane_figure(runs, id, yardsticks=False),
-        heat_figure(runs, id),
-    ]
-    return Section(
+    return models_section(
+        runs,
+        _describe,
         id=id,
         title=title,
-        lead=f"{len(runs)} models answered survey questions: "
-        f"{join_words([run.label for run in runs])}. First what they have in common, "
-        "then each model by itself.",
-        blocks=tuple(across),
-        sections=tuple(sections),
+        did="answered survey questions",
+        across=lambda: (
+            across_table(runs, id),
+            plane_figure(runs, id, yardsticks=False),
+            heat_figure(runs, id),
+        ),
         method=_method(analysis),
         caveats=CAVEATS,
+        step=step,
+    )
+
+
+def _describe(run: OpinionRun, prefix: str) -> Section:
+    return Section(
+        id=prefix,
+        title=run.label,
+        lead=_lead(run),
+        findings=run_findings(run),
+        blocks=_blocks(run, prefix),
     )
 
 

@@ -17,6 +17,7 @@ nothing about other kinds of prompts or frames.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import warnings
 from collections.abc import Sequence
@@ -31,9 +32,7 @@ from statsmodels.stats.proportion import proportion_confint
 from analysis.resample import (
     CI_LEVEL,
     Floats,
-    Stream,
     cluster_counts,
-    generator,
     percentile_interval,
 )
 
@@ -53,6 +52,16 @@ class Interval:
     estimate: float
     low: float = math.nan
     high: float = math.nan
+
+
+@dataclass(frozen=True, kw_only=True)
+class TTest:
+    """A mean against zero; `p_value` and the interval are duals of each other."""
+
+    mean: Interval
+    t: float
+    p_value: float | None
+    """Two-sided; None: too few clusters, or no spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,20 +95,6 @@ class SignTest:
     p_value: float | None
     """Two-sided binomial over the pairs that differ (McNemar's exact test where
     outcomes are right or wrong); None: none differ."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Disparity:
-    """Best minus worst of several groups' means."""
-
-    observed: Interval
-    """The interval never reaches zero by construction: it is no test."""
-    null_mean: float
-    """Mean under permuted labels: what chance alone gives."""
-    p_value: float | None
-    """Share of permutations with a disparity at least as large."""
-    best: str
-    worst: str
 
 
 def compare(
@@ -144,20 +139,48 @@ def compare(
     )
     if groups < MIN_CLUSTERS or not np.ptp(differences) > 0:
         return found
-    error = clustered_error(differences, codes)
-    reach = float(stats.t.ppf(0.5 + CI_LEVEL / 2, groups - 1)) * error
-    z_draws, av_draws = sums.effects(cluster_counts(groups, draws, seed))
-    t = mean / error if error > 0 else math.nan
+    test = t_test(differences, codes)
+    z_draws, av_draws = sums.effects(shared_counts(groups, draws, seed))
     return dataclasses.replace(
         found,
-        mean=Interval(estimate=mean, low=mean - reach, high=mean + reach),
-        d_z=_bounded(found.d_z.estimate, z_draws),
-        d_av=_bounded(found.d_av.estimate, av_draws),
-        t=t,
-        p_t=float(2 * stats.t.sf(abs(t), groups - 1)) if math.isfinite(t) else None,
+        mean=test.mean,
+        d_z=bounded(found.d_z.estimate, z_draws),
+        d_av=bounded(found.d_av.estimate, av_draws),
+        t=test.t,
+        p_t=test.p_value,
         p_wilcoxon=_wilcoxon(np.bincount(codes, differences) / np.bincount(codes)),
         detectable=detectable_d(groups),
     )
+
+
+def t_test(differences: Floats, codes: NDArray[np.intp]) -> TTest:
+    """The cluster-robust t-test of a mean, with clusters - 1 degrees of freedom.
+
+    Args:
+        differences: Shape (P,), finite.
+        codes: Shape (P,): clusters from 0.
+    """
+    mean = float(differences.mean())
+    groups = int(codes.max()) + 1
+    enough = groups >= MIN_CLUSTERS and np.ptp(differences) > 0
+    error = clustered_error(differences, codes) if enough else 0.0
+    if not error > 0:
+        return TTest(mean=Interval(estimate=mean), t=math.nan, p_value=None)
+    t = mean / error
+    reach = float(stats.t.ppf(0.5 + CI_LEVEL / 2, groups - 1)) * error
+    return TTest(
+        mean=Interval(estimate=mean, low=mean - reach, high=mean + reach),
+        t=t,
+        p_value=float(2 * stats.t.sf(abs(t), groups - 1)),
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def shared_counts(groups: int, draws: int, seed: int) -> Floats:
+    """`resample.cluster_counts`, drawn once for all comparisons of as many clusters."""
+    counts = cluster_counts(groups, draws, seed)
+    counts.flags.writeable = False
+    return counts
 
 
 def clustered_error(values: Floats, codes: NDArray[np.intp]) -> float:
@@ -218,7 +241,8 @@ class _Sums:
         return d_z, d_av
 
 
-def _bounded(estimate: float, draws: Floats) -> Interval:
+def bounded(estimate: float, draws: Floats) -> Interval:
+    """An estimate with the percentile interval of its draws."""
     low, high = percentile_interval(draws)
     return Interval(estimate=estimate, low=float(low), high=float(high))
 
@@ -230,6 +254,35 @@ def _wilcoxon(differences: Floats) -> float | None:
         # Few pairs with ties: the normal approximation is scipy's own choice there.
         warnings.simplefilter("ignore", UserWarning)
         return float(stats.wilcoxon(differences).pvalue)
+
+
+def rank_biserial(differences: Floats, counts: Floats) -> Floats:
+    """Matched-pairs rank-biserial correlation (Kerby 2014): the effect of Wilcoxon's.
+
+    The share of the signed ranks' sum that is positive less that which is negative.
+
+    Args:
+        differences: Shape (units,); zeros do not count.
+        counts: Shape (draws, units): how often each unit is drawn.
+
+    Returns:
+        Shape (draws,), between -1 and 1; NaN where all that is drawn are zeros.
+    """
+    kept = np.flatnonzero(differences)
+    found = np.full(len(counts), np.nan)
+    if not len(kept):
+        return found
+    order = kept[np.argsort(np.abs(differences[kept]), kind="stable")]
+    sizes = np.abs(differences[order])
+    firsts = np.flatnonzero(np.diff(sizes, prepend=-1.0))
+    drawn = counts[:, order]
+    total = np.add.reduceat(drawn, firsts, axis=1)
+    signed = np.add.reduceat(drawn * np.sign(differences[order]), firsts, axis=1)
+    # The mean rank of the units of one size, which are tied.
+    ranks = np.cumsum(total, axis=1) - (total - 1) / 2
+    sums = (ranks * total).sum(axis=1)
+    np.divide((ranks * signed).sum(axis=1), sums, out=found, where=sums > 0)
+    return found
 
 
 def clustered_mean(
@@ -256,9 +309,9 @@ def clustered_mean(
     found = Interval(estimate=float(kept.mean()))
     if groups < MIN_CLUSTERS:
         return found
-    counts = cluster_counts(groups, draws, seed)
+    counts = shared_counts(groups, draws, seed)
     sums = counts @ np.bincount(codes, kept, minlength=groups)
-    return _bounded(found.estimate, sums / (counts @ np.bincount(codes)))
+    return bounded(found.estimate, sums / (counts @ np.bincount(codes)))
 
 
 def sign_test(differences: Floats) -> SignTest:
@@ -282,80 +335,7 @@ def wilson(successes: float, n: int) -> Interval:
     return Interval(estimate=successes / n, low=float(low), high=float(high))
 
 
-def disparity(
-    values: Floats,
-    groups: Sequence[str] | NDArray[np.str_],
-    *,
-    draws: int,
-    seed: int,
-    blocks: Sequence[str] | NDArray[np.str_] | None = None,
-) -> Disparity | None:
-    """Best minus worst group mean, beside what permuted labels give.
-
-    Args:
-        values: Shape (P,); NaN is left out.
-        groups: P labels.
-        draws: Number of permutations, and of bootstrap draws.
-        seed: Of both.
-        blocks: P labels: labels are permuted, and values resampled, only within or
-            by block (the forms of one row); None: each value is its own block, labels
-            are permuted over all and values resampled within their group.
-
-    Returns:
-        None for fewer than two groups.
-    """
-    known = np.isfinite(values)
-    kept = values[known]
-    names, codes = np.unique(np.asarray(groups)[known], return_inverse=True)
-    if len(names) < 2:
-        return None
-    rng = generator(seed, Stream.LABELS, len(kept))
-
-    def spread(labels: NDArray[np.intp], weights: Floats) -> float:
-        n = np.bincount(labels, weights, minlength=len(names))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            means = np.bincount(labels, weights * kept, minlength=len(names)) / n
-        return float(np.nanmax(means) - np.nanmin(means))
-
-    ones = np.ones(len(kept))
-    means = np.bincount(codes, kept) / np.bincount(codes)
-    observed = spread(codes, ones)
-    if blocks is None:
-        inside = np.zeros(len(kept), dtype=np.intp)
-        units = np.arange(len(kept))
-        strata = codes
-    else:
-        _, inside = np.unique(np.asarray(blocks)[known], return_inverse=True)
-        units = inside
-        strata = np.zeros(int(inside.max()) + 1, dtype=np.intp)
-    by_block = np.argsort(inside, kind="stable")
-    null, resampled = np.empty(draws), np.empty(draws)
-    for draw in range(draws):
-        shuffled = np.empty_like(codes)
-        order = np.lexsort((rng.random(len(kept)), inside))
-        shuffled[by_block] = codes[order]
-        null[draw] = spread(shuffled, ones)
-        resampled[draw] = spread(codes, _resample(strata, rng)[units])
-    at_least = int((null >= observed - 1e-12).sum())
-    return Disparity(
-        observed=_bounded(observed, resampled),
-        null_mean=float(null.mean()),
-        p_value=(at_least + 1) / (draws + 1),
-        best=str(names[means.argmax()]),
-        worst=str(names[means.argmin()]),
-    )
-
-
-def _resample(strata: NDArray[np.intp], rng: np.random.Generator) -> Floats:
-    """How often each unit is drawn, with replacement within strata."""
-    counts = np.empty(len(strata))
-    for stratum in np.unique(strata):
-        inside = strata == stratum
-        size = int(inside.sum())
-        counts[inside] = rng.multinomial(size, np.full(size, 1.0 / size))
-    return counts
-
-
+@functools.lru_cache(maxsize=64)
 def detectable_d(n: int) -> float | None:
     """Smallest d_z that a two-sided paired t-test of `n` units finds.
 

@@ -10,8 +10,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from analysis.html import Finding, Section
+from analysis.html import Block, Finding, Paragraph, Section, join_words, slugs
 from analysis.load import Run
 from analysis.opinions import Normalisation
 from analysis.records import Record
@@ -90,6 +91,65 @@ class AxisPart:
     seed: int
     subject: str
     """What the axis looked at, as a sentence without its full stop."""
+
+
+class Labelled(Protocol):
+    """An analysed run."""
+
+    @property
+    def label(self) -> str:
+        """The model's name, unique within the runs."""
+
+
+Described = TypeVar("Described", bound=Labelled)
+
+
+def models_section(
+    runs: Sequence[Described],
+    describe: Callable[[Described, str], Section],
+    *,
+    id: str,
+    title: str,
+    did: str,
+    across: Callable[[], Sequence[Block | None]],
+    method: Sequence[Paragraph],
+    caveats: Sequence[str],
+    step: Step,
+) -> Section:
+    """The runs of one probe: what they have in common, then each, folded.
+
+    Args:
+        runs: The analysed runs, one a model.
+        describe: Makes a run's section of the run and the prefix of its ids.
+        id: Of the section; prefix of the ids and files below it.
+        title: Of the section; a run among several is titled by its label.
+        did: What the models did, such as `scored the same texts`.
+        across: Makes what stands above several runs; None is left out.
+        method: For the report's account of the method.
+        caveats: For the report's caveats.
+        step: Called once a run.
+    """
+    several = len(runs) > 1
+    names = [run.label for run in runs]
+    prefixes = [f"{id}-{name}" for name in slugs(names)] if several else [id]
+    sections = []
+    for run, prefix in zip(runs, prefixes, strict=True):
+        sections.append(describe(run, prefix))
+        step()
+    if not several:
+        return dataclasses.replace(
+            sections[0], title=title, method=tuple(method), caveats=tuple(caveats)
+        )
+    return Section(
+        id=id,
+        title=title,
+        lead=f"{len(runs)} models {did}: {join_words(names)}. First what they have in "
+        "common, then each model by itself.",
+        blocks=tuple(block for block in across() if block is not None),
+        sections=tuple(dataclasses.replace(one, folded=True) for one in sections),
+        method=tuple(method),
+        caveats=tuple(caveats),
+    )
 
 
 def joined(

@@ -9,7 +9,6 @@ import pandas as pd
 
 from analysis import figures
 from analysis.html import (
-    Block,
     Cell,
     Figure,
     Finding,
@@ -23,11 +22,10 @@ from analysis.html import (
     number_cell,
     p_cell,
     p_text,
-    slugs,
     text_cell,
 )
 from analysis.load import Run
-from analysis.part import ProbePart, RunPart, Step, Wanted
+from analysis.part import ProbePart, RunPart, Step, Wanted, models_section
 from analysis.preferences import PreferenceRun, Share, analyse_preferences
 from analysis.records import ALPHA, Record
 from analysis.resample import DRAWS
@@ -55,34 +53,17 @@ def preferences_part(
     found = analyse_preferences(runs)
     for _ in found:
         step()
-    several = len(found) > 1
-    prefixes = [f"{id}-{name}" for name in slugs([one.label for one in found])]
-    sections = []
-    for one, prefix in zip(found, prefixes, strict=True):
-        sections.append(
-            Section(
-                id=prefix if several else id,
-                title=one.label if several else title,
-                lead=_lead(one),
-                findings=run_findings(one),
-                blocks=_blocks(one, prefix if several else id),
-                folded=several,
-                method=() if several else METHOD,
-                caveats=() if several else CAVEATS,
-            )
-        )
-        step()
-    section = sections[0]
-    if several:
-        section = Section(
-            id=id,
-            title=title,
-            lead=f"{len(found)} models: {join_words([one.label for one in found])}.",
-            blocks=(_across_table(found, id),),
-            sections=tuple(sections),
-            method=METHOD,
-            caveats=CAVEATS,
-        )
+    section = models_section(
+        found,
+        _describe,
+        id=id,
+        title=title,
+        did="scored the same pairs",
+        across=lambda: (_across_table(found, id),),
+        method=METHOD,
+        caveats=CAVEATS,
+        step=step,
+    )
     pairs = max(one.overall.n for one in found)
     return ProbePart(
         section=section,
@@ -91,6 +72,16 @@ def preferences_part(
         records=tuple(record for one in found for record in one.records),
         subject=f"How often the preferred answer of {count_of(pairs, 'pair')} scores "
         "higher than the other, held against length",
+    )
+
+
+def _describe(one: PreferenceRun, prefix: str) -> Section:
+    return Section(
+        id=prefix,
+        title=one.label,
+        lead=_lead(one),
+        findings=run_findings(one),
+        blocks=(_figure(one, prefix), _table(one, prefix)),
     )
 
 
@@ -210,11 +201,6 @@ def _lead(one: PreferenceRun) -> str:
         f"{count_of(one.overall.n_prompts, 'prompt')}, by the {one.run.measure.value}."
         f"{unscored}"
     )
-
-
-def _blocks(one: PreferenceRun, prefix: str) -> tuple[Block, ...]:
-    blocks: list[Block] = [_figure(one, prefix), _table(one, prefix)]
-    return tuple(blocks)
 
 
 def _shares(one: PreferenceRun) -> list[tuple[str, Share]]:

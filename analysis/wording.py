@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.correlate import PollResult
-from analysis.html import interval, number
+from analysis.html import interval, number, p_text
 from analysis.records import ALPHA, Record
 from data_builders.countries import by_key
 from data_builders.country_opinions import Public
@@ -32,6 +32,23 @@ def publics(count: int) -> str:
 def count_of(count: int, singular: str) -> str:
     """``1 pair`` or ``1,782 pairs``."""
     return f"{number(count, 0)} {singular}{'' if count == 1 else 's'}"
+
+
+def hundred(value: float | None) -> float | None:
+    """A share in percent."""
+    return None if value is None else 100 * value
+
+
+def percent(value: float | None) -> str:
+    """``47%``, or a dash."""
+    return number(hundred(value), 0) + ("" if value is None else "%")
+
+
+def p_words(p: float | None, adjusted: str = "") -> str:
+    """``p < 0.001`` or, adjusted, ``p after Holm = 0.012``."""
+    text = p_text(p)
+    sign = "" if text.startswith("<") else "=\u00a0"
+    return f"p{adjusted}\u00a0{sign}{text}"
 
 
 def questions(count: int) -> str:

@@ -18,32 +18,27 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_builders import countries, select, tables
+from data_builders import cells, countries, select
+from data_builders.tables import Table
 from probe.types import (
     BuildOptions,
     Candidate,
     DataError,
     GroupValue,
     Item,
-    ItemRow,
     Message,
     Probe,
-    ScoreRow,
 )
 
 SENTIMENTS = ("positive", "negative", "neutral")
 
 _REQUIRED = ("item_id", "candidate_id", "answer")
 _OPTIONAL = ("prompt", "messages", "span_start", "span_end")
-_STORED = {f.name for c in (ItemRow, ScoreRow) for f in dataclasses.fields(c)}
-_ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,22 +53,19 @@ class _Row:
     groups: Mapping[str, GroupValue]
 
 
-def load_probe(path: Path) -> Probe:
-    """Reads and checks a file in the items schema.
-
-    Args:
-        path: A `.csv` with a header, or a `.jsonl` with an object per line.
+def of_table(table: Table) -> Probe:
+    """Reads and checks a table in the items schema.
 
     Returns:
         A probe called like the file. Its version is the first 8 hex digits of the
-        sha256 of the file's bytes; its axis `countries` if there is a column `iso3`,
-        else `preferences`.
+        table's sha256; its axis `countries` if there is a column `iso3`, else
+        `preferences`.
 
     Raises:
-        DataError: The file is missing, not UTF-8, lacks a column, repeats a row, has
-            an empty text or a value that does not fit; with file, line and column.
+        DataError: The table lacks a column, repeats a row, has an empty text or a
+            value that does not fit; with file, line and column.
     """
-    table = tables.read(path)
+    path = table.path
     _check_columns(path, table.columns)
     rows = [_row(line.values, line.where) for line in table.lines]
     _check_rows(rows, path)
@@ -82,12 +74,13 @@ def load_probe(path: Path) -> Probe:
     if about_countries:
         rows = [_with_country(row) for row in rows]
         columns = tuple(rows[0].groups)
-    of_item = tuple(c for c in columns if _constant_within_items(rows, c))
+    groups, ids = [row.groups for row in rows], [row.item_id for row in rows]
+    of_item = tuple(c for c in columns if cells.constant_within(groups, ids, c))
     if about_countries:
         of_item = _country_columns(rows, of_item)
     of_candidate = tuple(c for c in columns if c not in of_item)
     return Probe(
-        name=re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem),
+        name=cells.probe_name(path),
         version=table.sha[:8],
         title=f"Items of {path.name}",
         axis="countries" if about_countries else "preferences",
@@ -150,79 +143,35 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
     if missing:
         raise DataError(
             f"{path} has columns {', '.join(columns)}",
-            f"It must have {', '.join(_REQUIRED)} and either prompt or messages",
+            f"It must have {', '.join(_REQUIRED)} and either prompt or messages, or be "
+            "of preference pairs, with prompt, chosen and rejected",
             f"Add {', '.join(missing)}",
         )
-    taken = sorted(set(columns) & (_STORED - {*_REQUIRED, *_OPTIONAL}))
-    if taken:
-        raise DataError(
-            f"{path} has a column {', '.join(map(repr, taken))}",
-            "That name is kept for what a run stores",
-            "Rename the column",
-        )
+    cells.check_group_names(set(columns) - {*_REQUIRED, *_OPTIONAL}, (), path)
 
 
 # -- rows -------------------------------------------------------------------
 
 
 def _row(values: Mapping[str, object], where: str) -> _Row:
-    answer = _text(values, "answer", where)
+    answer = cells.text(values, "answer", where)
     if "messages" in values:
-        messages = _messages(values["messages"], where)
+        messages = cells.messages(values["messages"], where)
     else:
-        messages = (Message(role="user", content=_text(values, "prompt", where)),)
+        messages = (Message(role="user", content=cells.text(values, "prompt", where)),)
     return _Row(
         where=where,
-        item_id=_text(values, "item_id", where, id=True),
+        item_id=cells.identifier(values, "item_id", where),
         messages=messages,
-        candidate_id=_text(values, "candidate_id", where, id=True),
+        candidate_id=cells.identifier(values, "candidate_id", where),
         answer=answer,
         span=_span(values, answer, where),
         groups={
-            column: _group(value, column, where)
+            column: cells.group(value, column, where)
             for column, value in values.items()
             if column not in _REQUIRED and column not in _OPTIONAL
         },
     )
-
-
-def _text(
-    values: Mapping[str, object], column: str, where: str, *, id: bool = False
-) -> str:
-    value = values[column]
-    if id and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str) or not value.strip():
-        raise DataError(
-            f"{where}, column '{column}': {value!r}",
-            "It must be text that is not blank",
-            "Fill it in or remove the row",
-        )
-    return value
-
-
-def _messages(value: object, where: str) -> tuple[Message, ...]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            value = None
-    messages: list[Message] = []
-    for turn in value if isinstance(value, list) else ():
-        role = turn.get("role") if isinstance(turn, dict) else None
-        content = turn.get("content") if isinstance(turn, dict) else None
-        if role not in _ROLES or not isinstance(content, str) or not content.strip():
-            messages = []
-            break
-        messages.append(Message(role=role, content=content))
-    if not messages or messages[-1].role != "user":
-        raise DataError(
-            f"{where}, column 'messages': no conversation that ends with a user turn",
-            'It must be a JSON list of {"role": ..., "content": ...} with text and '
-            f"roles {', '.join(_ROLES)}",
-            "Mend the cell, or use a column 'prompt'",
-        )
-    return tuple(messages)
 
 
 def _span(
@@ -240,22 +189,6 @@ def _span(
             "Mend them, or leave both empty to score the whole answer",
         )
     return ends[0], ends[1]
-
-
-def _group(value: object, column: str, where: str) -> GroupValue:
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    raise DataError(
-        f"{where}, column '{column}': {value!r}",
-        "A group column holds text, finite numbers or null",
-        "Write it as text, or remove the column",
-    )
 
 
 def _check_rows(rows: Sequence[_Row], path: Path) -> None:
@@ -279,22 +212,7 @@ def _check_rows(rows: Sequence[_Row], path: Path) -> None:
                 "All candidates of an item answer the same prompt",
                 "Give it an item_id of its own",
             )
-    for column in rows[0].groups:
-        kinds = {type(v) for r in rows if (v := r.groups[column]) is not None}
-        if len(kinds) > 1:
-            raise DataError(
-                f"{path}, column '{column}': text in some rows, numbers in others",
-                "A group column is of one kind",
-                "Write all of it as text, or all as numbers",
-            )
-
-
-def _constant_within_items(rows: Sequence[_Row], column: str) -> bool:
-    first: dict[str, GroupValue] = {}
-    return all(
-        first.setdefault(row.item_id, row.groups[column]) == row.groups[column]
-        for row in rows
-    )
+    cells.check_kinds([row.groups for row in rows], path)
 
 
 # -- countries --------------------------------------------------------------

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +30,9 @@ class Line:
 class Table:
     """A table with at least one row."""
 
+    path: Path
     sha: str
-    """sha256 of the file's bytes, hex."""
+    """sha256 of the file's bytes, and of the names that the user gave its columns."""
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
 
@@ -51,6 +53,87 @@ def read(path: Path) -> Table:
             f"A table ends with {' or '.join(SUFFIXES)}",
             "Rename or convert it",
         )
+    return _read(path, _csv_lines if path.suffix == ".csv" else _json_lines)
+
+
+def read_json_lines(path: Path) -> Table:
+    """Reads a published jsonl, whatever its name ends with.
+
+    Raises:
+        DataError: As `read`.
+    """
+    return _read(path, _json_lines)
+
+
+def read_parquet(path: Path) -> Table:
+    """Reads a published parquet file.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    # Imported here: only what comes from the hub needs it.
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path).to_pylist()
+        data = path.read_bytes()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"{path} cannot be read: {error}",
+            "It must be a whole parquet file",
+            "Remove it, and fetch it again",
+        ) from error
+    lines = [
+        Line(where=f"{path}, row {number}", values=row)
+        for number, row in enumerate(rows, start=1)
+    ]
+    return of_lines(path, data, lines)
+
+
+def renamed(table: Table, columns: Mapping[str, str]) -> Table:
+    """The table with a user's own names of columns read as ours.
+
+    Args:
+        table: As read.
+        columns: Our name -> the file's.
+
+    Raises:
+        DataError: The file has no column of that name, or has ours already.
+    """
+    if not columns:
+        return table
+    for ours, theirs in columns.items():
+        if theirs not in table.columns:
+            raise DataError(
+                f"--columns names a column '{theirs}', and {table.path} has none",
+                f"Its columns are {', '.join(table.columns)}",
+                "Correct the name",
+            )
+        if ours in table.columns and ours not in columns.values():
+            raise DataError(
+                f"--columns reads '{theirs}' as '{ours}', and {table.path} has a "
+                f"column '{ours}' of its own",
+                "Each column has its own name",
+                f"Rename that one too, such as --columns other={ours}",
+            )
+    to_ours = {theirs: ours for ours, theirs in columns.items()}
+    named = json.dumps(sorted(columns.items()))
+    return dataclasses.replace(
+        table,
+        sha=hashlib.sha256(f"{table.sha}\n{named}".encode()).hexdigest(),
+        columns=tuple(to_ours.get(name, name) for name in table.columns),
+        lines=tuple(
+            Line(
+                where=line.where,
+                values={to_ours.get(k, k): value for k, value in line.values.items()},
+            )
+            for line in table.lines
+        ),
+    )
+
+
+def _read(path: Path, lines_of: Callable[[Path, str], list[Line]]) -> Table:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -68,12 +151,26 @@ def read(path: Path) -> Table:
             "A table is UTF-8 text",
             "Save it as UTF-8",
         ) from error
-    lines = _csv_lines(path, text) if path.suffix == ".csv" else _json_lines(path, text)
+    return of_lines(path, data, lines_of(path, text))
+
+
+def of_lines(path: Path, data: bytes, lines: list[Line]) -> Table:
+    """The table of lines read from a file.
+
+    Args:
+        path: The file.
+        data: Its bytes.
+        lines: Its rows, all with the same columns.
+
+    Raises:
+        DataError: There are none.
+    """
     if not lines:
         raise DataError(
             f"{path} has no rows", "A table has at least one row", "Add rows"
         )
     return Table(
+        path=path,
         sha=hashlib.sha256(data).hexdigest(),
         columns=tuple(lines[0].values),
         lines=tuple(lines),

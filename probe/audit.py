@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from data_builders import probes, select, sources
 from probe import models
-from probe.config import ModelConfig
+from probe.config import Kind, ModelConfig
 from probe.models import Resolved
 from probe.score import RunResult, run
 from probe.store import Manifest
@@ -24,6 +24,7 @@ from probe.types import (
     BuildOptions,
     DataError,
     Item,
+    Measure,
     MissingDataError,
     NothingAskedError,
     Probe,
@@ -172,6 +173,13 @@ def _units(probe: Probe, items: Sequence[Item]) -> int:
     return len({item.groups[probe.unit] for item in items})
 
 
+def _measures(kind: Kind, items: Sequence[Item]) -> tuple[str, ...]:
+    """What a run of these items stores."""
+    asked = any(item.max_new_tokens is not None for item in items)
+    texts = (Measure.TEXT,) if kind is Kind.POLICY and asked else ()
+    return tuple(measure.value for measure in (*kind.measures, *texts))
+
+
 def score_probe(
     prepared: Prepared,
     probe: Probe,
@@ -211,13 +219,11 @@ def score_probe(
         verified=config.verified,
         item_columns=probe.item_columns,
         candidate_columns=probe.candidate_columns,
-        measures=tuple(measure.value for measure in config.kind.measures),
+        measures=_measures(config.kind, items),
         argv=tuple(sys.argv),
         config=config.model_dump(mode="json"),
         resolved=prepared.resolved.as_record(),
-        sources={
-            name: sources.locate(name, options.data).sha256 for name in probe.sources
-        },
+        sources=sources.digests(probe.sources, options.data),
         packages={name: metadata.version(name) for name in _PACKAGES},
         device=str(checkpoints.place(settings.device, config.dtype).device),
         dtype=config.dtype,

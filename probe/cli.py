@@ -21,10 +21,12 @@ from probe.options import (
     Base,
     BaseOpt,
     BatchOpt,
+    ColumnsOpt,
     CommonOpt,
     CountriesOpt,
     DataOpt,
     DeviceOpt,
+    DialectOpt,
     DtypeOpt,
     LimitOpt,
     Listing,
@@ -47,6 +49,7 @@ from probe.options import (
     for_one_probe,
     load_probe,
     read_country,
+    read_files,
     read_polls,
     read_runs,
     read_settings,
@@ -55,8 +58,8 @@ from probe.options import (
 from probe.types import CheckFailedError, ProbeError, UsageError
 
 if TYPE_CHECKING:
-    from analysis.axes import Wanted
     from analysis.load import Run
+    from analysis.part import Wanted
     from probe.audit import Settings
     from probe.config import ModelConfig
     from probe.types import BuildOptions, Probe
@@ -118,13 +121,14 @@ def show(
     span: SpanOpt = Span.country,
     protocol: ProtocolOpt = None,
     personas: PersonasOpt = None,
+    columns: ColumnsOpt = None,
     trust_remote_code: TrustOpt = False,
 ) -> None:
     """Print the exact text and tokens a model reads; no weights are loaded."""
     from probe import models
 
     options = build_options(data, countries, articles, span, protocol, personas)
-    loaded = load_probe(probe)
+    loaded = load_probe(probe, columns)
     config = models.resolve_model(model, trust_remote_code=trust_remote_code)
     options = for_one_probe(loaded, config, options)
     encoder = models.load_encoder(
@@ -202,6 +206,7 @@ def score(
     span: SpanOpt = Span.country,
     protocol: ProtocolOpt = None,
     personas: PersonasOpt = None,
+    columns: ColumnsOpt = None,
     device: DeviceOpt = None,
     dtype: DtypeOpt = None,
     batch_tokens: BatchOpt = None,
@@ -213,7 +218,7 @@ def score(
 
     options = build_options(data, countries, articles, span, protocol, personas)
     settings = read_settings(runs, device, dtype, batch_tokens, seed, trust_remote_code)
-    loaded = load_probe(probe)
+    loaded = load_probe(probe, columns)
     config = audits.configure(model, settings)
     options = for_one_probe(loaded, config, options)
     # Bad data must end the call before weights are fetched.
@@ -230,25 +235,32 @@ def score(
 @app.command("import")
 def import_(
     probe: ProbeArg,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[GROUP=]FILE...",
+            help="csv files; or one file of scores for each dialect",
+        ),
+    ],
     model: Annotated[str, typer.Option("--model", help="Label for the model")],
     data: DataOpt = None,
     runs: RunsOpt = Path("runs"),
 ) -> None:
-    """Store scores recorded elsewhere as runs, one for each csv file."""
+    """Store scores recorded elsewhere as runs: one for each file, or for all GROUPs.
+
+    The first GROUP is the one that the others are compared with.
+    """
     from tqdm import tqdm
 
-    from probe.recorded import import_file
+    from probe.recorded import import_file, import_groups
 
     loaded = load_probe(probe)
-    for file in files:
-        if not file.is_file():
-            raise UsageError(
-                f"{file} is no file",
-                "FILE is a csv of recorded scores",
-                "Check the path",
-            )
-    for file in tqdm(files, desc="import", unit=" files", delay=2.0):
+    found = read_files(files)
+    if isinstance(found, dict):
+        result = import_groups(loaded, found, model=model, root=runs, argv=sys.argv)
+        _say_counts(result.path)
+        return
+    for file in tqdm(found, desc="import", unit=" files", delay=2.0):
         result = import_file(
             loaded, file, model=model, root=runs, data=data, argv=sys.argv
         )
@@ -270,6 +282,7 @@ def audit(
     base: BaseOpt = Base.two,
     normalisation: NormalisationOpt = Normalisation.sum,
     common: CommonOpt = None,
+    reference_dialect: DialectOpt = None,
     articles: ArticlesOpt = Articles.english,
     span: SpanOpt = Span.country,
     protocol: ProtocolOpt = None,
@@ -284,7 +297,9 @@ def audit(
     options = build_options(data, countries, articles, span, protocol, personas)
     settings = read_settings(runs, device, dtype, batch_tokens, seed, trust_remote_code)
     # Read before hours of scoring, so that a misspelt name ends the call at once.
-    wanted = read_wanted(opinions, reference, base, normalisation, common)
+    wanted = read_wanted(
+        opinions, reference, base, normalisation, common, reference_dialect
+    )
     _audit(model, None, options, settings, limit, out, wanted)
 
 
@@ -331,6 +346,7 @@ def reproduce(
         evidence = Evidence(
             rankings=tuple(rankings),
             similarities=found.similarities((*COMPARED, REFERENCE)),
+            games=found.games(),
             languages=found.languages(),
         )
         rows = published.reproduce(evidence, step=bar.update)
@@ -428,10 +444,13 @@ def report(
     base: BaseOpt = Base.two,
     normalisation: NormalisationOpt = Normalisation.sum,
     common: CommonOpt = None,
+    reference_dialect: DialectOpt = None,
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
-    wanted = read_wanted(opinions, reference, base, normalisation, common)
+    wanted = read_wanted(
+        opinions, reference, base, normalisation, common, reference_dialect
+    )
     _report(read_runs(run, mixed), out, wanted)
 
 

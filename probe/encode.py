@@ -13,6 +13,12 @@ templates, truncation and where the answer lies. The rules, in order:
 4. What does not fit `max_tokens` is cut on the configured side, and counted. Where
    that leaves an answer without a token before it (left truncation without BOS), the
    first token left is context, as BOS is elsewhere, and is not scored.
+5. A policy that answers in its own words reads the tokens that stand before an answer
+   when a word is written in its place. A blank at the end (``"{user} {assistant}"``)
+   is the model's to write, since tokenizers join it to the word after it, and so is
+   any other white space that went into the word's token. A line break after a chat
+   template's role is a token of its own, and read. The prompt may fill `max_tokens`
+   less the tokens asked for.
 """
 
 from __future__ import annotations
@@ -30,13 +36,15 @@ from typing import Any
 import jinja2
 
 from probe.config import Kind, ModelConfig
-from probe.types import Candidate, ConfigError, DataError, Encoded, Item
+from probe.types import GENERATED, Candidate, ConfigError, DataError, Encoded, Item
 
 log = logging.getLogger(__name__)
 
 _SLOT = re.compile(r"\{(user|assistant|system)\}")
 _SENTINEL = "RMPROBEANSWERSLOT"
 _NEXT_WORD = re.compile(r"\s*\S*")
+# Stands for an answer's first word, where a policy is to find the answer itself.
+_A_WORD = "A"
 _MAX_CUTS = 200_000
 # No chat template treats a line of such characters specially, so that filling the
 # slot is safe; any other answer, and the first of each item, is rendered for real.
@@ -66,7 +74,16 @@ class Rendered:
     @property
     def sha(self) -> str:
         """sha256 of `text`, first 16 hex digits."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+        return _sha(self.text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """What a policy answers in its own words."""
+
+    encoded: Encoded
+    """The tokens it reads, of candidate `GENERATED`; none of them is an answer's."""
+    max_new_tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,6 +357,79 @@ class Encoder:
             )
         ]
 
+    def prompt(self, item: Item) -> Prompt:
+        """What a policy reads before it answers an item in its own words: rule 5.
+
+        Args:
+            item: One that sets `max_new_tokens`.
+
+        Raises:
+            ConfigError: As `encode`.
+            DataError: The template has no place for a message; a prompt that leaves
+                no room for the answer under `on_overflow: error`; or no token is left
+                to read.
+        """
+        asked = item.max_new_tokens
+        assert asked is not None and asked > 0, "the item asks for no generation"
+        text, ids = self._before_answer(self._frame(item).before)
+        prefix, _, spared = self._around(ids[0] if ids else None)
+        self._assert_bos(prefix, ids)
+        room = max(self.config.max_tokens - asked - len(prefix), spared)
+        over = max(len(ids) - room, 0)
+        if over and self.config.on_overflow == "error":
+            raise DataError(
+                f"item '{item.id}': a prompt of {len(prefix) + len(ids)} tokens, and "
+                f"an answer of up to {asked}",
+                f"model '{self.config.name}' reads at most `max_tokens` = "
+                f"{self.config.max_tokens}",
+                "Shorten the item, raise `max_tokens`, or write `on_overflow: flag`",
+            )
+        if over:
+            ids = self._cut(ids, over, spared)
+        if not prefix and not ids:
+            raise DataError(
+                f"item '{item.id}': model '{self.config.name}' reads no token before "
+                f"its answer of up to {asked}",
+                "A first token needs one before it",
+                "Write `bos: exactly_one`, or raise `max_tokens`",
+            )
+        length = len(prefix) + len(ids)
+        encoded = Encoded(
+            item_id=item.id,
+            candidate_id=GENERATED,
+            token_ids=(*prefix, *ids),
+            answer_start=length,
+            answer_end=length,
+            truncated_tokens=over,
+            straddles=False,
+            input_sha=_sha(text),
+        )
+        return Prompt(encoded=encoded, max_new_tokens=asked)
+
+    def _before_answer(self, before: str) -> tuple[str, list[int]]:
+        """The text and tokens that stand before an answer's first word."""
+        filled = self._backend.encode(before + _A_WORD, add_special_tokens=False)
+        start = len(before) - before.endswith(" ")
+        n_tokens = len(filled.ids)
+        first = _first_token(filled, start, len(before) + 1, n_tokens)
+        if first < n_tokens:
+            start = min(filled.token_to_chars(first)[0], start)
+        if start < len(before.rstrip()):
+            # The template's own last characters went into the word's token: nothing of
+            # them may be lost, so the text is read as it stands.
+            plain = self._backend.encode(before, add_special_tokens=False)
+            return before, list(plain.ids)
+        return before[:start], list(filled.ids[:first])
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The text of generated tokens: special tokens left out, stripped."""
+        text = self.tokenizer.decode(
+            list(token_ids),
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
+        )
+        return str(text).strip()
+
     def _crossed(self, rendered: Sequence[Rendered]) -> list[bool]:
         """Whether a token of the uncut text would have crossed the policy's cut.
 
@@ -432,12 +522,12 @@ class Encoder:
                 f"{self.config.max_tokens}",
                 "Shorten the item, raise `max_tokens`, or write `on_overflow: flag`",
             )
-        if over and self.config.truncation_side == "left":
-            ids = ids[:spared] + ids[spared + over :]
-            start, end = max(start - over, spared), max(end - over, spared)
-        elif over:
-            ids = ids[: len(ids) - over]
-            start, end = min(start, len(ids)), min(end, len(ids))
+        if over:
+            ids = self._cut(ids, over, spared)
+            if self.config.truncation_side == "left":
+                start, end = max(start - over, spared), max(end - over, spared)
+            else:
+                start, end = min(start, len(ids)), min(end, len(ids))
         start, end = start + len(prefix), end + len(prefix)
         if kind is not Kind.SEQUENCE_CLASSIFIER and kind is not Kind.VALUE_HEAD:
             if led and over and start == 0 < end:
@@ -454,6 +544,12 @@ class Encoder:
             straddles=straddles or crossed,
             input_sha=rendered.sha,
         )
+
+    def _cut(self, ids: list[int], over: int, spared: int) -> list[int]:
+        """Without `over` tokens of the configured side."""
+        if self.config.truncation_side == "left":
+            return ids[:spared] + ids[spared + over :]
+        return ids[: len(ids) - over]
 
     def _assert_bos(self, prefix: Sequence[int], ids: Sequence[int]) -> None:
         promised = _BOS_COUNT[self.config.bos]
@@ -487,6 +583,10 @@ class Encoder:
                 "A log-probability needs a token before the answer",
                 "Write `bos: exactly_one`, or a template with text before {assistant}",
             )
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _dated(template: str) -> str:

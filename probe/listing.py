@@ -69,7 +69,7 @@ def ls_runs(root: Path) -> Rows:
             (
                 str(path),
                 manifest.status,
-                f"{counts.done:,}/{counts.expected:,} candidates",
+                f"{counts.done:,}/{counts.expected:,} pairs",
                 f"{counts.unscored} unscored",
             )
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +17,8 @@ import typer
 from probe.types import UsageError
 
 if TYPE_CHECKING:
-    from analysis.axes import Wanted
     from analysis.load import Run
+    from analysis.part import Wanted
     from data_builders.country_opinions import Poll
     from probe.audit import Settings
     from probe.config import ModelConfig
@@ -82,7 +83,7 @@ ModelArg = Annotated[
 ProbeArg = Annotated[
     str,
     typer.Argument(
-        metavar="PROBE", help="Shipped name, or a csv/jsonl in the items schema"
+        metavar="PROBE", help="Shipped name, or a csv/jsonl with items or pairs"
     ),
 ]
 RunArgs = Annotated[
@@ -117,6 +118,13 @@ PersonasOpt = Annotated[
         "--personas", help="Ask survey questions also from the view of IND,NGA"
     ),
 ]
+ColumnsOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="How your file calls our columns: dialect=variety,prompt=question",
+    ),
+]
 DeviceOpt = Annotated[
     str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps [best here]")
 ]
@@ -145,6 +153,13 @@ MixedOpt = Annotated[
 ReferenceOpt = Annotated[
     str, typer.Option("--reference", help="Country that others are compared with")
 ]
+DialectOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--reference-dialect",
+        help="Dialect that others are compared with [each probe's own]",
+    ),
+]
 BaseOpt = Annotated[
     Base, typer.Option("--base", help="Logarithm of similarities of opinions")
 ]
@@ -163,11 +178,89 @@ CommonOpt = Annotated[
 ]
 
 
-def load_probe(name: str) -> Probe:
-    """The probe called PROBE; errors as `data_builders.probes.load`."""
+def load_probe(name: str, columns: str | None = None) -> Probe:
+    """The probe called PROBE.
+
+    Args:
+        name: A shipped name or a file's path.
+        columns: What was given as `--columns`.
+
+    Raises:
+        UsageError: `--columns` is no list of pairs; or as `data_builders.probes.load`.
+        DataError: As `data_builders.probes.load`.
+    """
     from data_builders import probes
 
-    return probes.load(name)
+    return probes.load(name, None if columns is None else _columns(columns))
+
+
+def _columns(given: str) -> dict[str, str]:
+    """Our name of a column -> the file's."""
+    found: dict[str, str] = {}
+    for pair in given.split(","):
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not (ours and equals and theirs):
+            raise UsageError(
+                f"--columns has {pair.strip()!r}",
+                "It is a list of OURS=YOURS, such as dialect=variety,prompt=question",
+                "Correct it",
+            )
+        if ours in found or theirs in found.values():
+            raise UsageError(
+                f"--columns names '{ours}' or '{theirs}' twice",
+                "Each column is read under one name",
+                "Leave one of the two out",
+            )
+        found[ours] = theirs
+    return found
+
+
+def read_files(given: list[str]) -> list[Path] | dict[str, Path]:
+    """What `[GROUP=]FILE...` names: files, or one file for each group.
+
+    What is a file's whole path is that file, whatever its name holds.
+
+    Raises:
+        UsageError: Something is no file, a group's name cannot be one or stands twice,
+            or only some of the files have a group.
+    """
+    files: list[Path] = []
+    groups: dict[str, Path] = {}
+    for one in given:
+        group, equals, path = one.partition("=")
+        if Path(one).is_file() or not equals:
+            files.append(_file(one))
+            continue
+        if not re.fullmatch("[A-Za-z0-9_.-]+", group):
+            raise UsageError(
+                f"{one}: a group called {group!r}",
+                "A group's name has letters, digits, '_', '-' and '.' only",
+                "Name it otherwise",
+            )
+        if group in groups:
+            raise UsageError(
+                f"the group '{group}' is named twice",
+                "Each group has one file",
+                "Give one of them another name",
+            )
+        groups[group] = _file(path)
+    if files and groups:
+        raise UsageError(
+            f"{files[0]} has no group, and {next(iter(groups.values()))} has",
+            "Either all files have one, as in standard=A.jsonl aal=B.jsonl, or none",
+            "Name the group of each file, or of none",
+        )
+    return groups or files
+
+
+def _file(path: str) -> Path:
+    if not Path(path).is_file():
+        raise UsageError(
+            f"{path} is no file",
+            "FILE is a file of recorded scores",
+            "Check the path",
+        )
+    return Path(path)
 
 
 def read_runs(paths: list[Path], mixed: bool = False) -> list[Run]:
@@ -309,9 +402,10 @@ def read_wanted(
     base: Base = Base.two,
     normalisation: Normalisation = Normalisation.sum,
     common: str | None = None,
+    dialect: str | None = None,
 ) -> Wanted:
     """What a user wants of a report; errors as the parts'."""
-    from analysis.axes import Wanted
+    from analysis.part import Wanted
 
     return Wanted(
         polls=read_polls(opinions),
@@ -319,6 +413,7 @@ def read_wanted(
         base=2 if base is Base.two else "e",
         normalisation=normalisation.value,
         common=_countries("--common", common),
+        reference_dialect=dialect,
     )
 
 

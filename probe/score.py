@@ -7,6 +7,7 @@ arithmetic as an uninterrupted one.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -16,11 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from probe.models import Scorer
+from probe.encode import Prompt
+from probe.models import Generation, Scorer, TextGenerator
 from probe.store import Counts, Key, Manifest, RunFolder, read_items, read_scores
 from probe.types import (
+    GENERATED,
     Encoded,
     GroupValue,
     Item,
@@ -35,6 +39,8 @@ GROUP_CANDIDATES = 512
 PART_SECONDS = 15.0
 """Scored rows are written at least this often (at the end of a group)."""
 PART_ROWS = 20_000
+
+_NO_TOKEN = "the model gave no finite logit to choose a token by"
 
 Progress = Callable[[int], None]
 """Called with the number of item x candidate pairs passed so far."""
@@ -54,8 +60,14 @@ class RunResult:
     counts: Counts
 
 
-def item_rows(items: Sequence[Item]) -> list[ItemRow]:
-    """The rows of `items.parquet`, one per item x candidate."""
+def item_rows(items: Sequence[Item], *, generated: bool = False) -> list[ItemRow]:
+    """The rows of `items.parquet`, one per item x candidate.
+
+    Args:
+        items: Of one probe.
+        generated: Whether the run holds generations: then an item with
+            `max_new_tokens` has one row more, for the answer that is not there yet.
+    """
     rows = []
     for item in items:
         meta = json.dumps(dict(item.meta), ensure_ascii=False, sort_keys=True)
@@ -81,6 +93,23 @@ def item_rows(items: Sequence[Item]) -> list[ItemRow]:
                     text_sha=digest.hexdigest()[:16],
                     meta=meta,
                     groups={**item.groups, **own},
+                )
+            )
+        if generated and item.max_new_tokens is not None:
+            digest = shared.copy()
+            digest.update(
+                f"{item.max_new_tokens}{_groups_form(item.groups, ())}".encode()
+            )
+            rows.append(
+                ItemRow(
+                    item_id=item.id,
+                    candidate_id=GENERATED,
+                    prompt=prompt,
+                    answer="",
+                    n_chars=0,
+                    text_sha=digest.hexdigest()[:16],
+                    meta=meta,
+                    groups=item.groups,
                 )
             )
     return rows
@@ -114,7 +143,7 @@ def run(
         load: Loads the model; called only when something is left to score.
         root: The runs folder.
         manifest: Identity and provenance of the run; `measures` must be those of the
-            scorer.
+            scorer, and `text` where it shall generate.
         progress: Told how far the run is.
 
     Returns:
@@ -125,7 +154,8 @@ def run(
         InterruptedRunError: Ctrl-C; rows scored so far are stored.
     """
     with RunFolder.open(root, manifest) as folder:
-        folder.write_items(item_rows(items))
+        generated = Measure.TEXT in folder.manifest.measures
+        folder.write_items(item_rows(items, generated=generated))
         began = time.monotonic()
         before = folder.manifest.wall_seconds
         started = folder.manifest.started or _now()
@@ -180,8 +210,8 @@ def _score_missing(
                 due = {item_id for item_id, _, _ in missing}
                 if scorer is None:
                     scorer = load()
-                    assert tuple(measures) == scorer.measures
-                    folder.save(engine=scorer.engine)
+                    assert scorer.measures == _numbers(measures)
+                    folder.save(engine=_engine(scorer, measures))
                 buffer += _score_group(
                     [item for item in group if item.id in due],
                     scorer,
@@ -212,62 +242,137 @@ def groups(items: Sequence[Item], size: int = GROUP_CANDIDATES) -> Iterator[list
         yield group
 
 
+def _numbers(measures: Sequence[Measure]) -> tuple[Measure, ...]:
+    """The measures that every candidate has a row of."""
+    return tuple(measure for measure in measures if measure is not Measure.TEXT)
+
+
+def _engine(scorer: Scorer, measures: Sequence[Measure]) -> str:
+    if Measure.TEXT not in measures:
+        return scorer.engine
+    assert isinstance(scorer, TextGenerator), "only policies are asked to generate"
+    return f"{scorer.engine}; generation: {scorer.generation}"
+
+
 def _missing(
     group: Sequence[Item], measures: Sequence[Measure], done: set[Key]
 ) -> set[Key]:
-    return {
-        key
+    numbers = _numbers(measures)
+    expected = {
+        (item.id, candidate.id, measure.value)
         for item in group
         for candidate in item.candidates
-        for measure in measures
-        if (key := (item.id, candidate.id, measure.value)) not in done
+        for measure in numbers
     }
+    if Measure.TEXT in measures:
+        expected |= {
+            _text_key(item) for item in group if item.max_new_tokens is not None
+        }
+    return expected - done
+
+
+def _text_key(item: Item) -> Key:
+    return (item.id, GENERATED, Measure.TEXT.value)
 
 
 def _score_group(
     group: Sequence[Item], scorer: Scorer, manifest: Manifest, missing: set[Key]
 ) -> list[ScoreRow]:
-    encoded = [one for item in group for one in scorer.encode(item)]
+    """The missing rows of a group's items, of which each lacks some."""
+    unscored = {key[0] for key in missing if key[2] != Measure.TEXT.value}
+    encoded = [
+        one for item in group if item.id in unscored for one in scorer.encode(item)
+    ]
+    prompts: list[Prompt] = []
+    generations: list[Generation] = []
+    asked = [item for item in group if _text_key(item) in missing]
+    if asked:
+        assert isinstance(scorer, TextGenerator), "only policies are asked to generate"
+        prompts = [scorer.prompt(item) for item in asked]
+        scores, generations = _scores_and_generations(encoded, prompts, scorer)
+    else:
+        scores = _alone_where_not_finite(encoded, scorer.score(encoded), scorer)
     rows = []
-    for one, scores in zip(encoded, _scores(encoded, scorer), strict=True):
-        for measure, score in scores.items():
+    for one, values in zip(encoded, scores, strict=True):
+        for measure, score in values.items():
             if (one.item_id, one.candidate_id, measure.value) not in missing:
                 continue
             finite = math.isfinite(score)
             rows.append(
-                ScoreRow(
-                    probe=manifest.probe,
-                    probe_version=manifest.probe_version,
-                    item_id=one.item_id,
-                    candidate_id=one.candidate_id,
-                    model=manifest.model,
-                    fingerprint=manifest.fingerprint,
-                    measure=measure,
+                _row(
+                    one,
+                    manifest,
+                    measure,
                     score=score if finite else math.nan,
-                    n_prompt_tokens=one.n_prompt_tokens,
-                    n_answer_tokens=one.n_answer_tokens,
-                    truncated_tokens=one.truncated_tokens,
-                    straddles=one.straddles,
-                    input_sha=one.input_sha,
                     error=None if finite else _why_unscored(one, score),
                 )
             )
+    for prompt, generation in zip(prompts, generations, strict=True):
+        row = _row(
+            prompt.encoded,
+            manifest,
+            Measure.TEXT,
+            text=generation.text,
+            error=None if generation.text is not None else _NO_TOKEN,
+        )
+        rows.append(dataclasses.replace(row, n_answer_tokens=len(generation.token_ids)))
     return rows
 
 
-def _scores(
-    encoded: Sequence[Encoded], scorer: Scorer
+def _row(
+    encoded: Encoded,
+    manifest: Manifest,
+    measure: Measure,
+    *,
+    score: float = math.nan,
+    text: str | None = None,
+    error: str | None,
+) -> ScoreRow:
+    return ScoreRow(
+        probe=manifest.probe,
+        probe_version=manifest.probe_version,
+        item_id=encoded.item_id,
+        candidate_id=encoded.candidate_id,
+        model=manifest.model,
+        fingerprint=manifest.fingerprint,
+        measure=measure,
+        score=score,
+        n_prompt_tokens=encoded.n_prompt_tokens,
+        n_answer_tokens=encoded.n_answer_tokens,
+        truncated_tokens=encoded.truncated_tokens,
+        straddles=encoded.straddles,
+        input_sha=encoded.input_sha,
+        text=text,
+        error=error,
+    )
+
+
+def _alone_where_not_finite(
+    encoded: Sequence[Encoded],
+    scores: list[Mapping[Measure, float]],
+    scorer: Scorer,
 ) -> list[Mapping[Measure, float]]:
-    """Scores a group; what is not finite is scored again on its own.
+    """The scores of a group; what is not finite is scored again on its own.
 
     In a shared forward pass a NaN reaches its neighbours: a masked key has weight
     zero, and zero times NaN is NaN.
     """
-    scores = scorer.score(encoded)
     for i, one in enumerate(encoded):
         if not all(map(math.isfinite, scores[i].values())):
             [scores[i]] = scorer.score([one])
     return scores
+
+
+def _scores_and_generations(
+    encoded: Sequence[Encoded], prompts: Sequence[Prompt], scorer: Scorer
+) -> tuple[list[Mapping[Measure, float]], list[Generation]]:
+    """Both of a group, from the same passes; what failed there is tried alone."""
+    assert isinstance(scorer, TextGenerator)
+    scores, generations = scorer.score_and_generate(encoded, prompts)
+    for i, prompt in enumerate(prompts):
+        if generations[i].text is None:
+            _, [generations[i]] = scorer.score_and_generate((), [prompt])
+    return _alone_where_not_finite(encoded, scores, scorer), generations
 
 
 def _why_unscored(encoded: Encoded, score: float) -> str:
@@ -279,13 +384,22 @@ def _why_unscored(encoded: Encoded, score: float) -> str:
 def _counts(folder: RunFolder) -> Counts:
     """Counts over everything the run holds."""
     table = read_scores(folder.path)
-    n_measures = max(1, len(folder.manifest.measures))
-    truncated = table.filter(pc.greater(table["truncated_tokens"], 0))
+    is_text = pc.equal(table["measure"], Measure.TEXT.value)
+    texts, scores = table.filter(is_text), table.filter(pc.invert(is_text))
+    measures = [Measure(name) for name in folder.manifest.measures]
+    n_measures = max(1, len(_numbers(measures)))
+
+    def pairs(condition: Callable[[pa.Table], pa.ChunkedArray]) -> int:
+        """A candidate has a row for each measure, a generation has one."""
+        of_scores, of_texts = (one.filter(condition(one)) for one in (scores, texts))
+        return int(of_scores.num_rows // n_measures + of_texts.num_rows)
+
     return Counts(
         expected=read_items(folder.path).num_rows,
-        done=table.num_rows // n_measures,
-        unscored=pc.sum(pc.is_nan(table["score"])).as_py() or 0,
-        truncated=truncated.num_rows // n_measures,
+        done=scores.num_rows // n_measures + texts.num_rows,
+        unscored=(pc.sum(pc.is_nan(scores["score"])).as_py() or 0)
+        + texts["text"].null_count,
+        truncated=pairs(lambda one: pc.greater(one["truncated_tokens"], 0)),
     )
 
 

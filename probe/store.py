@@ -71,14 +71,17 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How far a run is; candidates, not rows (a policy writes two measures each)."""
+    """How far a run is; candidates, not rows (a policy writes two measures each).
+
+    An item's generation counts as one candidate more.
+    """
 
     expected: int = 0
     """Item x candidate pairs in `items.parquet`."""
     done: int = 0
-    """Pairs with a row for every measure."""
+    """Pairs with a row for every measure; generations with their one row."""
     unscored: int = 0
-    """Rows whose score is NaN."""
+    """Rows whose score is NaN; of generations those without a text."""
     truncated: int = 0
     """Pairs whose text was cut to `max_tokens`."""
 
@@ -362,12 +365,15 @@ class RunFolder:
                     "Score into another --runs folder, or restore the earlier data",
                 )
         notes = dict.fromkeys((*before.notes, *manifest.notes))
+        # A smaller selection may ask for no generation; those stored stay.
+        measures = dict.fromkeys((*before.measures, *manifest.measures))
         limits = (before.limit, manifest.limit)
         return dataclasses.replace(
             manifest,
             counts=before.counts,
             engine=before.engine,
             limit=None if None in limits else max(filter(None, limits)),
+            measures=tuple(measures),
             started=before.started,
             wall_seconds=before.wall_seconds,
             notes=tuple(notes),

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface, Cache, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from probe import tree
@@ -38,7 +38,7 @@ _NAME = "rm_probe_tree"
 """Our attention function's name in the library's interface."""
 
 
-_REFUSALS = (
+REFUSALS = (
     AttributeError,
     IndexError,
     KeyError,
@@ -169,13 +169,16 @@ def visible(
     return mask
 
 
-def hidden_states(backbone: PreTrainedModel, pack: tree.Pack) -> torch.Tensor:
+def hidden_states(
+    backbone: PreTrainedModel, pack: tree.Pack, cache: Cache | None = None
+) -> torch.Tensor:
     """Final hidden states of every node of a pack.
 
     Args:
         backbone: The base model, without a head, in evaluation mode, of a config that
             `attention_support` accepts.
         pack: N nodes.
+        cache: An empty one takes every node's keys and values; None: nothing is kept.
 
     Returns:
         Shape (N, hidden), the last norm applied; made under `torch.inference_mode`,
@@ -195,12 +198,14 @@ def hidden_states(backbone: PreTrainedModel, pack: tree.Pack) -> torch.Tensor:
     device = _device(backbone)
     by_run = attention == "sdpa" and backbone._supports_attention_backend
     parts = blocks(pack, device, None if by_run else len(pack))
-    arguments = {
+    arguments: dict[str, Any] = {
         "input_ids": torch.from_numpy(pack.token_ids)[None].to(device),
         "position_ids": torch.from_numpy(pack.position_ids)[None].to(device),
         "attention_mask": masks(pack, parts, backbone),
-        "use_cache": False,
+        "use_cache": cache is not None,
     }
+    if cache is not None:
+        arguments["past_key_values"] = cache
     with torch.inference_mode():
         if by_run:
             with _attention_by_run(backbone):
@@ -362,7 +367,7 @@ def verified_support(backbone: PreTrainedModel) -> Support:
         raise
     except ConfigError as error:
         return Support(ok=False, reason=error.found)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         _log.warning("tree attention: the self-test failed", exc_info=error)
         return Support(ok=False, reason=f"self-test: {type(error).__name__}: {error}")
     if not difference <= tolerance:

@@ -20,9 +20,9 @@ from analysis.dialects_features_analysis import (
     analyse_features,
 )
 from analysis.dialects_features_data import FeatureTable, feature_table
-from analysis.dialects_features_effects import accuracy, rank_biserial, variety_records
+from analysis.dialects_features_effects import accuracy, variety_records
 from analysis.dialects_features_figures import forest_rows
-from analysis.dialects_features_named import feature_tests, t_test
+from analysis.dialects_features_named import feature_tests
 from analysis.drawing import BLUE
 from analysis.html import Figure, Page, Section, Table, render_html, render_markdown
 from analysis.load import load_run
@@ -211,23 +211,13 @@ def test_the_naming_test_is_that_of_paired_and_of_scipy() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.normal(0.3, 1, 40), rng.normal(0, 1, 40)
     codes = np.arange(40) // 5
-    found = t_test(first - second, codes)
+    found = paired.t_test(first - second, codes)
     same = paired.compare(first, second, codes.astype(str), draws=10, seed=0)
     assert found.p_value == same.p_t and found.mean == same.mean
     means = (first - second).reshape(8, 5).mean(axis=1)
     assert found.p_value == pytest.approx(stats.ttest_1samp(means, 0).pvalue)
-    alone = t_test(first - second, np.arange(40))
+    alone = paired.t_test(first - second, np.arange(40))
     assert alone.p_value == pytest.approx(stats.ttest_rel(first, second).pvalue)
-
-
-def test_rank_biserial_is_what_wilcoxon_ranks() -> None:
-    assert rank_biserial(np.array([1.0, 2.0, 3.0])) == 1
-    assert rank_biserial(np.array([-1.0, 2.0, 0.0, -3.0])) == pytest.approx(-2 / 6)
-    assert math.isnan(rank_biserial(np.zeros(4)))
-    values = np.random.default_rng(1).normal(0.2, 1, 30)
-    smaller = stats.wilcoxon(values).statistic
-    total = 30 * 31 / 2
-    assert abs(rank_biserial(values)) == pytest.approx(1 - 2 * smaller / total)
 
 
 def test_a_share_counts_frames_as_far_as_their_pairs_agree() -> None:

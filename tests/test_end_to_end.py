@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from probe.store import find_runs, read_items, read_manifest, read_scores
+from probe.types import GENERATED
 from tests.tiny_checkpoints import CHAT_TEMPLATE, byte_tokenizer, llama_classifier
 
 MODEL = "smollm2_135m_instruct"
@@ -53,7 +54,7 @@ def scores_of(root: Path) -> dict[str, pd.DataFrame]:
 def test_audit_killed_and_resumed_equals_uninterrupted(
     shared_data: Path, tmp_path: Path
 ) -> None:
-    audit = [*CLI, "audit", MODEL, "--data", str(shared_data), "--limit", "20"]
+    audit = [*CLI, "audit", MODEL, "--data", str(shared_data), "--limit", "6"]
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     whole.mkdir()
     halved.mkdir()
@@ -82,15 +83,23 @@ def test_audit_killed_and_resumed_equals_uninterrupted(
     assert {name.split("@")[0] for name in expected} == {
         "askreddit",
         "country_questions",
+        "dialect_features",
+        "dialect_pairs",
         "global_opinions",
+        "md3",
+        "preferences",
         "where_from",
     }
     for name, frame in expected.items():
         pd.testing.assert_frame_equal(frame, resumed[name], check_exact=True)
         assert frame.index.is_unique
-        items = read_items(whole / "runs" / name)
-        assert len(frame) == 2 * items.num_rows
-        assert frame["score"].notna().all()
+        items = read_items(whole / "runs" / name).to_pandas()
+        generated = items["candidate_id"] == GENERATED
+        assert generated.any() == name.startswith("md3@")
+        assert len(frame) == 2 * (~generated).sum() + generated.sum()
+        texts = frame.index.get_level_values("measure") == "text"
+        assert frame.loc[~texts, "score"].notna().all()
+        assert frame.loc[texts, "text"].notna().all()
     for root in (whole, halved):
         page = (root / "reports" / MODEL / "index.html").read_text(encoding="utf-8")
         assert "askreddit" in page
@@ -100,17 +109,20 @@ def test_audit_killed_and_resumed_equals_uninterrupted(
             "spearman_order",
             "js_similarity",
             "effective_countries",
+            "guess_accuracy",
+            "cohens_d_z",
+            "accuracy_drop",
         } <= {r["metric"] for r in summary}
 
     # A larger limit extends the same folder and scores nothing again.
-    score = [*CLI, "score", "where_from", MODEL, "--limit", "20"]
+    score = [*CLI, "score", "where_from", MODEL, "--limit", "6"]
     where = next(whole.glob("runs/where_from@1/*"))
     stamps = {p: p.stat().st_mtime_ns for p in where.glob("parts/*.parquet")}
     run(score, whole)
     assert stamps == {p: p.stat().st_mtime_ns for p in where.glob("parts/*.parquet")}
 
 
-def test_audit_of_a_reward_model_has_both_axes(
+def test_audit_of_a_reward_model_has_every_axis(
     shared_data: Path, tmp_path: Path
 ) -> None:
     folder = llama_classifier(
@@ -120,7 +132,8 @@ def test_audit_of_a_reward_model_has_both_axes(
     run([*audit, "--personas", "IND", "--out", "report"], tmp_path)
     summary = json.loads((tmp_path / "report" / "summary.json").read_text())
     by_probe = {record["probe"] for record in summary}
-    assert {"askreddit@1", "global_opinions@1"} <= by_probe
+    assert {"askreddit@1", "global_opinions@1", "md3@1"} <= by_probe
+    assert {"dialect_pairs@1+probe-half-0", "preferences@1+probe-half-0"} <= by_probe
     metrics = {record["metric"] for record in summary}
     assert {"js_similarity", "js_similarity_own_shift"} <= metrics
     [path] = find_runs(tmp_path / "runs" / "global_opinions@1")
@@ -214,6 +227,7 @@ trainer.save_model("trained")
     runs = find_runs(tmp_path / "runs")
     assert {read_manifest(path).probe for path in runs} == {
         "country_questions",
+        "dialect_features",
         "where_from",
     }
     for path in runs:

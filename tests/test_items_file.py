@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data_builders import items_file
-from probe.types import BuildOptions, DataError, Item
+from data_builders import items_file, probes, tables
+from probe.types import BuildOptions, DataError, Item, Probe, UsageError
 
 CSV = (
     "item_id,prompt,candidate_id,answer,span_start,span_end,topic,kind\n"
@@ -25,13 +25,17 @@ def write(tmp_path: Path, text: str | bytes, name: str = "mine.csv") -> Path:
     return path
 
 
+def load(path: Path) -> Probe:
+    return items_file.of_table(tables.read(path))
+
+
 def items(path: Path, options: BuildOptions | None = None) -> list[Item]:
-    return list(items_file.load_probe(path).build(options or BuildOptions()))
+    return list(load(path).build(options or BuildOptions()))
 
 
 def test_csv_becomes_items_in_order_of_appearance(tmp_path: Path) -> None:
     path = write(tmp_path, CSV, "my items.csv")
-    probe = items_file.load_probe(path)
+    probe = load(path)
     assert (probe.name, probe.axis) == ("my_items", "preferences")
     assert probe.version == hashlib.sha256(CSV.encode()).hexdigest()[:8]
     assert probe.item_columns == ("topic",)
@@ -101,7 +105,7 @@ COUNTRIES = (
 
 def test_a_column_iso3_makes_a_country_probe(tmp_path: Path) -> None:
     path = write(tmp_path, COUNTRIES)
-    probe = items_file.load_probe(path)
+    probe = load(path)
     assert probe.axis == "countries"
     assert probe.item_columns == ("sentiment",)
     assert set(probe.candidate_columns) == {"iso3", "country"}
@@ -148,7 +152,7 @@ def test_bad_files_name_the_file_and_the_line(
 ) -> None:
     path = write(tmp_path, text)
     with pytest.raises(DataError) as error:
-        items_file.load_probe(path)
+        load(path)
     for word in [*words, "mine.csv"]:
         assert word in str(error.value)
 
@@ -182,11 +186,58 @@ def test_bad_files_name_the_file_and_the_line(
 def test_bad_jsonl(tmp_path: Path, text: str, words: list[str]) -> None:
     path = write(tmp_path, text, "mine.jsonl")
     with pytest.raises(DataError) as error:
-        items_file.load_probe(path)
+        load(path)
     for word in [*words, "mine.jsonl"]:
         assert word in str(error.value)
 
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither \.csv nor \.jsonl"):
-        items_file.load_probe(write(tmp_path, CSV, "mine.tsv"))
+        load(write(tmp_path, CSV, "mine.tsv"))
+
+
+# -- a user's own names of columns ------------------------------------------
+
+
+def test_columns_are_read_under_our_names(tmp_path: Path) -> None:
+    plain = probes.load(str(write(tmp_path, CSV)))
+    text = CSV.replace("item_id,prompt", "nr,question").replace("topic", "model")
+    path = write(tmp_path, text)
+    names = {"item_id": "nr", "prompt": "question", "topic": "model"}
+    renamed = probes.load(str(path), names)
+    options = BuildOptions()
+    assert list(renamed.build(options)) == list(plain.build(options))
+    # What a column is taken for decides what is scored: it is part of the version.
+    sha = tables.read(path).sha
+    assert renamed.version != sha[:8]
+    assert (
+        renamed.version == probes.load(str(path), dict(reversed(names.items()))).version
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"dialect": "variety"}, ["'variety'", "mine.csv", "topic"]),
+        ({"topic": "kind"}, ["'kind' as 'topic'", "--columns other=topic"]),
+    ],
+)
+def test_columns_that_cannot_be_renamed(
+    tmp_path: Path, names: dict[str, str], words: list[str]
+) -> None:
+    with pytest.raises(DataError) as error:
+        probes.load(str(write(tmp_path, CSV)), names)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_columns_may_change_places(tmp_path: Path) -> None:
+    path = str(write(tmp_path, CSV))
+    swapped = probes.load(path, {"topic": "kind", "kind": "topic"})
+    assert swapped.item_columns == ("kind",)
+    assert swapped.candidate_columns == ("topic",)
+
+
+def test_columns_of_a_shipped_probe() -> None:
+    with pytest.raises(UsageError, match="where_from is a shipped probe"):
+        probes.load("where_from", {"prompt": "question"})

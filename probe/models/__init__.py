@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from probe.config import Kind, ModelConfig
-from probe.encode import Encoder
+from probe.encode import Encoder, Prompt
 from probe.models import resolve
 from probe.models.weights import Resolved, readable_config, resolve_weights
 from probe.types import ConfigError, Encoded, Item, Measure
 
 __all__ = [
     "SCORING_VERSION",
+    "Generation",
     "Resolved",
     "Scorer",
+    "TextGenerator",
     "fingerprint",
     "load_encoder",
     "load_scorer",
@@ -30,7 +34,8 @@ __all__ = [
 ]
 
 SCORING_VERSION = "1"
-"""Changes whenever the same config and weights would give other scores."""
+"""Changes whenever the same config and weights would give other scores, or another
+generation to the same prompt."""
 
 # Of a config, what changes no score. Sources enter as identities instead.
 _NOT_SCORING = frozenset(
@@ -61,6 +66,36 @@ class Scorer(Protocol):
 
     def score(self, encoded: Sequence[Encoded]) -> list[Mapping[Measure, float]]:
         """Scores encodings of any items; same order, NaN where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """A policy's answer in its own words."""
+
+    text: str | None
+    """Special tokens left out, stripped; None: no token could be chosen, since the
+    model gave no number."""
+    token_ids: tuple[int, ...]
+    """New tokens without the end token: fewer than asked for if it ended."""
+
+
+class TextGenerator(ABC):
+    """A scorer that also answers in its own words."""
+
+    @property
+    @abstractmethod
+    def generation(self) -> str:
+        """How it generates: ``tree`` or ``batches``, with the reason."""
+
+    @abstractmethod
+    def prompt(self, item: Item) -> Prompt:
+        """Encodes what is read before the answer to an item with `max_new_tokens`."""
+
+    @abstractmethod
+    def score_and_generate(
+        self, encoded: Sequence[Encoded], prompts: Sequence[Prompt]
+    ) -> tuple[list[Mapping[Measure, float]], list[Generation]]:
+        """Scores as `Scorer.score` does, and answers prompts greedily, in order."""
 
 
 def fingerprint(config: ModelConfig, resolved: Resolved) -> str:

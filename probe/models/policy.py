@@ -1,5 +1,7 @@
 """Language models as scorers: the log-probability of an answer span.
 
+They also answer in their own words (`probe.models.generate`), in the same passes.
+
 Logits are taken only where they predict an answer token, in blocks of rows and of
 vocabulary that stay under a bound, and in float32 whatever the model's dtype.
 """
@@ -9,18 +11,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from probe import tree
 from probe.config import Kind, ModelConfig
-from probe.encode import Encoder
-from probe.models import checkpoints, engine
+from probe.encode import Encoder, Prompt
+from probe.models import (
+    Generation,
+    TextGenerator,
+    checkpoints,
+    decode,
+    engine,
+    generate,
+)
 from probe.models.checkpoints import Placement
+from probe.models.engine import Choice, Reads
 from probe.models.reward import pad_token, short_text
 from probe.models.weights import Resolved, Role
 from probe.types import Encoded, Item, Measure
@@ -50,6 +62,23 @@ class VocabularyHead:
             product += self.bias[start:end].float()
         return self.transform(product)
 
+    def best(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Most probable token of states (R, hidden), the first of equals; (R,).
+
+        -1 where the greatest logit is no finite number.
+        """
+        size = len(self.weight)
+        greatest = torch.full((len(hidden),), -math.inf, device=hidden.device)
+        chosen = torch.full((len(hidden),), -1, device=hidden.device)
+        for start in range(0, size, _VOCABULARY_BLOCK):
+            end = min(start + _VOCABULARY_BLOCK, size)
+            values, at = self.logits(hidden, start, end).max(dim=1)
+            # What is no number comes in, and stays to the end.
+            kept = (values <= greatest) | greatest.isnan()
+            greatest = torch.where(kept, greatest, values)
+            chosen = torch.where(kept, chosen, at + start)
+        return torch.where(greatest.isfinite(), chosen, -1)
+
     def log_probs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Natural-log probabilities of `targets` given states (R, hidden); (R,)."""
         size = len(self.weight)
@@ -73,17 +102,19 @@ class VocabularyHead:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PolicyScorer:
-    """Summed and mean log-probability of each answer span."""
+class PolicyScorer(TextGenerator):
+    """Summed and mean log-probability of each answer span; answers of its own."""
 
     config: ModelConfig
     encoder: Encoder
     model: PreTrainedModel
     head: VocabularyHead | None
     """None: the class computes its logits in a way of its own."""
-    choice: engine.Choice
+    choice: Choice
     batch_tokens: int
     pad_id: int
+    end_ids: frozenset[int]
+    """Tokens that end a generation."""
     measures: tuple[Measure, ...] = (Measure.LOGPROB_SUM, Measure.LOGPROB_MEAN)
 
     @property
@@ -95,34 +126,65 @@ class PolicyScorer:
         """Encodes an item as this model reads it."""
         return self.encoder.encode(item, Kind.POLICY)
 
+    def prompt(self, item: Item) -> Prompt:
+        """Encodes what this model reads before its own answer to an item."""
+        return self.encoder.prompt(item)
+
+    @cached_property
+    def generation_choice(self) -> Choice:
+        """How it generates; tried on the model when first asked for."""
+        return generate.choose(self.model, self.choice)
+
+    @property
+    def generation(self) -> str:
+        """Which engine generates, and why."""
+        return str(self.generation_choice)
+
     def score(self, encoded: Sequence[Encoded]) -> list[Mapping[Measure, float]]:
         """Log-probabilities, in the order given; NaN where no answer token is left.
 
         Raises:
             DataError: An answer that begins at the first token.
         """
-        results: list[Mapping[Measure, float]] = []
-        for one, total in zip(encoded, self.sums(encoded), strict=True):
-            count = one.n_answer_tokens
-            results.append(
-                {
-                    Measure.LOGPROB_SUM: total,
-                    Measure.LOGPROB_MEAN: total / count if count else math.nan,
-                }
+        return _measured(encoded, self.sums(encoded))
+
+    def score_and_generate(
+        self, encoded: Sequence[Encoded], prompts: Sequence[Prompt]
+    ) -> tuple[list[Mapping[Measure, float]], list[Generation]]:
+        """Scores answers and answers prompts; equal prompts are answered once.
+
+        Raises:
+            DataError: As `score`.
+            ConfigError: The model's class cannot generate.
+        """
+        asked = [(one.encoded.token_ids, one.max_new_tokens) for one in prompts]
+        distinct = list(dict.fromkeys(asked))
+        if not distinct:
+            return self.score(encoded), []
+        if self.generation_choice.name == "tree":
+            sums, written = self._together(encoded, distinct)
+        else:
+            sums = self.sums(encoded)
+            written = generate.by_library(
+                self.model,
+                [ids for ids, _ in distinct],
+                [limit for _, limit in distinct],
+                self.end_ids,
+                batch_tokens=self.batch_tokens,
+                pad_id=self.pad_id,
             )
-        return results
+        found = dict(zip(distinct, map(self._generation, written), strict=True))
+        return _measured(encoded, sums), [found[key] for key in asked]
+
+    def _generation(self, written: decode.Written) -> Generation:
+        if written is None:
+            return Generation(text=None, token_ids=())
+        return Generation(text=self.encoder.decode(written), token_ids=written)
 
     def sums(self, encoded: Sequence[Encoded]) -> list[float]:
         """Summed log-probability of each answer span; NaN without answer tokens."""
-        alive = [i for i, one in enumerate(encoded) if one.n_answer_tokens > 0]
-        sequences = [
-            tree.Sequence(
-                token_ids=encoded[i].token_ids[: encoded[i].answer_end],
-                read=(encoded[i].answer_start, encoded[i].answer_end),
-            )
-            for i in alive
-        ]
-        totals = np.zeros(len(alive))
+        sequences, owners = _to_score(encoded)
+        totals = np.zeros(len(sequences))
         if self.head is None:
             totals = self._own_sums(sequences)
         else:
@@ -133,14 +195,51 @@ class PolicyScorer:
                 batch_tokens=self.batch_tokens,
                 pad_id=self.pad_id,
             ):
-                with torch.inference_mode():
-                    targets = torch.from_numpy(reads.targets).to(reads.hidden.device)
-                    values = self.head.log_probs(reads.hidden, targets)
-                np.add.at(totals, reads.owners, values.double().cpu().numpy())
-        result = [math.nan] * len(encoded)
-        for i, total in zip(alive, totals.tolist(), strict=True):
-            result[i] = total
-        return result
+                self._add(totals, reads)
+        return _spread(totals, owners, len(encoded))
+
+    def _add(self, totals: npt.NDArray[np.float64], reads: Reads) -> None:
+        assert self.head is not None
+        with torch.inference_mode():
+            targets = torch.from_numpy(reads.targets).to(reads.hidden.device)
+            values = self.head.log_probs(reads.hidden, targets)
+        np.add.at(totals, reads.owners, values.double().cpu().numpy())
+
+    def _together(
+        self,
+        encoded: Sequence[Encoded],
+        prompts: Sequence[tuple[tuple[int, ...], int]],
+    ) -> tuple[list[float], list[decode.Written]]:
+        """Sums and generations from the same tries."""
+        head = self.head
+        assert head is not None, "tries are read by a head of ours"
+        backbone = cast(PreTrainedModel, self.model.base_model)
+        sequences, owners = _to_score(encoded)
+        totals = np.zeros(len(sequences))
+        asked = [tree.Sequence(token_ids=ids, read=None) for ids, _ in prompts]
+        written: list[decode.Written] = [None] * len(prompts)
+        waiting: list[decode.Prefix] = []
+
+        def go_on() -> None:
+            places = [prefix.owner - len(sequences) for prefix in waiting]
+            limits = [prompts[place][1] for place in places]
+            found = decode.decode(backbone, head, waiting, limits, self.end_ids)
+            for place, one in zip(places, found, strict=True):
+                written[place] = one
+            waiting.clear()
+
+        for reads, prefixes in decode.read(
+            backbone, [*sequences, *asked], self.batch_tokens
+        ):
+            if len(reads.targets):
+                self._add(totals, reads)
+            for prefix in prefixes:
+                waiting.append(prefix)
+                if sum(one.n_bytes for one in waiting) >= decode.CACHE_BYTES:
+                    go_on()
+        if waiting:
+            go_on()
+        return _spread(totals, owners, len(encoded)), written
 
     def _own_sums(self, sequences: Sequence[tree.Sequence]) -> np.ndarray:
         """By the class's own logits, one length at a time so that none is padded."""
@@ -165,6 +264,43 @@ class PolicyScorer:
         return totals
 
 
+def _to_score(encoded: Sequence[Encoded]) -> tuple[list[tree.Sequence], list[int]]:
+    """What has answer tokens, and where it stands among `encoded`."""
+    alive = [i for i, one in enumerate(encoded) if one.n_answer_tokens > 0]
+    sequences = [
+        tree.Sequence(
+            token_ids=encoded[i].token_ids[: encoded[i].answer_end],
+            read=(encoded[i].answer_start, encoded[i].answer_end),
+        )
+        for i in alive
+    ]
+    return sequences, alive
+
+
+def _spread(
+    totals: npt.NDArray[np.float64], owners: Sequence[int], size: int
+) -> list[float]:
+    result = [math.nan] * size
+    for i, total in zip(owners, totals.tolist(), strict=True):
+        result[i] = total
+    return result
+
+
+def _measured(
+    encoded: Sequence[Encoded], sums: Sequence[float]
+) -> list[Mapping[Measure, float]]:
+    results: list[Mapping[Measure, float]] = []
+    for one, total in zip(encoded, sums, strict=True):
+        count = one.n_answer_tokens
+        results.append(
+            {
+                Measure.LOGPROB_SUM: total,
+                Measure.LOGPROB_MEAN: total / count if count else math.nan,
+            }
+        )
+    return results
+
+
 def load(
     config: ModelConfig,
     resolved: Resolved,
@@ -182,7 +318,7 @@ def load(
     model = checkpoints.causal_lm(config, resolved, role, placement)
     head = vocabulary_head(model)
     if head is None:
-        choice = engine.Choice(
+        choice = Choice(
             name="batches", reason=f"{type(model).__name__} has logits of its own"
         )
     else:
@@ -195,6 +331,16 @@ def load(
         choice=choice,
         batch_tokens=batch_tokens,
         pad_id=pad_token(encoder, config),
+        end_ids=_end_ids(model, encoder),
+    )
+
+
+def _end_ids(model: PreTrainedModel, encoder: Encoder) -> frozenset[int]:
+    """Tokens that end an answer: the checkpoint's for generation, the tokenizer's."""
+    declared = model.generation_config.eos_token_id
+    found = declared if isinstance(declared, list) else [declared]
+    return frozenset(
+        one for one in (*found, encoder.tokenizer.eos_token_id) if one is not None
     )
 
 

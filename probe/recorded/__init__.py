@@ -1,13 +1,15 @@
 """Other people's published result files become runs with the same two files.
 
-Four layouts are read, told apart by their columns:
+Five layouts are read, told apart by their columns:
 
 - wide rewards or NLL, a row per question and a column per country, as published by
   Ryan, Held and Yang (2024) in `outputs/ask-reddit-reward-testing` and
   `outputs/ask-reddit-perplexity-testing`;
 - their `where_from` rewards, a row per country;
 - their GlobalOpinionQA answers, a row per question with the options' probabilities;
-- long: `item_id`, `candidate_id` or `country`, `score`, and any group columns.
+- long: `item_id`, `candidate_id` or `country`, `score`, and any group columns;
+- of the same content in several dialects (`pairs`): `item`, `dialect`, `score`; or
+  RewardBench's result files, one per dialect, which together become one run.
 
 Scores are stored so that larger means more preferred: a recorded mean token NLL
 becomes a `logprob_mean` with its sign turned, a probability its logarithm.
@@ -16,7 +18,7 @@ becomes a `logprob_mean` with its sign turned, a probability its logarithm.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,15 +26,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from probe.config import NAME_PATTERN
-from probe.recorded import layouts, opinions
+from probe.recorded import layouts, opinions, pairs
 from probe.recorded.files import IMPORTER_VERSION, Recorded, read_csv, uncollected
-from probe.store import Counts, RunFolder
-from probe.types import Probe, ScoreRow, UsageError
+from probe.store import Counts, Manifest, RunFolder
+from probe.types import DataError, ItemRow, Probe, ScoreRow, UsageError
 
 if TYPE_CHECKING:
     from probe.score import RunResult
 
-__all__ = ["IMPORTER_VERSION", "Recorded", "import_file", "read"]
+__all__ = ["IMPORTER_VERSION", "Recorded", "import_file", "import_groups", "read"]
 
 
 def import_file(
@@ -65,48 +67,112 @@ def import_file(
         UsageError: `model` cannot be part of a folder's name.
         StoreError: The run folder cannot be written.
     """
-    # Imported here: reading a file must not cost the start of the scoring engine.
-    from probe.score import RunResult, item_rows
+    _check_label(model)
+    if file.suffix in (".json", ".jsonl"):
+        raise DataError(
+            f"{file} is no csv",
+            "A file of recorded scores is a csv; RewardBench's result files, one for "
+            "each dialect, are named with it",
+            "Convert it, or name the dialects: standard=A.jsonl aal=B.jsonl",
+        )
+    frame, digest = read_csv(file)
+    with uncollected():
+        recorded = read(frame, probe, file, data)
+    manifest = recorded.manifest(probe, file, digest, model=model, argv=argv)
+    return _store(recorded, manifest, root)
 
+
+def import_groups(
+    probe: Probe,
+    groups: Mapping[str, Path],
+    *,
+    model: str,
+    root: Path,
+    argv: Sequence[str] = (),
+) -> RunResult:
+    """Stores result files of the same rows in several dialects as one run.
+
+    Args:
+        probe: The benchmark the scores belong to; it compares dialects.
+        groups: Dialect -> RewardBench's result file, at least two; the first is what
+            the others are compared with.
+        model: Label for the model.
+        root: The runs folder.
+        argv: The command line, for the manifest.
+
+    Returns:
+        The run's folder and counts.
+
+    Raises:
+        DataError: A file is missing or no such file, or the files do not match; the
+            message names file and row. Nothing is written then.
+        UsageError: Fewer than two groups, a probe without dialects, or `model` cannot
+            be part of a folder's name.
+        StoreError: The run folder cannot be written.
+    """
+    _check_label(model)
+    if not pairs.compares_dialects(probe):
+        raise UsageError(
+            f"GROUP=FILE is given, and probe {probe.name} does not compare dialects",
+            "Files of groups are scores of the same rows in several dialects",
+            "Name the probe dialect_pairs, or leave GROUP= away",
+        )
+    with uncollected():
+        recorded, digests = pairs.read_groups(groups)
+    located = {group: (file, digests[group]) for group, file in groups.items()}
+    manifest = recorded.manifest_of_groups(probe, located, model=model, argv=argv)
+    return _store(recorded, manifest, root)
+
+
+def _check_label(model: str) -> None:
     if not re.fullmatch(NAME_PATTERN, model):
         raise UsageError(
             f"--model {model!r} cannot name a run's folder",
             "A model's label has letters, digits, '.', '_' and '-' only",
             "Choose another label",
         )
-    frame, digest = read_csv(file)
+
+
+def _store(recorded: Recorded, manifest: Manifest, root: Path) -> RunResult:
+    # Imported here: reading a file must not cost the start of the scoring engine.
+    from probe.score import RunResult, item_rows
+
     with uncollected():
-        recorded = read(frame, probe, file, data)
         rows = item_rows(recorded.items)
-    manifest = recorded.manifest(probe, file, digest, model=model, argv=argv)
-    measure = recorded.measure.value
     with uncollected(), RunFolder.open(root, manifest) as folder:
         folder.write_items(rows)
-        done = folder.done()
-        missing = [
-            ScoreRow(
-                probe=manifest.probe,
-                probe_version=manifest.probe_version,
-                item_id=row.item_id,
-                candidate_id=row.candidate_id,
-                model=model,
-                fingerprint=manifest.fingerprint,
-                measure=recorded.measure,
-                score=score,
-                n_prompt_tokens=None,
-                n_answer_tokens=None,
-                truncated_tokens=None,
-                straddles=None,
-                input_sha=None,
-            )
-            for row, score in zip(rows, recorded.scores, strict=True)
-            if not done or (row.item_id, row.candidate_id, measure) not in done
-        ]
-        folder.append(missing)
+        folder.append(_missing(recorded, rows, folder))
         counts = Counts(expected=len(rows), done=len(rows))
         finished = datetime.now(UTC).isoformat(timespec="seconds")
         folder.save(status="complete", counts=counts, finished=finished)
         return RunResult(path=folder.path, counts=counts)
+
+
+def _missing(
+    recorded: Recorded, rows: Sequence[ItemRow], folder: RunFolder
+) -> list[ScoreRow]:
+    """Score rows that the folder does not hold yet."""
+    manifest, measure = folder.manifest, recorded.measure
+    done = folder.done()
+    return [
+        ScoreRow(
+            probe=manifest.probe,
+            probe_version=manifest.probe_version,
+            item_id=row.item_id,
+            candidate_id=row.candidate_id,
+            model=manifest.model,
+            fingerprint=manifest.fingerprint,
+            measure=measure,
+            score=score,
+            n_prompt_tokens=None,
+            n_answer_tokens=None,
+            truncated_tokens=None,
+            straddles=None,
+            input_sha=None,
+        )
+        for row, score in zip(rows, recorded.scores, strict=True)
+        if not done or (row.item_id, row.candidate_id, measure.value) not in done
+    ]
 
 
 def read(frame: pd.DataFrame, probe: Probe, file: Path, data: Path | None) -> Recorded:
@@ -128,4 +194,6 @@ def read(frame: pd.DataFrame, probe: Probe, file: Path, data: Path | None) -> Re
         return layouts.read_where_from(frame, file)
     if probe.name == "global_opinions" and {"options", "probs"} <= columns:
         return opinions.read(frame, file, data)
+    if pairs.compares_dialects(probe):
+        return pairs.read_long(frame, file)
     return layouts.read_long(frame, probe, file)

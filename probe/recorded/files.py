@@ -56,7 +56,50 @@ class Recorded:
             model: Label for the model.
             argv: The command line.
         """
-        whole = f"{IMPORTER_VERSION}:{digest}"
+        return self._manifest(
+            probe, {file.name: digest}, digest, {"file": file.name}, model, argv
+        )
+
+    def manifest_of_groups(
+        self,
+        probe: Probe,
+        groups: Mapping[str, tuple[Path, str]],
+        *,
+        model: str,
+        argv: Sequence[str] = (),
+    ) -> Manifest:
+        """The manifest of the run that several files together become.
+
+        Args:
+            probe: The benchmark the scores belong to.
+            groups: Name of a group -> its file and the sha256 of the file's bytes.
+            model: Label for the model.
+            argv: The command line.
+        """
+        whole = [f"{group}={digest}" for group, (_, digest) in groups.items()]
+        return self._manifest(
+            probe,
+            # Files of several folders may share a name.
+            {
+                f"{group}={file.name}": digest
+                for group, (file, digest) in groups.items()
+            },
+            "\n".join(whole),
+            {"files": {group: file.name for group, (file, _) in groups.items()}},
+            model,
+            argv,
+        )
+
+    def _manifest(
+        self,
+        probe: Probe,
+        files: Mapping[str, str],
+        whole: str,
+        resolved: Mapping[str, object],
+        model: str,
+        argv: Sequence[str],
+    ) -> Manifest:
+        whole = f"{IMPORTER_VERSION}:{whole}"
         return Manifest(
             probe=probe.name,
             # The questions and candidates of this version; where their wording is the
@@ -72,8 +115,8 @@ class Recorded:
             candidate_columns=self.candidate_columns,
             measures=(self.measure.value,),
             argv=tuple(argv),
-            resolved={"file": file.name, "importer_version": IMPORTER_VERSION},
-            sources={file.name: digest, **self.sources},
+            resolved={**resolved, "importer_version": IMPORTER_VERSION},
+            sources={**files, **self.sources},
             dropped=self.dropped,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             notes=self.notes,
@@ -279,3 +322,21 @@ def one_value(frame: pd.DataFrame, column: str, file: Path) -> str:
             "Split the file by this column and import each part",
         )
     return str(values[0])
+
+
+def measure(frame: pd.DataFrame, file: Path) -> Measure:
+    """What the scores of a file measure: its column `measure`, else rewards.
+
+    Raises:
+        DataError: The column has several values, or one that is no measure of scores.
+    """
+    if "measure" not in frame.columns:
+        return Measure.REWARD
+    name = one_value(frame, "measure", file)
+    if name not in set(Measure) - {Measure.TEXT}:
+        raise DataError(
+            f"{file}: measure = {name!r}",
+            "A measure is one of reward, logprob_sum, logprob_mean, implicit_reward",
+            "Mend the column; larger scores must mean more preferred",
+        )
+    return Measure(name)

@@ -145,17 +145,7 @@ def read_long(frame: pd.DataFrame, probe: Probe, file: Path) -> Recorded:
         frame["iso3"] = [keyed[key].iso3 or "" for key in frame["candidate_id"]]
     files.no_twice(frame["item_id"] + " / " + frame["candidate_id"], "a row", file)
     scores = files.numbers(frame, ["score"], file)["score"]
-    measure = (
-        files.one_value(frame, "measure", file)
-        if "measure" in frame.columns
-        else Measure.REWARD.value
-    )
-    if measure not in set(Measure) - {Measure.TEXT}:
-        raise DataError(
-            f"{file}: measure = {measure!r}",
-            "A measure is one of reward, logprob_sum, logprob_mean, implicit_reward",
-            "Mend the column; larger scores must mean more preferred",
-        )
+    measure = files.measure(frame, file)
     columns = [str(name) for name in frame.columns if name not in _LONG_META]
     by_item = frame.groupby("item_id", sort=False)
     per_item = [name for name in columns if bool((by_item[name].nunique() <= 1).all())]
@@ -182,7 +172,7 @@ def read_long(frame: pd.DataFrame, probe: Probe, file: Path) -> Recorded:
     return Recorded(
         items=tuple(items),
         scores=tuple(ordered),
-        measure=Measure(measure),
+        measure=measure,
         notes=("recorded scores in the long layout",),
         item_columns=tuple(per_item),
         candidate_columns=tuple(per_candidate),

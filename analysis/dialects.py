@@ -1,0 +1,134 @@
+"""Dialects of English: which runs are read by which analysis, as one axis.
+
+Three kinds of run hold dialects against each other: games played by speakers of each
+(MD3: different content), the same content written in each (pairs), and single features
+in minimal pairs. They are told apart by their columns, so that a user's own items are
+read like the shipped ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from analysis.dialects_features import features_part
+from analysis.dialects_md3 import md3_part
+from analysis.dialects_pairs import pairs_part
+from analysis.html import join_words, slugs
+from analysis.load import Run
+from analysis.part import AxisPart, ProbePart, Step, Wanted, by_probe, joined
+from analysis.resample import DRAWS, SEED
+from probe.types import DataError, UsageError
+
+
+class Analyse(Protocol):
+    """Analyses the runs of one probe and lays them out."""
+
+    def __call__(
+        self, runs: Sequence[Run], wanted: Wanted, *, id: str, title: str, step: Step
+    ) -> ProbePart:
+        """See `analysis.part`."""
+
+
+KINDS: tuple[tuple[frozenset[str], Analyse], ...] = (
+    (frozenset({"correct", "dialect"}), md3_part),
+    (frozenset({"role", "dialect"}), pairs_part),
+    (frozenset({"feature", "variant"}), features_part),
+)
+"""Group columns of a kind of run -> its analysis; in the order of a report."""
+
+
+def dialects_part(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
+    """The dialect axis: a section for each probe.
+
+    Raises:
+        DataError: A run has the columns of no kind, or too little to analyse.
+        UsageError: The reference dialect that is wanted is in no run.
+    """
+    _check_reference(runs, wanted.reference_dialect)
+    groups = sorted(by_probe(runs), key=lambda group: _kind(group[0]))
+    names = [group[0].manifest.probe for group in groups]
+    several = len(groups) > 1
+    parts = []
+    for group, name, place in zip(groups, names, slugs(names), strict=True):
+        _, analyse = KINDS[_kind(group[0])]
+        title = group[0].manifest.title
+        parts.append(
+            analyse(
+                group,
+                _for_probe(group, wanted),
+                id=f"dialects-{place}",
+                title=f"{name}: {title}" if several else "Dialects",
+                step=step,
+            )
+        )
+    return axis_part(parts, names, "dialects", "Dialects")
+
+
+def _dialects(runs: Sequence[Run]) -> set[str]:
+    found: set[str] = set()
+    for run in runs:
+        if "dialect" in run.frame.columns:
+            found |= set(run.frame["dialect"].dropna().unique())
+    return found
+
+
+def _check_reference(runs: Sequence[Run], reference: str | None) -> None:
+    known = sorted(_dialects(runs))
+    if reference is not None and reference not in known:
+        raise UsageError(
+            f"--reference-dialect {reference} is in none of the {len(runs)} runs",
+            f"Their dialects are {join_words(known) or 'not named'}",
+            "Name one of these, or leave it away",
+        )
+
+
+def _for_probe(runs: Sequence[Run], wanted: Wanted) -> Wanted:
+    """Each probe has its own dialects: one that lacks the reference keeps its own."""
+    if wanted.reference_dialect in _dialects(runs):
+        return wanted
+    return dataclasses.replace(wanted, reference_dialect=None)
+
+
+def axis_part(
+    parts: Sequence[ProbePart], names: Sequence[str], id: str, title: str
+) -> AxisPart:
+    """The parts of an axis's probes below one heading.
+
+    Args:
+        parts: One per probe, at least one.
+        names: What the list of contents calls each.
+        id: Of the section.
+        title: Of the section.
+    """
+    section = joined(
+        [part.section for part in parts],
+        id,
+        title,
+        f"{len(parts)} sets of items: {join_words(list(names))}.",
+        short=names,
+    )
+    return AxisPart(
+        section=section,
+        runs=tuple(run for part in parts for run in part.runs),
+        across=tuple(finding for part in parts for finding in part.across),
+        records=tuple(record for part in parts for record in part.records),
+        draws=DRAWS,
+        seed=SEED,
+        subject=". ".join(part.subject for part in parts),
+    )
+
+
+def _kind(run: Run) -> int:
+    columns = set(run.frame.columns)
+    for place, (needed, _) in enumerate(KINDS):
+        if needed <= columns:
+            return place
+    raise DataError(
+        f"{run.path} has the columns {', '.join(run.manifest.item_columns)} of items "
+        f"and {', '.join(run.manifest.candidate_columns)} of candidates",
+        "A run of the dialect axis has one of the pairs of columns "
+        + "; ".join(" and ".join(sorted(needed)) for needed, _ in KINDS),
+        "Name a run of md3, dialect_pairs or dialect_features",
+    )

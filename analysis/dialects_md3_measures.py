@@ -1,0 +1,325 @@
+"""The numbers of one run of MD3, each as a record.
+
+Estimands, units and assumptions stand in `dialects_md3_analysis`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import paired
+from analysis.dialects_md3_data import Games, Outcome
+from analysis.dialects_md3_estimates import (
+    BOOTSTRAP,
+    NO_ESTIMATE,
+    NO_SPREAD,
+    TOO_FEW_ANSWERS,
+    WILSON,
+    Estimate,
+    coefficient,
+    share,
+)
+from analysis.disparity import best_minus_worst
+from analysis.paired import Interval
+from analysis.records import Record
+from analysis.resample import CI_LEVEL, Floats
+
+ANALYSIS = "dialect_games"
+NO_TEST = "percentile bootstrap of games within dialects; never below zero, no test"
+CHANCE_ALONE = "none: mean under permuted dialects"
+POWER_ALONE = "none: at 5% and a power of 80%, before Holm, games independent"
+TOO_SMALL_TO_FALL = "not computed: even a fall to zero could not be shown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Best minus worst dialect."""
+
+    observed: Record
+    """With the permutation's p; its interval is no test."""
+    permuted: Record
+    """Mean under permuted dialects."""
+    best: str
+    worst: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """Measures one run."""
+
+    games: Games
+    draws: int
+    """Bootstrap draws, and permutations."""
+    seed: int
+    """Of both."""
+
+    def accuracy(
+        self, outcome: Outcome, dialect: str, *, unsaid: bool = False
+    ) -> Record:
+        """Share of a dialect's games that are won.
+
+        Args:
+            outcome: What was won.
+            dialect: Whose games.
+            unsaid: Without the games whose transcript still holds the answer.
+        """
+        rows = np.isfinite(outcome.won) & self.games.of(dialect)
+        if unsaid:
+            rows &= ~self.games.answer_said
+        return self._record(
+            f"{outcome.key}_accuracy" + ("_answer_not_said" if unsaid else ""),
+            "share",
+            share(outcome.won[rows], self.games.answer[rows]),
+            rows,
+            group=dialect,
+            method=WILSON,
+            missing=NO_ESTIMATE,
+        )
+
+    def margin(self, outcome: Outcome, dialect: str) -> Record | None:
+        """Mean score of the answer less that of the best other word."""
+        if outcome.margins is None or outcome.unit is None:
+            return None
+        metric = f"{outcome.key}_mean_margin"
+        return self.mean(metric, outcome.unit, outcome.margins, dialect)
+
+    def mean(self, metric: str, unit: str, values: Floats, dialect: str) -> Record:
+        """Mean of a number over the games of a dialect that have it."""
+        rows = np.isfinite(values) & self.games.of(dialect)
+        found = paired.clustered_mean(
+            values[rows], self.games.answer[rows], draws=self.draws, seed=self.seed
+        )
+        return self._record(
+            metric,
+            unit,
+            found,
+            rows,
+            group=dialect,
+            method=BOOTSTRAP,
+            missing=TOO_FEW_ANSWERS if rows.any() else NO_ESTIMATE,
+        )
+
+    def raw(self, outcome: Outcome, dialect: str) -> Record:
+        """Share won in a dialect less that in the reference."""
+        rows = self._both(outcome, dialect)
+        return self._difference(outcome, "difference", dialect, rows, ())
+
+    def adjusted(self, outcome: Outcome, dialect: str) -> Record:
+        """The same with transcript length and answer frequency held.
+
+        Games of which either is not known are left out.
+        """
+        lengths, zipf = np.log1p(self.games.n_words), self.games.zipf
+        rows = self._both(outcome, dialect) & np.isfinite(lengths) & np.isfinite(zipf)
+        held = tuple(one[rows] - one[rows].mean() for one in (lengths, zipf))
+        return self._difference(outcome, "difference_adjusted", dialect, rows, held)
+
+    def shared(self, outcome: Outcome, dialect: str) -> Record:
+        """The same within answers asked in both, each answer counting the same."""
+        games, reference = self.games, self.games.reference
+        rows = self._both(outcome, dialect)
+        asked = [set(games.answer[rows & games.of(d)]) for d in (dialect, reference)]
+        answers = sorted(asked[0] & asked[1])
+        rows &= np.isin(games.answer, answers)
+        differences = [
+            outcome.won[rows & here & games.of(dialect)].mean()
+            - outcome.won[rows & here & games.of(reference)].mean()
+            for here in (games.answer == answer for answer in answers)
+        ]
+        found = coefficient(
+            np.ones((len(answers), 1)),
+            np.array(differences, dtype=np.float64),
+            np.array(answers, dtype=np.str_),
+            0,
+            fewest=len(answers),
+            draws=self.draws,
+            seed=self.seed,
+        )
+        return self._tested(outcome, "difference_shared_answers", dialect, rows, found)
+
+    def detectable(self, outcome: Outcome, dialect: str) -> Record:
+        """Smallest fall below the reference's share that so many games can show."""
+        games = self.games
+        rows = self._both(outcome, dialect)
+        there = outcome.won[rows & games.of(games.reference)]
+        here = rows & games.of(dialect)
+        found = (
+            paired.detectable_drop(float(there.mean()), len(there), int(here.sum()))
+            if len(there)
+            else None
+        )
+        return self._record(
+            f"{outcome.key}_minimum_detectable_drop",
+            "share",
+            Interval(estimate=math.nan if found is None else found),
+            rows,
+            group=dialect,
+            reference=games.reference,
+            missing=TOO_SMALL_TO_FALL if found is None else POWER_ALONE,
+        )
+
+    def spread(self, outcome: Outcome) -> Spread | None:
+        """Best minus worst dialect; None: fewer than two have games."""
+        rows = np.isfinite(outcome.won)
+        found = best_minus_worst(
+            outcome.won[rows],
+            self.games.dialect[rows],
+            draws=self.draws,
+            seed=self.seed,
+        )
+        if found is None:
+            return None
+        by_dialect = [rows & self.games.of(name) for name in self.games.dialects]
+        few = min(self._n_answers(one) for one in by_dialect if one.any())
+        tested = few >= paired.MIN_CLUSTERS and np.ptp(outcome.won[rows]) > 0
+        observed = found.observed
+        metric = f"{outcome.key}_disparity"
+        return Spread(
+            observed=self._record(
+                metric,
+                "share",
+                observed if tested else Interval(estimate=observed.estimate),
+                rows,
+                method=NO_TEST,
+                missing=TOO_FEW_ANSWERS if few < paired.MIN_CLUSTERS else NO_SPREAD,
+                cluster="game",
+                p_value=found.p_value if tested else None,
+                family=f"{metric}: models",
+            ),
+            permuted=self._record(
+                f"{metric}_permuted",
+                "share",
+                Interval(estimate=found.null_mean),
+                rows,
+                missing=CHANCE_ALONE,
+                cluster="game",
+            ),
+            best=found.best,
+            worst=found.worst,
+        )
+
+    def over_chance(self, outcome: Outcome) -> Record | None:
+        """Share won over all games, less what picking at random wins."""
+        if outcome.chance is None:
+            return None
+        rows = np.isfinite(outcome.won)
+        answers = self.games.answer[rows]
+        found = coefficient(
+            np.ones((len(answers), 1)),
+            outcome.won[rows] - outcome.chance,
+            answers,
+            0,
+            fewest=len(set(answers)),
+            draws=self.draws,
+            seed=self.seed,
+        )
+        metric = f"{outcome.key}_accuracy_over_chance"
+        return self._record(
+            metric,
+            "share",
+            found.value,
+            rows,
+            method=BOOTSTRAP,
+            missing=found.missing,
+            p_value=found.p_value,
+            family=f"{metric}: models",
+        )
+
+    def _n_answers(self, rows: NDArray[np.bool_]) -> int:
+        return len(set(self.games.answer[rows]))
+
+    def _both(self, outcome: Outcome, dialect: str) -> NDArray[np.bool_]:
+        """The games of a dialect and of the reference that have the outcome."""
+        games = self.games
+        inside = games.of(dialect) | games.of(games.reference)
+        return np.asarray(np.isfinite(outcome.won) & inside)
+
+    def _difference(
+        self,
+        outcome: Outcome,
+        kind: str,
+        dialect: str,
+        rows: NDArray[np.bool_],
+        held: tuple[Floats, ...],
+    ) -> Record:
+        """The coefficient of the dialect, with covariates held."""
+        here = self.games.of(dialect)[rows]
+        answers = self.games.answer[rows]
+        x = np.stack([np.ones(len(here)), here.astype(np.float64), *held], axis=1)
+        found = coefficient(
+            x,
+            outcome.won[rows],
+            answers,
+            1,
+            fewest=min(len(set(answers[here])), len(set(answers[~here]))),
+            draws=self.draws,
+            seed=self.seed,
+        )
+        return self._tested(outcome, kind, dialect, rows, found)
+
+    def _tested(
+        self,
+        outcome: Outcome,
+        kind: str,
+        dialect: str,
+        rows: NDArray[np.bool_],
+        found: Estimate,
+    ) -> Record:
+        metric = f"{outcome.key}_accuracy_{kind}"
+        return self._record(
+            metric,
+            "share",
+            found.value,
+            rows,
+            group=dialect,
+            reference=self.games.reference,
+            method=BOOTSTRAP,
+            missing=found.missing,
+            p_value=found.p_value,
+            family=f"{metric}: models and dialects",
+        )
+
+    def _record(
+        self,
+        metric: str,
+        unit: str,
+        value: Interval,
+        rows: NDArray[np.bool_],
+        *,
+        group: str | None = None,
+        reference: str | None = None,
+        method: str | None = None,
+        missing: str | None = None,
+        cluster: str = "answer",
+        p_value: float | None = None,
+        family: str = "",
+    ) -> Record:
+        """A record over some games; `missing`: why there is no interval."""
+        run = self.games.run
+        bounded = math.isfinite(value.low)
+        n = int(rows.sum())
+        return Record(
+            analysis=ANALYSIS,
+            probe=run.probe,
+            model=run.model,
+            run=run.name,
+            metric=metric,
+            unit=unit,
+            group=group,
+            reference=reference,
+            estimate=value.estimate if math.isfinite(value.estimate) else None,
+            ci_low=value.low if bounded else None,
+            ci_high=value.high if bounded else None,
+            ci_level=CI_LEVEL if bounded else None,
+            ci_method=method if bounded else missing,
+            cluster=cluster,
+            p_value=p_value,
+            p_holm=None,
+            family=None if p_value is None else f"{run.probe}, {family}",
+            n=n,
+            n_clusters=n if cluster == "game" else self._n_answers(rows),
+        )

@@ -1,0 +1,188 @@
+"""Models side by side on the same texts in several dialects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis import figures
+from analysis.dialects_pairs_analysis import PairAnalysis, PairRun, strongest
+from analysis.dialects_pairs_tables import span_cell, value_of
+from analysis.dialects_pairs_words import adjusted_p, dialects_text, name_of, names_of
+from analysis.drawing import Scale
+from analysis.html import (
+    Figure,
+    Finding,
+    Table,
+    number,
+    number_cell,
+    p_cell,
+    text_cell,
+)
+from analysis.records import ALPHA
+
+
+def across_findings(analysis: PairAnalysis) -> tuple[Finding, ...]:
+    """What several runs have in common."""
+    runs = analysis.runs
+    if len(runs) < 2:
+        return ()
+    counted: dict[str, tuple[int, int, int]] = {}
+    sizes: dict[str, list[float]] = {}
+    for run in runs:
+        lower, higher, neither = run.sides(run.headline)
+        for place, dialects in enumerate((lower, higher, neither)):
+            for dialect in dialects:
+                seen = list(counted.get(dialect, (0, 0, 0)))
+                seen[place] += 1
+                counted[dialect] = (seen[0], seen[1], seen[2])
+                found = run.of(run.headline, "cohens_d_z", dialect)
+                value = math.nan if found is None else found.estimate
+                sizes.setdefault(dialect, []).append(
+                    math.nan if value is None else value
+                )
+    every = [d for d, seen in counted.items() if seen[0] == len(runs)]
+    ref = name_of(runs[0].table.reference)
+    claim = (
+        f"All {len(runs)} models score {names_of(every)} lower than {ref}."
+        if every
+        else f"No dialect is shown to score lower than {ref} with all {len(runs)} "
+        "models."
+    )
+    listed = [
+        f"{name_of(dialect)} lower in {seen[0]}, higher in {seen[1]}, neither shown in "
+        f"{seen[2]} (d_z {_span(sizes[dialect])})"
+        for dialect, seen in counted.items()
+    ]
+    return (
+        Finding(
+            claim=claim,
+            evidence=(
+                f"{dialects_text(len(counted))}, t-tests below {100 * ALPHA:.0f}% "
+                f"after Holm over models and dialects: {'; '.join(listed)}.",
+            ),
+            certainty="supported" if every else "not shown",
+        ),
+    )
+
+
+def _span(values: Sequence[float]) -> str:
+    known = sorted(value for value in values if math.isfinite(value))
+    if not known:
+        return "not computed"
+    low, high = number(known[0]), number(known[-1])
+    return low if low == high else f"{low} to {high}"
+
+
+def across_table(runs: Sequence[PairRun], prefix: str) -> Table:
+    """The models side by side."""
+    rows = []
+    for run in runs:
+        most = strongest(run)
+        lower, higher, _ = run.sides(run.headline)
+        reference = run.about_accuracy("accuracy", run.table.reference)
+        drops = [
+            record
+            for dialect in run.table.dialects
+            if (record := run.about_accuracy("accuracy_drop", dialect)) is not None
+            and record.estimate is not None
+        ]
+        worst = max(drops, key=lambda one: one.estimate or 0.0, default=None)
+        rows.append(
+            (
+                text_cell(run.label),
+                number_cell(len(run.table.rows), 0),
+                number_cell(len(lower), 0),
+                number_cell(len(higher), 0),
+                text_cell(name_of(most.group or "") if most else None),
+                number_cell(value_of(most)),
+                span_cell(most),
+                number_cell(value_of(reference), 3),
+                text_cell(name_of(worst.group or "") if worst else None),
+                number_cell(value_of(worst), 3),
+                span_cell(worst, 3),
+                p_cell(adjusted_p(worst)),
+            )
+        )
+    titles = list(dict.fromkeys(run.headline.title.lower() for run in runs))
+    return Table(
+        id=f"{prefix}-models",
+        title="The models side by side",
+        note=f"Lower and higher: dialects shown to score so against the reference "
+        f"({' / '.join(titles)}), after Holm over models and dialects. Largest d_z and "
+        "largest drop of accuracy are picked from several, and so look larger than "
+        "they are.",
+        header=(
+            "Model",
+            "Rows",
+            "Lower",
+            "Higher",
+            "Largest d_z",
+            "d_z",
+            "95% interval",
+            "Accuracy, reference",
+            "Largest drop",
+            "Drop",
+            "95% interval",
+            "p (Holm)",
+        ),
+        rows=tuple(rows),
+        frame=pd.DataFrame(
+            [
+                record.to_json()
+                for run in runs
+                for record in run.records
+                if record.metric in ("cohens_d_z", "accuracy", "accuracy_drop")
+            ]
+        ),
+        sortable=True,
+    )
+
+
+def heat_figure(runs: Sequence[PairRun], prefix: str) -> Figure:
+    """Dialects x models: d_z of each run's headline setting."""
+    effects = {
+        run.label: {
+            name_of(dialect): record.estimate
+            for dialect in run.compared(run.headline)
+            if (record := run.of(run.headline, "cohens_d_z", dialect)) is not None
+        }
+        for run in runs
+    }
+    frame = pd.DataFrame(effects, dtype=np.float64)
+    frame = frame.loc[frame.mean(axis=1).sort_values(ascending=False).index]
+    known = frame.abs().to_numpy()
+    reach = float(np.nanmax(known)) if np.isfinite(known).any() else 1.0
+    cells = pd.DataFrame(
+        [
+            {"row": row, "column": column, "value": frame.loc[row, column]}
+            for row in frame.index
+            for column in frame.columns
+        ]
+    )
+    titles = list(dict.fromkeys(run.headline.title for run in runs))
+    return Figure(
+        id=f"{prefix}-heat",
+        title="Dialects by model",
+        caption=f"d_z ({' / '.join(titles)[0].lower()}{' / '.join(titles)[1:]}): above "
+        "zero (orange) the reference is preferred, below (blue) the dialect. It is "
+        "free of the models' units. Which of them are shown stands in each model's own "
+        "part.",
+        alt="Heat map of dialects by models; the numbers are in the tables.",
+        panels=(
+            figures.heatmap(
+                cells,
+                name=f"{prefix}-heat-d",
+                scale=Scale(
+                    low=-max(reach, 1e-9),
+                    middle=0.0,
+                    high=max(reach, 1e-9),
+                    words=("dialect preferred", "reference preferred"),
+                ),
+                digits=2,
+            ),
+        ),
+    )

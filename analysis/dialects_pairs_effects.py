@@ -1,0 +1,220 @@
+"""How much a dialect costs: effect sizes with their tests, setting by setting.
+
+Estimand: reference - dialect over rows like those at hand; see `paired` for the mean
+difference, d_z and d_av, and for what intervals and tests assume. Unit of analysis: a
+row; cluster: its prompt. Holm over models and dialects within each setting and metric.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis import paired
+from analysis.dialects_features_data import UNITS
+from analysis.dialects_pairs_data import PairTable
+from analysis.dialects_pairs_settings import Setting
+from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval, shared_counts
+from analysis.records import Record
+from analysis.resample import CI_LEVEL, Floats, percentile_interval
+
+NO_ROWS = "not computed: no row has both scores and two different texts"
+NO_SPREAD = "none: all rows differ by the same"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Rows of one setting and dialect."""
+
+    n: int
+    """Compared: both scores, different texts."""
+    identical: int
+    """Left out: both scores, and what is varied is the same text."""
+
+
+def unit_of(table: PairTable) -> str:
+    """Unit of a difference of scores."""
+    return UNITS[table.run.measure]
+
+
+def effect_records(
+    table: PairTable, setting: Setting, dialect: str, *, draws: int, seed: int
+) -> tuple[Counts, tuple[Record, ...]]:
+    """One dialect against the reference in one setting.
+
+    Args:
+        table: The run.
+        setting: How the dialect is varied.
+        dialect: Not the reference.
+        draws: Bootstrap draws.
+        seed: Of the draws.
+
+    Returns:
+        How many rows there are, and `mean_difference`, `cohens_d_z`, `cohens_d_av`,
+        `rank_biserial`, `reference_preferred` and `minimum_detectable_d_z`, before
+        Holm.
+    """
+    forms = setting.forms(table, dialect)
+    both = np.isfinite(forms.reference) & np.isfinite(forms.other)
+    kept = both & ~forms.identical
+    counts = Counts(n=int(kept.sum()), identical=int((both & forms.identical).sum()))
+    clusters = table.clusters[kept]
+    found = paired.compare(
+        forms.reference[kept], forms.other[kept], clusters, draws=draws, seed=seed
+    )
+    differences = forms.reference[kept] - forms.other[kept]
+
+    def about(
+        metric: str,
+        unit: str,
+        value: Interval,
+        method: str,
+        p_value: float | None = None,
+    ) -> Record:
+        return record(
+            table,
+            analysis=setting.analysis,
+            metric=metric,
+            unit=unit,
+            value=value,
+            group=dialect,
+            n=found.n,
+            n_clusters=found.n_clusters,
+            method=method,
+            missing=_missing(found),
+            p_value=p_value,
+            family=f"{table.run.probe}, {setting.key}, {metric}: models and dialects",
+        )
+
+    t = f"Student's t, standard error clustered by {table.cluster}, unadjusted"
+    resampled = f"percentile bootstrap over {table.cluster}s, {draws} draws, unadjusted"
+    ranked = _ranked(differences, clusters, draws, seed)
+    detectable = math.nan if found.detectable is None else found.detectable
+    return counts, (
+        about("mean_difference", unit_of(table), found.mean, t, found.p_t),
+        about("cohens_d_z", "sd", found.d_z, resampled, found.p_t),
+        about("cohens_d_av", "sd", found.d_av, resampled, found.p_t),
+        about(
+            "rank_biserial",
+            "rank-biserial correlation",
+            ranked,
+            f"{resampled}; Wilcoxon's signed-rank test of {table.cluster}s' means",
+            found.p_wilcoxon,
+        ),
+        about(
+            "reference_preferred",
+            "share",
+            _preferred(differences, found.n_clusters),
+            f"Wilson, of as many units as there are {table.cluster}s; ties one half",
+        ),
+        record(
+            table,
+            analysis=setting.analysis,
+            metric="minimum_detectable_d_z",
+            unit="sd",
+            value=Interval(estimate=detectable),
+            group=dialect,
+            n=found.n,
+            n_clusters=found.n_clusters,
+            method="",
+            missing=_missing(found)
+            if found.detectable is None
+            else f"none: of {table.cluster}s' means, two-sided at 5% with a power of "
+            "80%, before Holm",
+        ),
+    )
+
+
+def _missing(found: paired.Paired) -> str:
+    """Why a number, or an interval, is not there."""
+    if not found.n:
+        return NO_ROWS
+    return TOO_FEW_CLUSTERS if found.n_clusters < MIN_CLUSTERS else NO_SPREAD
+
+
+def wins(differences: Floats) -> Floats:
+    """1 where the first is higher, 0 where the second is, 0.5 tied; NaN stays."""
+    return (np.sign(differences) + 1) / 2
+
+
+def _preferred(differences: Floats, n_clusters: int) -> Interval:
+    # Rows of one prompt are not independent: as many as there are prompts count.
+    share = float(wins(differences).mean()) if len(differences) else 0.0
+    return paired.wilson(share * n_clusters, n_clusters)
+
+
+def _ranked(
+    differences: Floats, clusters: Sequence[str] | np.ndarray, draws: int, seed: int
+) -> Interval:
+    """Matched-pairs rank-biserial correlation of clusters' means (Kerby 2014)."""
+    if not len(differences):
+        return Interval(estimate=math.nan)
+    _, codes = np.unique(clusters, return_inverse=True)
+    means = np.bincount(codes, differences) / np.bincount(codes)
+    ones = np.ones((1, len(means)))
+    estimate = float(paired.rank_biserial(means, ones)[0])
+    if len(means) < MIN_CLUSTERS or not np.ptp(differences) > 0:
+        return Interval(estimate=estimate)
+    resampled = paired.rank_biserial(means, shared_counts(len(means), draws, seed))
+    low, high = percentile_interval(resampled)
+    return Interval(estimate=estimate, low=float(low), high=float(high))
+
+
+def record(
+    table: PairTable,
+    *,
+    analysis: str,
+    metric: str,
+    unit: str,
+    value: Interval,
+    group: str | None,
+    n: int,
+    n_clusters: int | None,
+    method: str,
+    missing: str,
+    cluster: str | None = None,
+    p_value: float | None = None,
+    family: str | None = None,
+) -> Record:
+    """One record of a run; its reference is the reference dialect.
+
+    Args:
+        table: The run.
+        analysis: Which analysis it is of.
+        metric: What `value` is.
+        unit: Its unit.
+        value: Estimate and bounds; NaN becomes None.
+        group: The dialect; None: over all of them.
+        n: Rows.
+        n_clusters: Number of `cluster`.
+        method: How the interval came about, where there is one.
+        missing: Why there is none, or no number at all.
+        cluster: Independent units; None: the table's.
+        p_value: Before Holm.
+        family: Of the test.
+    """
+    bounded = math.isfinite(value.low) and math.isfinite(value.high)
+    return Record(
+        analysis=analysis,
+        probe=table.run.probe,
+        model=table.run.model,
+        run=table.run.name,
+        metric=metric,
+        unit=unit,
+        group=group,
+        reference=table.reference,
+        estimate=value.estimate if math.isfinite(value.estimate) else None,
+        ci_low=value.low if bounded else None,
+        ci_high=value.high if bounded else None,
+        ci_level=CI_LEVEL if bounded else None,
+        ci_method=method if bounded else missing,
+        cluster=cluster or table.cluster,
+        p_value=p_value,
+        p_holm=None,
+        family=None if p_value is None else family,
+        n=n,
+        n_clusters=n_clusters,
+    )

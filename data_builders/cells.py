@@ -1,0 +1,164 @@
+"""Checks of single cells in tables that users bring; errors name line and column."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from probe.types import DataError, GroupValue, ItemRow, Message, ScoreRow
+
+_ROLES = ("system", "user", "assistant")
+_STORED = {f.name for c in (ItemRow, ScoreRow) for f in dataclasses.fields(c)}
+
+
+def probe_name(path: Path) -> str:
+    """What a probe of a user's file is called, in letters a folder's name can have."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", path.stem)
+
+
+def identifier(values: Mapping[str, object], column: str, where: str) -> str:
+    """An id: text that is not blank, or a whole number.
+
+    Raises:
+        DataError: It is something else.
+    """
+    value = values[column]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text(values, column, where)
+
+
+def text(values: Mapping[str, object], column: str, where: str) -> str:
+    """Text that is not blank.
+
+    Raises:
+        DataError: It is something else.
+    """
+    value = values[column]
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(
+            f"{where}, column '{column}': {value!r}",
+            "It must be text that is not blank",
+            "Fill it in or remove the row",
+        )
+    return value
+
+
+def is_turns(value: object) -> bool:
+    """Whether a value of a jsonl is a conversation: a list of roles and contents."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(turn, dict)
+            and turn.get("role") in _ROLES
+            and isinstance(turn.get("content"), str)
+            for turn in value
+        )
+    )
+
+
+def turns(value: object) -> tuple[Message, ...]:
+    """The messages of a value that `is_turns`."""
+    assert isinstance(value, list)
+    return tuple(Message(role=turn["role"], content=turn["content"]) for turn in value)
+
+
+def messages(value: object, where: str) -> tuple[Message, ...]:
+    """A prompt: a conversation that ends with a user turn, as a list or its JSON.
+
+    Raises:
+        DataError: It is something else, or a turn is blank.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            value = None
+    found = turns(value) if is_turns(value) else ()
+    blank = any(not one.content.strip() for one in found)
+    if not found or blank or found[-1].role != "user":
+        raise DataError(
+            f"{where}, column 'messages': no conversation that ends with a user turn",
+            'It must be a JSON list of {"role": ..., "content": ...} with text and '
+            f"roles {', '.join(_ROLES)}",
+            "Mend the cell, or use a column 'prompt'",
+        )
+    return found
+
+
+def group(value: object, column: str, where: str) -> GroupValue:
+    """A value of a group column: text, a finite number, or nothing.
+
+    Raises:
+        DataError: It is something else.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    raise DataError(
+        f"{where}, column '{column}': {value!r}",
+        "A group column holds text, finite numbers or null",
+        "Write it as text, or remove the column",
+    )
+
+
+def check_group_names(names: Iterable[str], ours: Sequence[str], path: Path) -> None:
+    """Checks that no group column is called like what a run stores.
+
+    Args:
+        names: The file's group columns.
+        ours: Further names that are taken.
+        path: The file.
+
+    Raises:
+        DataError: One is.
+    """
+    taken = sorted(set(names) & (_STORED | set(ours)))
+    if taken:
+        raise DataError(
+            f"{path} has a column {', '.join(map(repr, taken))}",
+            "That name is kept for what a run stores",
+            f"Rename the column, or read it by another name: --columns my_{taken[0]}="
+            f"{taken[0]}",
+        )
+
+
+def check_kinds(rows: Sequence[Mapping[str, GroupValue]], path: Path) -> None:
+    """Checks that each group column is of one kind.
+
+    Args:
+        rows: The group columns of each row; the same in all.
+        path: The file.
+
+    Raises:
+        DataError: One is not.
+    """
+    for column in rows[0]:
+        kinds = {type(row[column]) for row in rows if row[column] is not None}
+        if len(kinds) > 1:
+            raise DataError(
+                f"{path}, column '{column}': text in some rows, numbers in others",
+                "A group column is of one kind",
+                "Write all of it as text, or all as numbers",
+            )
+
+
+def constant_within(
+    rows: Sequence[Mapping[str, GroupValue]], ids: Sequence[str], column: str
+) -> bool:
+    """Whether a group column has one value in all rows with the same id."""
+    first: dict[str, GroupValue] = {}
+    return all(
+        first.setdefault(id, row[column]) == row[column]
+        for row, id in zip(rows, ids, strict=True)
+    )
