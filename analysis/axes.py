@@ -17,7 +17,15 @@ from analysis.html import join_words, slugs
 from analysis.load import Run
 from analysis.opinions import OpinionAnalysis, analyse_opinions
 from analysis.opinions_report import opinions_section
-from analysis.part import AxisPart, RunPart, Step, Wanted, by_probe, joined
+from analysis.part import (
+    AxisPart,
+    RunPart,
+    Step,
+    Wanted,
+    by_probe,
+    joined,
+    names_of,
+)
 from analysis.preferences_report import preferences_part
 
 
@@ -155,7 +163,7 @@ def _opinions(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
 
 def _preferences(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
     groups = by_probe(runs)
-    names = [group[0].manifest.probe for group in groups]
+    names = names_of(groups)
     parts = [
         preferences_part(
             group,

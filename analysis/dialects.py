@@ -17,7 +17,15 @@ from analysis.dialects_md3 import md3_part
 from analysis.dialects_pairs import pairs_part
 from analysis.html import join_words, slugs
 from analysis.load import Run
-from analysis.part import AxisPart, ProbePart, Step, Wanted, by_probe, joined
+from analysis.part import (
+    AxisPart,
+    ProbePart,
+    Step,
+    Wanted,
+    by_probe,
+    joined,
+    names_of,
+)
 from analysis.resample import DRAWS, SEED
 from probe.types import DataError, UsageError
 
@@ -48,7 +56,7 @@ def dialects_part(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
     """
     _check_reference(runs, wanted.reference_dialect)
     groups = sorted(by_probe(runs), key=lambda group: _kind(group[0]))
-    names = [group[0].manifest.probe for group in groups]
+    names = names_of(groups)
     several = len(groups) > 1
     parts = []
     for group, name, place in zip(groups, names, slugs(names), strict=True):

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from scipy import stats
 
 from analysis.dialects_features_data import FeatureTable
@@ -44,8 +45,16 @@ def alike_records(
         shared = [key for key in first if key in second]
         if len(shared) < MIN_CORRELATED:
             continue
-        a, b = ([one[key] for key in shared] for one in (first, second))
-        rho, p = map(float, stats.spearmanr(a, b))
+        a, b = (
+            np.array([one[key] for key in shared], dtype=np.float64)
+            for one in (first, second)
+        )
+        # A constant has no ranks to correlate.
+        rho, p = (
+            map(float, stats.spearmanr(a, b))
+            if np.ptp(a) > 0 and np.ptp(b) > 0
+            else (math.nan, math.nan)
+        )
         found.append(
             record(
                 tables[i],

@@ -28,7 +28,6 @@ from analysis.dialects_features_effects import (
     effect_records,
     overall_records,
     variety_records,
-    wins,
 )
 from analysis.dialects_features_length import slope_record
 from analysis.dialects_features_named import feature_tests, holm_by_run, record
@@ -192,7 +191,7 @@ def analyse_features(
 
     Args:
         runs: Runs of one probe, read from their folders.
-        draws: Bootstrap draws behind the intervals of d and of varieties.
+        draws: Bootstrap draws behind the intervals of varieties.
         seed: Of the draws.
         step: Called after each run, for a progress bar.
 
@@ -209,7 +208,7 @@ def analyse_features(
             [
                 one
                 for place in range(len(table.features))
-                for one in effect_records(table, place, draws=draws, seed=seed)
+                for one in effect_records(table, place)
             ]
         )
         step()
@@ -294,7 +293,9 @@ def _summed(table: FeatureTable) -> Mapping[str | None, Summed]:
     sums = feature_table(load_run(run.path, Measure.LOGPROB_SUM), table.label)
     differences = [sums.differences[rows] for rows in sums.members]
     return {
-        feature.key: Summed(mean=float(one.mean()), accuracy=float(wins(one).mean()))
+        feature.key: Summed(
+            mean=float(one.mean()), accuracy=float(paired.wins(one).mean())
+        )
         for feature, one in zip(sums.features, differences, strict=True)
     }
 

@@ -9,20 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.load import Run, item_meta
+from analysis.load import UNITS, Run, item_meta
 from analysis.resample import Floats
-from probe.types import DataError, Measure
+from probe.types import DataError
 
 VARIANTS = ("standard", "dialect")
 """The two forms of a pair, the reference first."""
-
-UNITS: Mapping[Measure, str] = {
-    Measure.REWARD: "reward",
-    Measure.IMPLICIT_REWARD: "reward",
-    Measure.LOGPROB_MEAN: "log-probability per token",
-    Measure.LOGPROB_SUM: "log-probability",
-}
-"""Measure -> unit of a difference of scores."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,26 +15,22 @@ from numpy.typing import NDArray
 from analysis import paired
 from analysis.dialects_features_data import FeatureTable
 from analysis.dialects_features_named import TOO_FEW_FRAMES, no_interval, record
-from analysis.paired import MIN_CLUSTERS, Interval, clustered_error
+from analysis.paired import MIN_CLUSTERS, Interval, clustered_error, wins
 from analysis.records import Record
 from analysis.resample import Floats, Stream, generator, percentile_interval
 
 TOO_FEW_FEATURES = f"none: fewer than {MIN_CLUSTERS} features, or no spread"
-BOOTSTRAP = "percentile bootstrap of frames, unadjusted"
+DELTA = "delta method, Student's t, clustered by frame, unadjusted"
 WILSON = "Wilson, of the effective number of pairs by frame"
 OVER_FEATURES = "Student's t over features"
 
 
-def effect_records(
-    table: FeatureTable, place: int, *, draws: int, seed: int
-) -> tuple[Record, ...]:
+def effect_records(table: FeatureTable, place: int) -> tuple[Record, ...]:
     """What one feature costs by every measure but the mean difference.
 
     Args:
         table: The run.
         place: Of the feature.
-        draws: Bootstrap draws of d.
-        seed: Of the draws.
 
     Returns:
         `cohens_d_z`, `cohens_d_av`, `rank_biserial`, `accuracy`,
@@ -45,8 +41,6 @@ def effect_records(
         table.standard[rows],
         table.dialect[rows],
         frames.astype(np.str_),
-        draws=draws,
-        seed=seed,
     )
     missing = no_interval(found.n_clusters)
 
@@ -82,7 +76,7 @@ def effect_records(
             "cohens_d_z",
             "sd",
             found.d_z,
-            method=BOOTSTRAP,
+            method=DELTA,
             missing=missing,
             p_value=found.p_t,
         ),
@@ -90,7 +84,7 @@ def effect_records(
             "cohens_d_av",
             "sd",
             found.d_av,
-            method=BOOTSTRAP,
+            method=DELTA,
             missing=missing,
             p_value=found.p_t,
         ),
@@ -117,11 +111,6 @@ def effect_records(
             missing="none: descriptive",
         ),
     )
-
-
-def wins(differences: Floats) -> Floats:
-    """1 where the standard form scores higher, 0 where the dialect form, 0.5 tied."""
-    return (np.sign(differences) + 1) / 2
 
 
 def accuracy(differences: Floats, frames: NDArray[np.intp]) -> Interval:

@@ -61,7 +61,7 @@ def overall_finding(run: FeatureRun) -> Finding:
             f" (t-test over features, n = {found.mean.n}, "
             f"{p_words(_p(found.mean), _adjusted(found.mean))})."
             if found.mean.p_value is not None
-            else f"; not tested, as a test needs {features(MIN_CLUSTERS)}."
+            else f"; not tested, as a test needs {features(MIN_CLUSTERS)} that differ."
         ),
         f"It {verb(run)} the standard form {how(run, 1)} in "
         f"{percent_text(found.accuracy)} of pairs, "
@@ -90,14 +90,30 @@ def named_finding(run: FeatureRun) -> Finding:
     tested, total = len(run.tested), len(run.features)
     if not tested:
         most = max(run.table.frames)
+        if most >= MIN_CLUSTERS:
+            return Finding(
+                claim=f"No feature is tested by itself: with {run.label} the pairs of "
+                "a feature all differ by the same.",
+                evidence=(
+                    f"{features(total)} with at most {frames(most)} each, and scores "
+                    "without spread, or of too few frames.",
+                ),
+                certainty="not shown",
+            )
         return Finding(
             claim=f"No feature is tested by itself: the run of {run.label} has too few "
             "frames.",
             evidence=(
                 f"{features(total)} with at most {frames(most)} each, and a test needs "
-                f"{MIN_CLUSTERS}. Only what is said over all features together is "
-                "tested; score the probe without a limit to learn which feature costs "
-                "what.",
+                f"{MIN_CLUSTERS}. Only what is said over all features together can be "
+                "tested"
+                + (
+                    ""
+                    if run.table.run.manifest.limit is None
+                    else "; score the probe without a limit to learn which feature "
+                    "costs what"
+                )
+                + ".",
             ),
             certainty="not shown",
         )

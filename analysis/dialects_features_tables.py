@@ -134,7 +134,7 @@ def effect_table(run: FeatureRun, prefix: str) -> Table:
         title="Effect sizes and ranks",
         note="d_z: mean difference over the SD of the differences. d_av: over the "
         "average of the SDs of standard and dialect scores, that is, beside how much "
-        "the frames differ. Intervals are 95%, frames resampled, unadjusted. "
+        "the frames differ. Intervals are 95%, clustered by frame, unadjusted. "
         "Rank-biserial correlation and Wilcoxon's p (Holm) are of frames' mean "
         f"differences. {_fewest(run)}Detectable: the smallest d_z of frames' means "
         "that the t-test finds in four cases of five, before Holm."

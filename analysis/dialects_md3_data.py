@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.guesses import is_right
-from analysis.load import Run, item_meta, load_run, texts
+from analysis.load import UNITS, Run, item_meta, load_run, texts
 from analysis.resample import Floats
 from probe.types import DataError, Measure
 
@@ -24,14 +24,6 @@ REFERENCE = "en_us"
 
 GUESS, CHOICE, PER_TOKEN = "guess", "choice", "choice_per_token"
 """Keys of the outcomes; `PER_TOKEN` is a policy's choice by mean log-probability."""
-
-UNITS: Mapping[Measure, str] = {
-    Measure.REWARD: "reward",
-    Measure.IMPLICIT_REWARD: "reward",
-    Measure.LOGPROB_SUM: "log-probability",
-    Measure.LOGPROB_MEAN: "log-probability per token",
-}
-"""Measure -> unit of a margin."""
 
 
 @dataclass(frozen=True, kw_only=True)

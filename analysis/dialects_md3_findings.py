@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.dialects_md3_analysis import GamesRun, Gap, OutcomeResult
 from analysis.dialects_md3_data import CHOICE, GUESS, PER_TOKEN
+from analysis.dialects_md3_estimates import NO_SPREAD
 from analysis.dialects_md3_words import (
     ACTS,
     HELD,
@@ -87,7 +88,12 @@ def _gap_finding(
     else:
         claim = (
             f"Whether {run.label} {act} more or less often in games in {names} than in "
-            f"{reference} cannot be said from so few games."
+            f"{reference} cannot be said"
+            + (
+                ", as every game has the same outcome."
+                if all(gap.raw.ci_method == NO_SPREAD for gap in gaps)
+                else " from so few games."
+            )
         )
         certainty = "not shown"
     return Finding(claim=claim, evidence=tuple(evidence), certainty=certainty)
@@ -191,11 +197,11 @@ def spread_finding(run: GamesRun) -> Finding | None:
     shown = p is not None and p < ALPHA
     act = "guesses" if known[0][0].outcome.key == GUESS else "choices"
     return Finding(
-        claim=f"The dialects differ by more in {run.label}'s {act} than chance alone "
-        "would have it."
+        claim=f"{run.label}'s {act} differ by more between the dialects' games than "
+        "chance alone would have it."
         if shown
-        else f"That the dialects differ by more in {run.label}'s {act} than chance "
-        "alone would have it is not shown.",
+        else f"That {run.label}'s {act} differ by more between the dialects' games "
+        "than chance alone would have it is not shown.",
         evidence=tuple(
             f"{outcome_name(run, one.outcome.key)}: best {dialect_name(spread.best)}, "
             f"worst {dialect_name(spread.worst)}, {points(spread.observed.estimate)} "

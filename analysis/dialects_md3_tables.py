@@ -219,7 +219,7 @@ def spread_table(run: GamesRun, prefix: str) -> Table | None:
         note="In points. Even if all dialects were alike, some one would be best: "
         "chance is the mean under permuted dialects, and p the share of permutations "
         "that differ at least as much, Holm's over models. The interval resamples "
-        "games within dialects; it never reaches zero by construction and is no test.",
+        "games within dialects; it never falls below zero and is no test.",
         header=(
             "Outcome",
             "Games",
@@ -235,8 +235,11 @@ def spread_table(run: GamesRun, prefix: str) -> Table | None:
             (
                 text_cell(outcome_name(run, one.outcome.key)),
                 number_cell(spread.observed.n, 0),
-                text_cell(dialect_name(spread.best)),
-                text_cell(dialect_name(spread.worst)),
+                # Of dialects that are all alike none is the best.
+                *(
+                    text_cell(dialect_name(name) if spread.observed.estimate else None)
+                    for name in (spread.best, spread.worst)
+                ),
                 _value(spread.observed, 1),
                 _bounds(spread.observed, 1),
                 _value(spread.permuted, 1),

@@ -30,6 +30,7 @@ from analysis.dialects_pairs_settings import ANSWER, Setting
 from analysis.paired import MIN_CLUSTERS, Interval
 from analysis.records import Record
 from analysis.resample import CI_LEVEL, Floats
+from analysis.wording import count_of
 
 EQUAL_LENGTH = "mean_difference_at_equal_length"
 SLOPE = "score_per_length"
@@ -77,8 +78,9 @@ def fit_mixed(
     _, codes = np.unique(clusters[rows], return_inverse=True)
     groups = int(codes.max()) + 1 if len(codes) else 0
     if groups <= MIN_CLUSTERS:
-        return f"not computed: {groups} prompts, and the model needs more than " + str(
-            MIN_CLUSTERS
+        return (
+            f"not computed: {count_of(groups, 'prompt')}, and the model needs more "
+            f"than {MIN_CLUSTERS}"
         )
     _, places = np.unique(rows, return_inverse=True)
     y, length = scores[present], lengths[present]

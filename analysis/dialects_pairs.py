@@ -145,7 +145,8 @@ def _method(analysis: PairAnalysis) -> tuple[Paragraph, ...]:
             "Wilcoxon's test of the prompts' means, adjusted by Holm over models and "
             "dialects in each setting; a dialect is named if the t-test is below 5% "
             "after it. d_z is over the SD of the differences, d_av over the mean of "
-            f"the two forms' SDs; intervals resample prompts ({draws} draws).",
+            "the two forms' SDs; their intervals are the delta method's, with the "
+            "clustered error.",
         ),
         Paragraph(
             head="Length of answers in dialect",

@@ -20,7 +20,7 @@ import pandas as pd
 
 from analysis import paired
 from analysis.dialects_pairs_data import CHOSEN, REJECTED, PairTable
-from analysis.dialects_pairs_effects import record, wins
+from analysis.dialects_pairs_effects import record
 from analysis.disparity import Disparity, best_minus_worst
 from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval
 from analysis.records import Record
@@ -100,7 +100,7 @@ def _correct(table: PairTable, dialect: str) -> Floats:
         table.score(prompt, CHOSEN, dialect) - table.score(prompt, REJECTED, dialect)
         for prompt in (dialect, None)
     ]
-    return wins(np.where(np.isfinite(margins[0]), *margins))
+    return paired.wins(np.where(np.isfinite(margins[0]), *margins))
 
 
 def _accuracy(table: PairTable, dialect: str, correct: pd.DataFrame) -> Record:

@@ -44,6 +44,8 @@ def across_findings(analysis: PairAnalysis) -> tuple[Finding, ...]:
                 sizes.setdefault(dialect, []).append(
                     math.nan if value is None else value
                 )
+    if not counted:
+        return ()
     every = [d for d, seen in counted.items() if seen[0] == len(runs)]
     ref = name_of(runs[0].table.reference)
     claim = (
@@ -142,8 +144,8 @@ def across_table(runs: Sequence[PairRun], prefix: str) -> Table:
     )
 
 
-def heat_figure(runs: Sequence[PairRun], prefix: str) -> Figure:
-    """Dialects x models: d_z of each run's headline setting."""
+def heat_figure(runs: Sequence[PairRun], prefix: str) -> Figure | None:
+    """Dialects x models: d_z of each run's headline setting; None: nothing compared."""
     effects = {
         run.label: {
             name_of(dialect): record.estimate
@@ -152,6 +154,8 @@ def heat_figure(runs: Sequence[PairRun], prefix: str) -> Figure:
         }
         for run in runs
     }
+    if not any(effects.values()):
+        return None
     frame = pd.DataFrame(effects, dtype=np.float64)
     frame = frame.loc[frame.mean(axis=1).sort_values(ascending=False).index]
     known = frame.abs().to_numpy()

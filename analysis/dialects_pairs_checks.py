@@ -159,6 +159,8 @@ def _disparity_text(run: PairRun) -> tuple[str, ...]:
     found = run.accuracy.disparity if run.accuracy else None
     if observed is None or permuted is None or found is None:
         return ()
+    if not observed.estimate:
+        return ("All dialects have the same accuracy.",)
     return (
         f"Best less worst dialect ({name_of(found.best)}, {name_of(found.worst)}): "
         f"{number(observed.estimate, 3)}; with the dialects permuted within rows "

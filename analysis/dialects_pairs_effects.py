@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import paired
-from analysis.dialects_features_data import UNITS
 from analysis.dialects_pairs_data import PairTable
 from analysis.dialects_pairs_settings import Setting
+from analysis.load import UNITS
 from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval, shared_counts
 from analysis.records import Record
 from analysis.resample import CI_LEVEL, Floats, percentile_interval
@@ -62,9 +62,7 @@ def effect_records(
     kept = both & ~forms.identical
     counts = Counts(n=int(kept.sum()), identical=int((both & forms.identical).sum()))
     clusters = table.clusters[kept]
-    found = paired.compare(
-        forms.reference[kept], forms.other[kept], clusters, draws=draws, seed=seed
-    )
+    found = paired.compare(forms.reference[kept], forms.other[kept], clusters)
     differences = forms.reference[kept] - forms.other[kept]
 
     def about(
@@ -91,12 +89,13 @@ def effect_records(
 
     t = f"Student's t, standard error clustered by {table.cluster}, unadjusted"
     resampled = f"percentile bootstrap over {table.cluster}s, {draws} draws, unadjusted"
+    delta = f"delta method, Student's t, clustered by {table.cluster}, unadjusted"
     ranked = _ranked(differences, clusters, draws, seed)
     detectable = math.nan if found.detectable is None else found.detectable
     return counts, (
         about("mean_difference", unit_of(table), found.mean, t, found.p_t),
-        about("cohens_d_z", "sd", found.d_z, resampled, found.p_t),
-        about("cohens_d_av", "sd", found.d_av, resampled, found.p_t),
+        about("cohens_d_z", "sd", found.d_z, delta, found.p_t),
+        about("cohens_d_av", "sd", found.d_av, delta, found.p_t),
         about(
             "rank_biserial",
             "rank-biserial correlation",
@@ -135,14 +134,9 @@ def _missing(found: paired.Paired) -> str:
     return TOO_FEW_CLUSTERS if found.n_clusters < MIN_CLUSTERS else NO_SPREAD
 
 
-def wins(differences: Floats) -> Floats:
-    """1 where the first is higher, 0 where the second is, 0.5 tied; NaN stays."""
-    return (np.sign(differences) + 1) / 2
-
-
 def _preferred(differences: Floats, n_clusters: int) -> Interval:
     # Rows of one prompt are not independent: as many as there are prompts count.
-    share = float(wins(differences).mean()) if len(differences) else 0.0
+    share = float(paired.wins(differences).mean()) if len(differences) else 0.0
     return paired.wilson(share * n_clusters, n_clusters)
 
 
@@ -156,7 +150,7 @@ def _ranked(
     means = np.bincount(codes, differences) / np.bincount(codes)
     ones = np.ones((1, len(means)))
     estimate = float(paired.rank_biserial(means, ones)[0])
-    if len(means) < MIN_CLUSTERS or not np.ptp(differences) > 0:
+    if len(means) < MIN_CLUSTERS or not paired.varies(differences):
         return Interval(estimate=estimate)
     resampled = paired.rank_biserial(means, shared_counts(len(means), draws, seed))
     low, high = percentile_interval(resampled)

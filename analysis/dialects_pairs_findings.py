@@ -15,7 +15,7 @@ from analysis.dialects_pairs_checks import (
     data_finding,
     length_finding,
 )
-from analysis.dialects_pairs_effects import unit_of
+from analysis.dialects_pairs_effects import NO_SPREAD, unit_of
 from analysis.dialects_pairs_settings import SHIFT, Setting
 from analysis.dialects_pairs_words import (
     NAMED,
@@ -67,7 +67,7 @@ def setting_finding(run: PairRun, setting: Setting) -> Finding:
     else:
         claim = (
             f"Whether {run.label} scores {subject} differently when it is {done} in "
-            f"another dialect than {ref} cannot be said from so few rows."
+            f"another dialect than {ref} {_why_untested(run, setting)}."
         )
     return Finding(
         claim=claim,
@@ -87,8 +87,21 @@ def _tested(run: PairRun, setting: Setting) -> list[Record]:
     return [one for one in found if one is not None and one.p_value is not None]
 
 
+def _why_untested(run: PairRun, setting: Setting) -> str:
+    """Why no dialect of a setting is tested."""
+    compared = run.compared(setting)
+    if not compared:
+        return "cannot be said: what is varied is the same text in every row"
+    means = [run.of(setting, "mean_difference", dialect) for dialect in compared]
+    if all(one is not None and one.ci_method == NO_SPREAD for one in means):
+        return "is not tested: all rows differ by the same amount"
+    return "cannot be said from so few rows"
+
+
 def _sizes_text(run: PairRun, setting: Setting) -> str:
     """Every dialect's numbers: those that are shown in full, the others short."""
+    if not run.compared(setting):
+        return "No row has scores of two different texts."
     *_, neither = run.sides(setting)
     shown = [d for d in run.compared(setting) if d not in neither]
     parts = [_one_text(run, setting, dialect) for dialect in shown[:NAMED]]
@@ -216,7 +229,7 @@ def asker_finding(run: PairRun) -> Finding | None:
 
 def _shift_text(run: PairRun) -> tuple[str, ...]:
     """Does being asked in a dialect change the lead of the reference's answer?"""
-    if run.setting(SHIFT.key) is None:
+    if run.setting(SHIFT.key) is None or not run.compared(SHIFT):
         return ()
     more, less, _ = run.sides(SHIFT)
     parts = [
@@ -229,10 +242,8 @@ def _shift_text(run: PairRun) -> tuple[str, ...]:
         for dialect in run.compared(SHIFT)[:NAMED]
         if (found := run.of(SHIFT, "mean_difference", dialect)) is not None
     ]
-    what = (
-        f"Against the same two answers asked for in {name_of(run.table.reference)}, "
-        "the lead of the latter "
-    )
+    ref = name_of(run.table.reference)
+    what = f"Compared with asking in {ref}, the lead of the answer in {ref} "
     return (
         what
         + (join_words(parts) if parts else "is not shown to change")

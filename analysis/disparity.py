@@ -1,8 +1,8 @@
 """Best minus worst of several groups, beside what chance alone gives.
 
-Estimand: the difference of the largest and the smallest of the groups' means. It is
-positive even where no group differs, so it is read against its distribution under
-permuted labels, and its interval is never a test.
+Estimand: the difference of the largest and the smallest of the groups' means. In a
+sample it is seldom zero even where no group differs, so it is read against its
+distribution under permuted labels, and its interval is never a test.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Disparity:
     """Best minus worst of several groups' means."""
 
     observed: Interval
-    """The interval never reaches zero by construction: it is no test."""
+    """The interval never falls below zero by construction: it is no test."""
     null_mean: float
     """Mean under permuted labels: what chance alone gives."""
     p_value: float | None
@@ -46,9 +46,9 @@ def best_minus_worst(
         groups: P labels.
         draws: Number of permutations, and of bootstrap draws.
         seed: Of both.
-        blocks: P labels: labels are permuted, and values resampled, only within or
-            by block (the forms of one row); None: each value is its own block, labels
-            are permuted over all and values resampled within their group.
+        blocks: P labels: groups are permuted within a block (the forms of one row),
+            and whole blocks are resampled; None: groups are permuted over all values,
+            and values are resampled within their group.
 
     Returns:
         None for fewer than two groups.

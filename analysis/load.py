@@ -16,6 +16,14 @@ from probe.types import GENERATED, Measure, StoreError, UsageError
 PRIMARY = (Measure.REWARD, Measure.IMPLICIT_REWARD, Measure.LOGPROB_MEAN)
 """Which of a run's measures is analysed unless one is named: the first it has."""
 
+UNITS: Mapping[Measure, str] = {
+    Measure.REWARD: "reward",
+    Measure.IMPLICIT_REWARD: "reward",
+    Measure.LOGPROB_MEAN: "log-probability per token",
+    Measure.LOGPROB_SUM: "log-probability",
+}
+"""Measure -> unit of a difference of scores."""
+
 NOT_YET = "not scored yet"
 """`error` of a pair whose items are stored and whose score row is not."""
 

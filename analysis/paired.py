@@ -9,9 +9,9 @@ in Psychology 4:863). Positive always means that the reference is preferred.
 Unit of analysis: a pair. Pairs of one cluster (a prompt, a sentence frame) are not
 independent of each other: the t-test and the interval of the mean difference rest on
 a cluster-robust standard error with clusters - 1 degrees of freedom, the Wilcoxon test
-on cluster means, the intervals of d on a bootstrap of clusters. Where every pair is its
-own cluster, these are the ordinary paired tests. All hold the model fixed and say
-nothing about other kinds of prompts or frames.
+on cluster means, the intervals of d on the same error and that of the SD. Where every
+pair is its own cluster, these are the ordinary paired tests. All hold the model fixed
+and say nothing about other kinds of prompts or frames.
 """
 
 from __future__ import annotations
@@ -101,9 +101,6 @@ def compare(
     reference: Floats,
     other: Floats,
     clusters: Sequence[str] | NDArray[np.str_],
-    *,
-    draws: int,
-    seed: int,
 ) -> Paired:
     """Paired differences with their tests.
 
@@ -111,8 +108,6 @@ def compare(
         reference: Shape (P,): scores of the reference form; NaN = unscored.
         other: Shape (P,): scores of the other form.
         clusters: P labels: pairs with the same label belong together.
-        draws: Bootstrap draws.
-        seed: Of the draws.
 
     Returns:
         The comparison over the pairs in which both are finite. Estimates without
@@ -123,29 +118,29 @@ def compare(
     _, codes = np.unique(np.asarray(clusters)[both], return_inverse=True)
     n, groups = len(first), int(codes.max()) + 1 if len(codes) else 0
     differences = first - second
-    sums = _Sums.of(first, second, codes, groups)
-    d_z, d_av = sums.effects(np.ones((1, groups)))
     mean = float(differences.mean()) if n else math.nan
+    scales = _spread(differences), (_spread(first) + _spread(second)) / 2
+    d_z, d_av = (mean / scale if scale > 0 else math.nan for scale in scales)
     found = Paired(
         n=n,
         n_clusters=groups,
         mean=Interval(estimate=mean),
-        d_z=Interval(estimate=float(d_z[0])),
-        d_av=Interval(estimate=float(d_av[0])),
+        d_z=Interval(estimate=d_z),
+        d_av=Interval(estimate=d_av),
         t=math.nan,
         p_t=None,
         p_wilcoxon=None,
         detectable=None,
     )
-    if groups < MIN_CLUSTERS or not np.ptp(differences) > 0:
+    if groups < MIN_CLUSTERS or not varies(differences):
         return found
     test = t_test(differences, codes)
-    z_draws, av_draws = sums.effects(shared_counts(groups, draws, seed))
+    error = clustered_error(differences, codes)
     return dataclasses.replace(
         found,
         mean=test.mean,
-        d_z=bounded(found.d_z.estimate, z_draws),
-        d_av=bounded(found.d_av.estimate, av_draws),
+        d_z=_around(d_z, error, scales[0], groups),
+        d_av=_around(d_av, error, scales[1], groups),
         t=test.t,
         p_t=test.p_value,
         p_wilcoxon=_wilcoxon(np.bincount(codes, differences) / np.bincount(codes)),
@@ -162,7 +157,7 @@ def t_test(differences: Floats, codes: NDArray[np.intp]) -> TTest:
     """
     mean = float(differences.mean())
     groups = int(codes.max()) + 1
-    enough = groups >= MIN_CLUSTERS and np.ptp(differences) > 0
+    enough = groups >= MIN_CLUSTERS and varies(differences)
     error = clustered_error(differences, codes) if enough else 0.0
     if not error > 0:
         return TTest(mean=Interval(estimate=mean), t=math.nan, p_value=None)
@@ -173,6 +168,11 @@ def t_test(differences: Floats, codes: NDArray[np.intp]) -> TTest:
         t=t,
         p_value=float(2 * stats.t.sf(abs(t), groups - 1)),
     )
+
+
+def varies(values: Floats) -> bool:
+    """Whether values, at least one, differ by more than the trace rounding leaves."""
+    return float(np.ptp(values)) > 1e-9 * float(np.abs(values).max())
 
 
 @functools.lru_cache(maxsize=4)
@@ -197,48 +197,34 @@ def clustered_error(values: Floats, codes: NDArray[np.intp]) -> float:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Sums:
-    """Sums per cluster from which means and SDs of any resample follow."""
+def _spread(values: Floats) -> float:
+    """SD; zero where only rounding tells values apart, NaN of fewer than two."""
+    if len(values) < 2:
+        return math.nan
+    return float(values.std(ddof=1)) if varies(values) else 0.0
 
-    n: Floats
-    parts: Floats
-    """Shape (clusters, 6): sums and sums of squares of difference, first, second."""
 
-    @classmethod
-    def of(
-        cls, first: Floats, second: Floats, codes: NDArray[np.intp], groups: int
-    ) -> _Sums:
-        # Centred, because squares of large scores would cancel; no SD or mean
-        # difference depends on where the centre lies.
-        centre = 0.0 if not len(first) else float(first.mean())
-        a, b = first - centre, second - centre
-        columns = [
-            np.bincount(codes, values, minlength=groups)
-            for one in (a - b, a, b)
-            for values in (one, one**2)
-        ]
-        return cls(
-            n=np.bincount(codes, minlength=groups).astype(np.float64),
-            parts=np.stack(columns, axis=1) if groups else np.zeros((0, 6)),
-        )
+def _around(d: float, error: float, scale: float, groups: int) -> Interval:
+    """A standardised mean difference with its interval.
 
-    def effects(self, counts: Floats) -> tuple[Floats, Floats]:
-        """d_z and d_av of each draw, shape (draws,); NaN without any spread."""
-        n = counts @ self.n
-        totals = counts @ self.parts
-        with np.errstate(divide="ignore", invalid="ignore"):
-            means = totals[:, ::2] / n[:, None]
-            squares = totals[:, 1::2] - n[:, None] * means**2
-            deviations = np.sqrt(np.maximum(squares, 0.0) / (n[:, None] - 1))
-            # Rounding leaves a trace of spread where there is none.
-            scale = np.sqrt(totals[:, 1::2] / n[:, None])
-            deviations[deviations <= 1e-9 * scale] = 0.0
-            d_z = means[:, 0] / deviations[:, 0]
-            d_av = means[:, 0] / deviations[:, 1:].mean(axis=1)
-        d_z[~np.isfinite(d_z)] = np.nan
-        d_av[~np.isfinite(d_av)] = np.nan
-        return d_z, d_av
+    By the delta method for normal scores: the mean's part of the squared standard error
+    is the clustered one, the SD's part d^2 / 2 (clusters - 1), as if each cluster told
+    of the SD once. Student's t. Of 8 to 40 clusters it covers in 91 to 99 % of cases,
+    where percentiles of a bootstrap of d, whose SD shrinks when pairs are drawn twice,
+    cover in 52 to 95 %.
+
+    Args:
+        d: The estimate.
+        error: Standard error of the mean difference.
+        scale: SD that `d` is over.
+        groups: Clusters.
+    """
+    if not scale > 0:
+        return Interval(estimate=d)
+    reach = float(stats.t.ppf(0.5 + CI_LEVEL / 2, groups - 1)) * math.sqrt(
+        (error / scale) ** 2 + d**2 / (2 * (groups - 1))
+    )
+    return Interval(estimate=d, low=d - reach, high=d + reach)
 
 
 def bounded(estimate: float, draws: Floats) -> Interval:
@@ -325,6 +311,11 @@ def sign_test(differences: Floats) -> SignTest:
         return SignTest(more=0, fewer=0, p_value=None)
     p = stats.binomtest(more, more + fewer, 0.5).pvalue
     return SignTest(more=more, fewer=fewer, p_value=float(p))
+
+
+def wins(differences: Floats) -> Floats:
+    """1 where the first is higher, 0 where the second is, 0.5 tied; NaN stays."""
+    return (np.sign(differences) + 1) / 2
 
 
 def wilson(successes: float, n: int) -> Interval:

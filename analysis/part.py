@@ -188,6 +188,15 @@ def joined(
     )
 
 
+def names_of(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """The probe of each group of runs, with its version where versions are mixed."""
+    names = [group[0].manifest.probe for group in groups]
+    return [
+        group[0].probe if names.count(name) > 1 else name
+        for group, name in zip(groups, names, strict=True)
+    ]
+
+
 def by_probe(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs grouped by probe and version, in the order of the runs."""
     groups: dict[str, list[Run]] = {}

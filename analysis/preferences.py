@@ -23,7 +23,7 @@ import pandas as pd
 from analysis import paired
 from analysis.load import Run, labels
 from analysis.records import Record, with_holm
-from analysis.resample import CI_LEVEL, DRAWS, SEED, Floats
+from analysis.resample import CI_LEVEL, DRAWS, SEED
 from probe.types import DataError
 
 MOST_GROUPS = 60
@@ -43,10 +43,13 @@ class Share:
     accuracy: paired.Interval
     """Wilson's interval."""
     clustered: paired.Interval
-    """Bootstrap of prompts; no bounds where no prompt has several pairs."""
+    """Bootstrap of prompts, or, where all pairs come out alike, Wilson's of as many
+    units as there are prompts; no bounds where no prompt has several pairs."""
     p_value: float | None
     """Against one half, two-sided: exact sign test, or Student's t clustered by prompt
-    where prompts repeat."""
+    where prompts repeat; the sign test of prompts where all pairs come out alike."""
+    alike: bool
+    """All pairs come out alike: resampling them would say nothing."""
     margin: float
     """Mean score of the chosen answer minus that of the rejected one."""
     longer: float
@@ -152,9 +155,20 @@ def pair_frame(run: Run) -> tuple[pd.DataFrame, int, str]:
             "the column role",
             "Score a file with the columns prompt, chosen and rejected",
         )
-    by_token = bool(frame["n_answer_tokens"].notna().all())
-    length = "n_answer_tokens" if by_token else "n_chars"
     kept = frame[frame["role"].isin(["chosen", "rejected"])]
+    twice = kept.duplicated(["item_id", "role"])
+    if twice.any():
+        again = kept[twice].iloc[0]
+        raise DataError(
+            f"{run.path}: item {again['item_id']} has two {again['role']} answers, by "
+            "the column role",
+            "A preference pair has one chosen and one rejected answer",
+            "Make each pair an item of its own",
+        )
+    # Of a stopped run what waits has no counts yet.
+    counts = kept.loc[np.isfinite(kept["score"]), "n_answer_tokens"]
+    by_token = bool(counts.notna().all())
+    length = "n_answer_tokens" if by_token else "n_chars"
     wide = kept.pivot(index="item_id", columns="role", values=["score", length])
     wide = wide.reindex(kept["item_id"].drop_duplicates())
     sides = {"chosen", "rejected"} <= set(kept["role"])
@@ -176,17 +190,13 @@ def pair_frame(run: Run) -> tuple[pd.DataFrame, int, str]:
     out = first[[*run.manifest.item_columns]].copy()
     out.insert(0, "prompt", first["prompt"])
     out["margin"] = margin
-    out["correct"] = _wins(margin.to_numpy())
-    out["longer"] = _wins(longer.to_numpy())
+    out["correct"] = paired.wins(margin.to_numpy())
+    out["longer"] = paired.wins(longer.to_numpy())
     return (
         out.reset_index(),
         int((~known).sum()),
         "tokens" if by_token else "characters",
     )
-
-
-def _wins(differences: Floats) -> Floats:
-    return (np.sign(differences) + 1) / 2
 
 
 def _share(pairs: pd.DataFrame, column: str | None, value: str | None) -> Share:
@@ -196,9 +206,16 @@ def _share(pairs: pd.DataFrame, column: str | None, value: str | None) -> Share:
     repeated = n_prompts < n
     p = paired.sign_test(correct - 0.5).p_value
     clustered = paired.Interval(estimate=float(correct.mean()) if n else np.nan)
-    if repeated:
+    alike = n > 0 and not np.ptp(correct) > 0
+    if repeated and alike:
+        # No spread: a bootstrap would have no width and a t-test no answer.
+        each = correct[:n_prompts]
+        clustered = paired.wilson(float(each.sum()), n_prompts)
+        p = paired.sign_test(each - 0.5).p_value
+    elif repeated:
         clustered = paired.clustered_mean(correct, prompts, draws=DRAWS, seed=SEED)
-        p = paired.compare(correct, np.full(n, 0.5), prompts, draws=1, seed=SEED).p_t
+        _, codes = np.unique(prompts, return_inverse=True)
+        p = paired.t_test(correct - 0.5, codes).p_value
     return Share(
         column=column,
         value=value,
@@ -208,23 +225,32 @@ def _share(pairs: pd.DataFrame, column: str | None, value: str | None) -> Share:
         accuracy=paired.wilson(float(correct.sum()), n),
         clustered=clustered,
         p_value=p,
+        alike=alike,
         margin=float(pairs["margin"].mean()) if n else np.nan,
         longer=float(pairs["longer"].mean()) if n else np.nan,
     )
 
 
 def _records(found: PreferenceRun) -> tuple[Record, ...]:
-    chance = f"{found.run.probe}, accuracy against one half: models and groups"
-    records = [_accuracy(found, found.overall, None)]
+    half = f"{found.run.probe}, accuracy against one half"
+    chance, models = f"{half}: models and groups", f"{half}, all pairs: models"
+    resampled = f"percentile bootstrap over prompts, {DRAWS} draws"
+    records = [_accuracy(found, found.overall, models)]
     if found.overall.n_prompts < found.overall.n:
         records.append(
             dataclasses.replace(
                 records[0],
                 metric="accuracy_by_prompt",
                 **_bounds(found.overall.clustered),
-                ci_method=f"percentile bootstrap over prompts, {DRAWS} draws",
+                ci_method=_method(
+                    found.overall.clustered,
+                    "Wilson, of as many units as there are prompts"
+                    if found.overall.alike
+                    else resampled,
+                ),
                 cluster="prompt",
-                p_value=found.overall.p_value,
+                p_value=None,
+                family=None,
                 n_clusters=found.overall.n_prompts,
             )
         )
@@ -240,6 +266,7 @@ def _records(found: PreferenceRun) -> tuple[Record, ...]:
             ci_level=None,
             ci_method=f"none: always the answer with more {found.length_unit}",
             p_value=None,
+            family=None,
         )
     )
     records.append(
@@ -249,10 +276,15 @@ def _records(found: PreferenceRun) -> tuple[Record, ...]:
             reference="always the longer answer",
             estimate=found.beyond_length.estimate,
             **_bounds(found.beyond_length),
-            ci_method=f"percentile bootstrap over prompts, {DRAWS} draws; p by the "
-            "exact sign test (McNemar)",
+            ci_method=_method(
+                found.beyond_length,
+                f"{resampled}; p by the exact sign test (McNemar)",
+            ),
             cluster="prompt",
-            p_value=found.beyond_length_test.p_value,
+            p_value=found.beyond_length_test.p_value
+            if np.isfinite(found.beyond_length.low)
+            else None,
+            family=f"{found.run.probe}, accuracy beyond length: models",
             n_clusters=found.overall.n_prompts,
         )
     )
@@ -274,6 +306,10 @@ def _bounds(interval: paired.Interval) -> _Bounds:
     )
 
 
+def _method(interval: paired.Interval, method: str) -> str:
+    return method if np.isfinite(interval.low) else "none: too few prompts to resample"
+
+
 def _accuracy(found: PreferenceRun, one: Share, family: str | None) -> Record:
     repeated = one.n_prompts < one.n
     return Record(
@@ -289,7 +325,9 @@ def _accuracy(found: PreferenceRun, one: Share, family: str | None) -> Record:
         **_bounds(one.accuracy),
         ci_method="Wilson; p "
         + (
-            "by Student's t, clustered by prompt"
+            "by the exact sign test of prompts"
+            if repeated and one.alike
+            else "by Student's t, clustered by prompt"
             if repeated
             else "by the exact sign test"
         )

@@ -24,7 +24,7 @@ from analysis.html import (
     p_text,
     text_cell,
 )
-from analysis.load import Run
+from analysis.load import UNITS, Run
 from analysis.part import ProbePart, RunPart, Step, Wanted, models_section
 from analysis.preferences import PreferenceRun, Share, analyse_preferences
 from analysis.records import ALPHA, Record
@@ -103,7 +103,10 @@ def _run_part(one: PreferenceRun) -> RunPart:
 def run_findings(one: PreferenceRun) -> tuple[Finding, ...]:
     """What was found of one run, the headline first."""
     whole, beyond = one.overall, one.beyond_length
-    p = whole.p_value
+    p, holm_beyond = (
+        next(record.p_holm for record in one.records if record.metric == metric)
+        for metric in ("accuracy", "accuracy_beyond_length")
+    )
     above = whole.accuracy.estimate > 0.5
     low, high = _interval(whole)
     clear = p is not None and p < ALPHA and (low > 0.5 or high < 0.5)
@@ -116,22 +119,16 @@ def run_findings(one: PreferenceRun) -> tuple[Finding, ...]:
             "not shown.",
             evidence=(
                 f"Accuracy {number(whole.accuracy.estimate, 3)} (95% "
-                f"{interval(low, high, 3)}), n\u00a0=\u00a0{whole.n} pairs of "
-                f"{count_of(whole.n_prompts, 'prompt')}; against one half p "
-                f"{p_text(p)}.",
+                f"{interval(low, high, 3)}), {count_of(whole.n, 'pair')} of "
+                f"{count_of(whole.n_prompts, 'prompt')}; against one half p, Holm's "
+                f"over models, {p_text(p)}.",
                 *((f"{count_of(whole.ties, 'tie')}.",) if whole.ties else ()),
             ),
             certainty="supported" if clear else "not shown",
         )
     ]
-    test = one.beyond_length_test
-    known = np.isfinite(beyond.low)
-    better = bool(
-        known and beyond.low > 0 and test.p_value is not None and test.p_value < ALPHA
-    )
-    worse = bool(
-        known and beyond.high < 0 and test.p_value is not None and test.p_value < ALPHA
-    )
+    differs = holm_beyond is not None and holm_beyond < ALPHA
+    better, worse = differs and beyond.low > 0, differs and beyond.high < 0
     longer, other = one.by_length
     split = [
         f"{number(part.accuracy.estimate, 3)} (95% "
@@ -151,8 +148,8 @@ def run_findings(one: PreferenceRun) -> tuple[Finding, ...]:
             evidence=(
                 f"Length alone ({one.length_unit}) reaches {number(whole.longer, 3)}; "
                 f"the difference is {number(beyond.estimate, 3)} (95% "
-                f"{interval(beyond.low, beyond.high, 3)}), McNemar p "
-                f"{p_text(test.p_value)}.",
+                f"{interval(beyond.low, beyond.high, 3)}), McNemar's p, Holm's over "
+                f"models, {p_text(holm_beyond)}.",
                 f"Accuracy is {join_words(split)}.",
             ),
             certainty="supported" if better or worse else "not shown",
@@ -198,7 +195,7 @@ def _lead(one: PreferenceRun) -> str:
     )
     return (
         f"{count_of(one.overall.n, 'pair')} of a chosen and a rejected answer to "
-        f"{count_of(one.overall.n_prompts, 'prompt')}, by the {one.run.measure.value}."
+        f"{count_of(one.overall.n_prompts, 'prompt')}, by the {UNITS[one.run.measure]}."
         f"{unscored}"
     )
 
@@ -222,7 +219,8 @@ def _shares(one: PreferenceRun) -> list[tuple[str, Share]]:
 
 
 def _figure(one: PreferenceRun, prefix: str) -> Figure:
-    shares = [(name, part) for name, part in _shares(one) if part.n][:MOST_ROWS]
+    every = [(name, part) for name, part in _shares(one) if part.n]
+    shares, more = every[:MOST_ROWS], len(every) - MOST_ROWS
     rows = pd.DataFrame(
         {
             "row": [f"{name} ({part.n})" for name, part in shares],
@@ -239,7 +237,8 @@ def _figure(one: PreferenceRun, prefix: str) -> Figure:
         title=f"Accuracy of {one.label}",
         caption="Share of pairs whose chosen answer scores higher, with Wilson's 95% "
         "interval; pairs in brackets; the dashed line is chance. Hollow: pairs split "
-        "by which answer is longer.",
+        "by which answer is longer."
+        + (f" {more} more groups are in the table only." if more > 0 else ""),
         alt=f"Accuracy of {one.label} by group; the numbers are in the table.",
         panels=(
             figures.intervals(
@@ -366,9 +365,10 @@ METHOD = (
         text="The share of pairs whose chosen answer scores higher than the rejected "
         "one, ties counting one half, with Wilson's interval; where several pairs "
         "share a prompt, the headline interval is a bootstrap of prompts "
-        f"({DRAWS:,} draws) and the test is clustered. Groups are held against one "
-        "half, adjusted by Holm over models and groups. Always preferring the longer "
-        "answer is the yardstick; the difference is paired.",
+        f"({DRAWS:,} draws) and the test is clustered. All pairs are held against one "
+        "half, adjusted by Holm over models, and groups are, over models and groups. "
+        "Always preferring the longer answer is the yardstick; the difference is "
+        "paired, tested by McNemar's test, and adjusted by Holm over models.",
     ),
 )
 

@@ -260,6 +260,13 @@ def _warnings(runs: Sequence[Run]) -> tuple[str, ...]:
             f"Not verified: {join_words(list(unverified))}. Some field of the config "
             "could not be checked against a run of the published code."
         )
+    samples = [
+        f"{run.name} (--limit {run.manifest.limit})"
+        for run in runs
+        if run.manifest.limit is not None
+    ]
+    if samples:
+        found.append(f"Samples, and not whole probes: {join_words(samples)}.")
     for run in runs:
         manifest = run.manifest
         if manifest.status != "complete":
@@ -268,11 +275,6 @@ def _warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{run.name} is not finished ({manifest.status}): "
                 f"{number(counts.done, 0)} of {number(counts.expected, 0)} pairs are "
                 "scored."
-            )
-        if manifest.limit is not None:
-            found.append(
-                f"{run.name} read a sample (--limit {manifest.limit}), not the whole "
-                "probe."
             )
         if manifest.dropped:
             found.append(f"{run.name} leaves out {_dropped(manifest.dropped)}.")

@@ -29,6 +29,12 @@ def identifier(values: Mapping[str, object], column: str, where: str) -> str:
     value = values[column]
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if isinstance(value, float):
+        raise DataError(
+            f"{where}, column '{column}': {value!r}",
+            "An id is text or a whole number",
+            "Write it as text",
+        )
     return text(values, column, where)
 
 
@@ -91,6 +97,17 @@ def messages(value: object, where: str) -> tuple[Message, ...]:
     return found
 
 
+def finite(value: object) -> float | None:
+    """A number of a jsonl; None: it is none, or none that can be computed with."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def group(value: object, column: str, where: str) -> GroupValue:
     """A value of a group column: text, a finite number, or nothing.
 
@@ -103,10 +120,10 @@ def group(value: object, column: str, where: str) -> GroupValue:
         return value
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
+    if (number := finite(value)) is not None:
+        return number
     raise DataError(
-        f"{where}, column '{column}': {value!r}",
+        f"{where}, column '{column}': {repr(value)[:60]}",
         "A group column holds text, finite numbers or null",
         "Write it as text, or remove the column",
     )

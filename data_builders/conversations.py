@@ -74,7 +74,7 @@ def read_pair(values: Mapping[str, object], where: str) -> Pair | str:
         for name in ANSWERS:
             if values[name] is not None and not isinstance(values[name], str):
                 raise DataError(
-                    f"{where}, column '{name}': {str(values[name])[:60]!r}",
+                    f"{where}, column '{name}': {repr(values[name])[:60]}",
                     'An answer is text, or a list of {"role": ..., "content": ...}',
                     "Mend the cell",
                 )
@@ -105,7 +105,7 @@ def _prompt(values: Mapping[str, object], where: str) -> tuple[Message, ...] | N
         return (Message(role="user", content=value),)
     if not cells.is_turns(value):
         raise DataError(
-            f"{where}, column 'prompt': {str(value)[:60]!r}",
+            f"{where}, column 'prompt': {repr(value)[:60]}",
             'A prompt is text, or a list of {"role": ..., "content": ...}',
             "Mend the cell",
         )

@@ -144,8 +144,10 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
         raise DataError(
             f"{path} has columns {', '.join(columns)}",
             f"It must have {', '.join(_REQUIRED)} and either prompt or messages, or be "
-            "of preference pairs, with prompt, chosen and rejected",
-            f"Add {', '.join(missing)}",
+            "of preference pairs, with prompt, chosen and rejected, or of one content "
+            "in several dialects, with row_id, dialect, prompt and chosen",
+            f"Add {', '.join(missing)}, or the columns of one of the other forms; one "
+            "under another name is declared with --columns OURS=YOURS",
         )
     cells.check_group_names(set(columns) - {*_REQUIRED, *_OPTIONAL}, (), path)
 

@@ -87,7 +87,8 @@ def read(prompts: Path, transcripts: Path, dialect: str) -> Games:
             dropped["a second game of the same clip"] += 1
             continue
         seen.add(clip)
-        distractors = listed(cell, f"{row.where}, column '{_DISTRACTORS}'")
+        where = f"{row.where}, column '{_DISTRACTORS}'"
+        distractors = listed(cell, where) if cell else ()
         if not answer:
             dropped["no answer given"] += 1
         elif not (transcript := spoken.get(clip)):

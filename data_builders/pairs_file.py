@@ -221,7 +221,7 @@ def _texts(
         value = line.values[f"{role}{ending}"]
         if value is not None and not isinstance(value, str):
             raise DataError(
-                f"{line.where}, column '{role}{ending}': {str(value)[:60]!r}",
+                f"{line.where}, column '{role}{ending}': {repr(value)[:60]}",
                 "The prompts and answers of dialects are text",
                 "Write it as text; a conversation can be read as one prompt",
             )

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,6 +177,23 @@ def of_lines(path: Path, data: bytes, lines: list[Line]) -> Table:
     )
 
 
+def check_separator(header: Sequence[str], path: Path) -> None:
+    """Checks that a csv's header is not one cell that holds all the columns.
+
+    Raises:
+        DataError: It is.
+    """
+    if len(header) != 1:
+        return
+    for sign, name in (("\t", "tabs"), (";", "semicolons")):
+        if sign in header[0]:
+            raise DataError(
+                f"{path}, line 1: columns parted by {name}",
+                "A csv is comma-separated",
+                "Save it with commas",
+            )
+
+
 def _csv_lines(path: Path, text: str) -> list[Line]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines: list[Line] = []
@@ -189,6 +206,7 @@ def _csv_lines(path: Path, text: str) -> list[Line]:
                 "Each column has its own name",
                 "Rename or remove one of them",
             )
+        check_separator(header, path)
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
             if not cells:
@@ -219,10 +237,20 @@ def _json_lines(path: Path, text: str) -> list[Line]:
         where = f"{path}, line {number}"
         try:
             values = json.loads(line)
+            if "\\u" in line:
+                # Half a surrogate pair can be escaped, and is no text.
+                json.dumps(values, ensure_ascii=False).encode()
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{where}: not JSON ({error.msg}, column {error.colno})",
                 "A jsonl has one JSON object per line",
+                "Mend that line",
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"{where}: {error}",
+                "A jsonl has one JSON object per line, of texts and numbers that can "
+                "be read",
                 "Mend that line",
             ) from error
         if not isinstance(values, dict):

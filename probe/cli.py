@@ -239,7 +239,7 @@ def import_(
         list[str],
         typer.Argument(
             metavar="[GROUP=]FILE...",
-            help="csv files; or one file of scores for each dialect",
+            help="csv files; or DIALECT=FILE of RewardBench's results for each",
         ),
     ],
     model: Annotated[str, typer.Option("--model", help="Label for the model")],

@@ -36,6 +36,9 @@ from probe.types import (
 
 GROUP_CANDIDATES = 512
 """Items are scored in consecutive groups of at least this many candidates."""
+GROUP_CHARACTERS = 60_000
+"""A group also ends at so many characters of prompts (each counted once) and answers:
+one of long texts would take minutes without progress and without a stored row."""
 PART_SECONDS = 15.0
 """Scored rows are written at least this often (at the end of a group)."""
 PART_ROWS = 20_000
@@ -228,16 +231,28 @@ def _score_missing(
         folder.append(buffer)
 
 
-def groups(items: Sequence[Item], size: int = GROUP_CANDIDATES) -> Iterator[list[Item]]:
-    """Consecutive items with at least `size` candidates together (but the last)."""
+def groups(
+    items: Sequence[Item],
+    size: int = GROUP_CANDIDATES,
+    characters: int = GROUP_CHARACTERS,
+) -> Iterator[list[Item]]:
+    """Consecutive items with at least so much together (but the last).
+
+    Args:
+        items: All items of a call.
+        size: Candidates of a group.
+        characters: Characters of a group, whichever comes first.
+    """
     group: list[Item] = []
-    count = 0
+    count = length = 0
     for item in items:
         group.append(item)
         count += len(item.candidates)
-        if count >= size:
+        length += sum(len(message.content) for message in item.messages)
+        length += sum(len(candidate.answer) for candidate in item.candidates)
+        if count >= size or length >= characters:
             yield group
-            group, count = [], 0
+            group, count, length = [], 0, 0
     if group:
         yield group
 

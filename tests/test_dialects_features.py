@@ -212,7 +212,7 @@ def test_the_naming_test_is_that_of_paired_and_of_scipy() -> None:
     first, second = rng.normal(0.3, 1, 40), rng.normal(0, 1, 40)
     codes = np.arange(40) // 5
     found = paired.t_test(first - second, codes)
-    same = paired.compare(first, second, codes.astype(str), draws=10, seed=0)
+    same = paired.compare(first, second, codes.astype(str))
     assert found.p_value == same.p_t and found.mean == same.mean
     means = (first - second).reshape(8, 5).mean(axis=1)
     assert found.p_value == pytest.approx(stats.ttest_1samp(means, 0).pvalue)
@@ -376,7 +376,16 @@ def test_a_run_without_spread_says_so(tmp_path: Path) -> None:
     assert not run.tested and run.features[0].mean.ci_method is not None
     assert "all pairs differ by the same" in run.features[0].mean.ci_method
     assert run.features[0].accuracy.estimate == 0.5
-    part(path)
+    again = feature_runs.store(
+        tmp_path,
+        made_up_items(),
+        {Measure.REWARD: lambda item, candidate: 2.0},
+        model="other",
+    )
+    made = part(path, again)
+    assert made.runs[0].findings[1].claim.endswith("all differ by the same.")
+    [alike] = [r for r in made.records if r.metric == "spearman_features"]
+    assert (alike.estimate, alike.p_value) == (None, None)
 
 
 def test_varieties_weigh_their_features_alike(tmp_path: Path) -> None:

@@ -288,6 +288,14 @@ def test_few_games_are_shown_and_not_tested(tmp_path: Path) -> None:
     assert first.certainty == "not shown" and "so few games" in first.claim
 
 
+def test_games_that_all_end_alike_are_not_called_few(tmp_path: Path) -> None:
+    score, guess = wins(lambda item: 0.0)
+    path = store(tmp_path, games(SIZES), {Measure.LOGPROB_MEAN: score}, guess=guess)
+    first = part(path).runs[0].findings[0]
+    assert first.certainty == "not shown"
+    assert first.claim.endswith("cannot be said, as every game has the same outcome.")
+
+
 def test_the_reference_is_chosen_and_its_absence_said(tmp_path: Path) -> None:
     score, guess = wins(lambda item: 0.5)
     scores = {Measure.LOGPROB_MEAN: score}

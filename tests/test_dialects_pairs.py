@@ -11,6 +11,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from analysis.dialects import dialects_part
 from analysis.dialects_mixed import EQUAL_LENGTH, fit_mixed
 from analysis.dialects_pairs import pairs_part
 from analysis.dialects_pairs_accuracy import ACCURACY
@@ -485,6 +486,52 @@ def test_unscored_texts_are_left_out_and_counted(tmp_path: Path) -> None:
     nothing = store(tmp_path, scored_items(5), lambda i, c: np.nan, model="none")
     with pytest.raises(DataError, match="no text with a score"):
         analysed(nothing)
+
+
+def test_variants_that_never_differ_are_said_to_be_the_same(tmp_path: Path) -> None:
+    items = scored_items(20, same=lambda row, part, dialect: True)
+    part = part_of(
+        [store(tmp_path, items, noise(16), model=name) for name in ("one", "two")]
+    )
+    effects = [r for r in part.records if r.metric == "mean_difference"]
+    assert effects and all((r.n, r.estimate) == (0, None) for r in effects)
+    first = part.runs[0].findings[0]
+    assert first.certainty == "not shown"
+    assert first.claim.endswith("what is varied is the same text in every row.")
+    told = " ".join(text for f in part.runs[0].findings for text in f.evidence)
+    assert "20 in aal, 20 in Indian English and 20 in Jamaican English" in told
+    assert not part.across
+
+
+def test_scores_that_differ_by_the_same_are_not_tested(tmp_path: Path) -> None:
+    # 0.1 more or less leaves a trace of spread by rounding, which is none.
+    levels = {f"r{i:03d}": 0.37 * i for i in range(20)}
+
+    def score(item: Item, candidate: Candidate) -> float:
+        cost = 0.1 if candidate.groups["dialect"] == "aal" else 0.0
+        return levels[str(item.groups["row"])] - cost
+
+    part = part_of([store(tmp_path, scored_items(20), score)])
+    effects = [r for r in part.records if r.metric == "mean_difference"]
+    assert {r.p_value for r in effects} == {None}
+    assert {r.ci_method for r in effects} == {"none: all rows differ by the same"}
+    told = part.runs[0].findings
+    assert "is not tested: all rows differ by the same amount" in told[0].claim
+    assert "All dialects have the same accuracy." in " ".join(
+        text for f in told for text in f.evidence
+    )
+
+
+def test_versions_mixed_on_purpose_are_told_apart(tmp_path: Path) -> None:
+    paths = [
+        store(tmp_path, scored_items(4), noise(18), probe_version=version)
+        for version in ("1", "2")
+    ]
+    made = dialects_part(
+        [load_run(path) for path in paths], Wanted(polls=()), lambda: None
+    )
+    names = [section.short for section in made.section.sections]
+    assert names == ["dialect_pairs@1", "dialect_pairs@2"]
 
 
 def test_few_rows_are_not_tested(tmp_path: Path) -> None:

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import drawing, figures, worldmap
+from analysis import (
+    dialects_md3_figures,
+    dialects_pairs_figures,
+    drawing,
+    figures,
+    worldmap,
+)
 from analysis.labels import place_labels, text_width
 from data_builders import countries
 
@@ -216,8 +222,8 @@ def test_every_chart_is_valid_vega_lite(monkeypatch: pytest.MonkeyPatch) -> None
         checked.append(name)
         return drawing.Panel(name=name, svg="", png=b"")
 
-    monkeypatch.setattr(figures, "render", check)
-    monkeypatch.setattr(worldmap, "render", check)
+    for module in (figures, worldmap, dialects_md3_figures, dialects_pairs_figures):
+        monkeypatch.setattr(module, "render", check)
     nan = math.nan
     points = pd.DataFrame({"country": ["A", "B"], "x": [1.0, 2.0], "y": [2.0, 1.0]})
     figures.scatter(
@@ -268,7 +274,25 @@ def test_every_chart_is_valid_vega_lite(monkeypatch: pytest.MonkeyPatch) -> None
         legend="l",
         digits=1,
     )
-    assert checked == ["scatter", "ranking", "intervals", "heatmap", "map"]
+    dialects_md3_figures.grouped_bars(
+        pd.DataFrame(
+            {"group": ["g"], "bar": "b", "value": 1.0, "ci_low": 0.5, "ci_high": 2}
+        ).assign(chance=1.0),
+        name="games",
+        axis_title="a",
+    )
+    for several in (False, True):
+        dialects_pairs_figures.bars(
+            pd.DataFrame(
+                {"dialect": ["d"], "model": "m", "accuracy": 60.0, "low": 50.0}
+            ).assign(high=70.0, reference=True),
+            name=f"bars-{several}",
+            several=several,
+        )
+    assert checked == [
+        *("scatter", "ranking", "intervals", "heatmap", "map", "games"),
+        *("bars-False", "bars-True"),
+    ]
 
 
 def test_png_is_a_picture_of_some_size() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -59,6 +59,16 @@ from tests.tiny_checkpoints import (
     metaspace_tokenizer,
 )
 from tests.tiny_models import CAUSAL, WINDOW, tiny_config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny models' steps are so short that threads mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 WORDS = ("Canada", "wire", "the United Kingdom", "café", "people and food", "Japan")
 ASKED = "Which country has the nicest people and places"
@@ -551,7 +561,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Six candidates a group: three groups of items.
-    monkeypatch.setattr(score.groups, "__defaults__", (6,))
+    monkeypatch.setattr(score.groups, "__defaults__", (6, 10_000))
     whole = run(folder, ITEMS, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(score, "_score_group", stop_after(1))

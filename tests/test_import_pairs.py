@@ -168,10 +168,12 @@ def bad(**changes: object) -> Rows:
     ("rows", "words"),
     [
         (B[:1], ["a.jsonl has 2 rows", "b.jsonl has 1"]),
-        (A, ["the same to the last byte"]),
+        (A, ["a.jsonl", "the same scores in every row"]),
         (bad(chosen=[float("nan")]), ["b.jsonl, line 2", "'chosen'", "nan"]),
         (bad(rejected=float("inf")), ["b.jsonl, line 2", "'rejected'", "inf"]),
         (bad(rejected=None), ["b.jsonl, line 2", "None"]),
+        (bad(rejected=10**400), ["b.jsonl, line 2", "no finite number"]),
+        (bad(rejected="[" * 100_000), ["b.jsonl, line 2", "no finite number"]),
         (bad(rejected=True), ["b.jsonl, line 2", "True"]),
         (bad(rejected="high"), ["b.jsonl, line 2", "high"]),
         (bad(rejected=[1, 2, 3]), ["b.jsonl, line 2", "3 scores", "one rejected"]),
@@ -213,6 +215,11 @@ def test_bad_usage(tmp_path: Path) -> None:
     a, b = write(tmp_path, "a.jsonl", A), write(tmp_path, "b.jsonl", B)
     with pytest.raises(UsageError, match="one file only, of 'us'"):
         run_of(tmp_path, {"us": a})
+    twice = {"us": a, "in": b, "ng": write(tmp_path, "c.jsonl", B)}
+    with pytest.raises(
+        DataError, match=r"b\.jsonl and .*c\.jsonl have the same scores"
+    ):
+        run_of(tmp_path, twice)
     with pytest.raises(UsageError, match="askreddit does not compare dialects"):
         run_of(tmp_path, {"us": a, "in": b}, askreddit.PROBE)
     with pytest.raises(DataError, match="is no csv"):
@@ -306,6 +313,10 @@ def test_items_without_a_counterpart_are_counted(tmp_path: Path) -> None:
         (LONG.replace("1.25,y", "1.25,z"), ["item '2'", "'y', 'z'"]),
         (LONG.replace(",in,", ",us2,").replace("2,ng", "9,ng"), ["'ng'", "'us'"]),
         ("item,dialect,score\n1,us,1\n2,us,2\n", ["one dialect only, 'us'"]),
+        # What pandas would read without a word, one column shifted or another left out.
+        (LONG.replace(",n\n", ",n,\n"), ["more cells than the header"]),
+        (LONG.replace("note", "score"), ["line 1", "'score'", "stands twice"]),
+        (LONG.replace(",", "\t"), ["line 1", "parted by tabs"]),
     ],
 )
 def test_bad_long_files(tmp_path: Path, text: str, words: list[str]) -> None:

@@ -141,6 +141,9 @@ def test_a_column_iso3_makes_a_country_probe(tmp_path: Path) -> None:
         (CSV + "q3,a\n", ["line 7", "2 cells under 8 columns"]),
         (CSV.encode() + b"q3,\xff,a,b,,,x,\n", ["line 7", "0xff"]),
         (CSV.replace("Like so.", '"Like" so.'), ["line 4"]),
+        (CSV.replace(",", "\t"), ["line 1", "parted by tabs"]),
+        (CSV.replace(",", ";"), ["line 1", "parted by semicolons"]),
+        ("row_id,dialect,prompt,answer\n1,a,b,c\n", ["prompt and chosen", "--columns"]),
         (COUNTRIES.replace("q2,Worst?,FRA", "q2,Worst?,FRX"), ["'FRX'", "FRA"]),
         (COUNTRIES.replace("x-kosovo,Kosovo.,", "DEU,Kosovo.,"), ["DEU", "line 3"]),
         (COUNTRIES.replace("negative", "bad"), ["line 4", "'bad'"]),
@@ -161,6 +164,21 @@ def test_bad_files_name_the_file_and_the_line(
     ("text", "words"),
     [
         ('{"item_id": 1', ["line 1", "not JSON"]),
+        (f'{{"item_id": {"9" * 5000}}}', ["line 1", "5000 digits"]),
+        ("[" * 100_000, ["line 1", "recursion"]),
+        (
+            '{"item_id":"1","prompt":"\\ud800","candidate_id":"b","answer":"c"}',
+            ["line 1", "surrogates"],
+        ),
+        (
+            '{"item_id":1.5,"prompt":"a","candidate_id":"b","answer":"c"}',
+            ["line 1", "column 'item_id': 1.5", "whole number"],
+        ),
+        (
+            f'{{"item_id":"1","prompt":"a","candidate_id":"b","answer":"c",'
+            f'"g":1{"0" * 400}}}',
+            ["line 1", "column 'g'"],
+        ),
         ("[1]", ["line 1", "list"]),
         (
             '{"item_id":"1","prompt":"a","candidate_id":"b","answer":"c"}\n\n'

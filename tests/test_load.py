@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.load import NOT_YET, labels, load_run, load_runs
+from analysis.load import NOT_YET, labels, load_run, load_runs, texts
 from analysis.ranks import rank_run
 from probe.store import Manifest, RunFolder
-from probe.types import ItemRow, Measure, ScoreRow, StoreError, UsageError
+from probe.types import GENERATED, ItemRow, Measure, ScoreRow, StoreError, UsageError
 from tests.country_runs import manifest
 
 KEYS = ("USA", "CAN", "FRA")
@@ -159,6 +159,76 @@ def test_nan_scores_stay_nan(tmp_path: Path) -> None:
         )
     row = load_run(path).frame.iloc[3]
     assert np.isnan(row.score) and row.error == "the model returned NaN"
+
+
+def with_texts(path: Path, found: dict[str, str]) -> None:
+    """Adds generations as an importer stores them: without token counts."""
+    given = load_run(path).manifest
+    with RunFolder.open(path.parents[1], given) as folder:
+        folder.write_items(
+            [
+                ItemRow(
+                    item_id=item,
+                    candidate_id=GENERATED,
+                    prompt="Which?",
+                    answer="",
+                    n_chars=0,
+                    text_sha="0",
+                    meta="{}",
+                    groups={"sentiment": "positive"},
+                )
+                for item in ("q1", "q0")
+            ]
+        )
+        folder.append(
+            [
+                ScoreRow(
+                    probe=given.probe,
+                    probe_version=given.probe_version,
+                    item_id=item,
+                    candidate_id=GENERATED,
+                    model=given.model,
+                    fingerprint=given.fingerprint,
+                    measure=Measure.TEXT,
+                    score=math.nan,
+                    n_prompt_tokens=None,
+                    n_answer_tokens=None,
+                    truncated_tokens=None,
+                    straddles=None,
+                    input_sha=None,
+                    text=text,
+                )
+                for item, text in found.items()
+            ]
+        )
+
+
+def test_generations_are_no_candidates(tmp_path: Path) -> None:
+    path = write(tmp_path, manifest("m"))
+    before = load_run(path)
+    assert texts(before).empty and "text" in texts(before)
+    with_texts(path, {"q1": "Fiji", "q0": ""})
+    after = load_run(path)
+    assert len(after.frame) == 6 and after.frame.error.isna().all()
+    assert after.frame.score.tolist() == before.frame.score.tolist()
+    found = texts(after)
+    # In the order of the items file, whatever order they were written in.
+    assert found.index.tolist() == ["q1", "q0"]
+    assert found.text.tolist() == ["Fiji", ""]
+    assert found.n_answer_tokens.isna().all() and found.error.isna().all()
+    with pytest.raises(StoreError, match="no measure text"):
+        load_run(write(tmp_path, manifest("other")), Measure.TEXT)
+
+
+def test_generations_of_no_item_are_refused_and_missing_ones_are_absent(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, manifest("m"))
+    with_texts(path, {"q1": "Fiji"})
+    assert texts(load_run(path)).index.tolist() == ["q1"]
+    with_texts(path, {"q7": "Oz"})
+    with pytest.raises(StoreError, match=r"generations for items .* first q7"):
+        texts(load_run(path))
 
 
 def test_versions_do_not_mix_unless_told(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def test_pairs_of_their_own_are_the_ordinary_paired_tests() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.normal(0.3, 1, 40), rng.normal(0, 2, 40)
     names = [f"p{i}" for i in range(40)]
-    found = paired.compare(first, second, names, draws=500, seed=0)
+    found = paired.compare(first, second, names)
     test = stats.ttest_rel(first, second)
     assert (found.t, found.p_t) == pytest.approx((test.statistic, test.pvalue))
     bounds = test.confidence_interval()
@@ -34,21 +34,42 @@ def test_an_unscored_form_leaves_its_pair_out() -> None:
     first[3], second[7] = np.nan, np.nan
     names = np.array([f"p{i}" for i in range(20)])
     kept = ~np.isin(np.arange(20), (3, 7))
-    found = paired.compare(first, second, names, draws=50, seed=0)
-    assert found == paired.compare(
-        first[kept], second[kept], names[kept], draws=50, seed=0
-    )
+    found = paired.compare(first, second, names)
+    assert found == paired.compare(first[kept], second[kept], names[kept])
     assert found.n == 18
+
+
+def test_an_interval_of_d_goes_with_the_test_and_widens_with_d() -> None:
+    rng = np.random.default_rng(7)
+    noise, names = rng.normal(size=12), [str(i) for i in range(12)]
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    for d, more in ((0.0, 0.0), (0.7, 0.7**2 / 22), (2.0, 4 / 22)):
+        found = paired.compare(noise + d, np.zeros(12), names)
+        reach = stats.t.ppf(0.975, 11) * np.sqrt(1 / 12 + more)
+        assert found.d_z.low == pytest.approx(d - reach)
+        assert found.d_z.high == pytest.approx(d + reach)
+    # One pair far out makes the SD, and does not turn a shown difference round.
+    apart = paired.compare(np.array([0.2] * 6 + [0.3] * 5 + [1.6]), np.zeros(12), names)
+    assert apart.p_t is not None and apart.p_t < 0.05
+    assert apart.d_z.low > 0
+
+
+def test_few_pairs_give_intervals_of_d_that_cover() -> None:
+    rng = np.random.default_rng(8)
+    names = [str(i) for i in range(12)]
+    found = [
+        paired.compare(rng.normal(1.5, 1, 12), np.zeros(12), names) for _ in range(300)
+    ]
+    inside = [one.d_z.low <= 1.5 <= one.d_z.high for one in found]
+    assert 0.92 <= np.mean(inside) <= 0.995
 
 
 def test_copies_of_a_prompt_add_no_certainty() -> None:
     rng = np.random.default_rng(2)
     once = rng.normal(0.3, 1, 25)
     names = [f"p{i}" for i in range(25)]
-    single = paired.compare(once, np.zeros(25), names, draws=200, seed=0)
-    copies = paired.compare(
-        np.repeat(once, 8), np.zeros(200), np.repeat(names, 8), draws=200, seed=0
-    )
+    single = paired.compare(once, np.zeros(25), names)
+    copies = paired.compare(np.repeat(once, 8), np.zeros(200), np.repeat(names, 8))
     assert (copies.n, copies.n_clusters) == (200, 25)
     assert copies.p_t == pytest.approx(single.p_t)
     assert copies.mean.low == pytest.approx(single.mean.low)
@@ -56,13 +77,11 @@ def test_copies_of_a_prompt_add_no_certainty() -> None:
 
 
 def test_few_clusters_and_no_spread_are_not_tested() -> None:
-    few = paired.compare(
-        np.arange(40.0), np.zeros(40), ["a", "b", "c", "d"] * 10, draws=50, seed=0
-    )
+    few = paired.compare(np.arange(40.0), np.zeros(40), ["a", "b", "c", "d"] * 10)
     assert few.p_t is None and np.isnan(few.mean.low) and few.detectable is None
     assert few.mean.estimate == 19.5
     same = paired.compare(
-        np.arange(9.0) + 1, np.arange(9.0), [str(i) for i in range(9)], draws=50, seed=0
+        np.arange(9.0) + 1, np.arange(9.0), [str(i) for i in range(9)]
     )
     assert same.p_t is None and np.isnan(same.d_z.estimate)
     assert same.d_av.estimate == pytest.approx(1 / np.arange(9.0).std(ddof=1))
@@ -73,9 +92,7 @@ def test_a_true_null_is_rejected_at_its_level_with_clusters() -> None:
     names = np.repeat([f"p{i}" for i in range(12)], 5)
     values = rng.normal(size=(600, 12))[:, np.repeat(np.arange(12), 5)]
     values = values + rng.normal(size=(600, 60))
-    tests = [
-        paired.compare(one, np.zeros(60), names, draws=1, seed=0) for one in values
-    ]
+    tests = [paired.compare(one, np.zeros(60), names) for one in values]
     t = np.mean([one.p_t is not None and one.p_t < 0.05 for one in tests])
     ranks = np.mean(
         [one.p_wilcoxon is not None and one.p_wilcoxon < 0.05 for one in tests]

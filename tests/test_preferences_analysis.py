@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,7 +121,9 @@ def test_groups_are_corrected_over_models_and_groups() -> None:
         for name in ("one", "two")
     ]
     found = analyse_preferences(runs)
-    tests = [r for one in found for r in one.records if r.family is not None]
+    tests = [
+        r for one in found for r in one.records if r.group and r.family is not None
+    ]
     assert [r.group for r in tests] == ["subset: easy", "subset: hard"] * 2
     smallest = min(r.p_value for r in tests if r.p_value is not None)
     assert min(r.p_holm for r in tests if r.p_holm is not None) == pytest.approx(
@@ -131,6 +134,59 @@ def test_groups_are_corrected_over_models_and_groups() -> None:
     )
     claims = " ".join(f.claim for f in part.runs[0].findings)
     assert "prefers the rejected answer in hard" in claims
+
+
+def test_all_pairs_are_corrected_over_models() -> None:
+    rng = np.random.default_rng(5)
+    runs = [
+        pairs_run(rng.normal(0.4, 1, 80), np.zeros(80), model=name)
+        for name in ("one", "two", "three")
+    ]
+    found = analyse_preferences(runs)
+    for metric in ("accuracy", "accuracy_beyond_length"):
+        tests = [
+            r
+            for one in found
+            for r in one.records
+            if r.metric == metric and r.group is None
+        ]
+        smallest = min(r.p_value or 1.0 for r in tests)
+        assert min(r.p_holm or 1.0 for r in tests) == pytest.approx(3 * smallest)
+
+
+def test_a_model_that_is_always_right_is_shown_to_be() -> None:
+    prompts = [f"p{i // 2}" for i in range(40)]
+    run = pairs_run([1.0] * 40, [0.0] * 40, prompts=prompts)
+    [found] = analyse_preferences([run])
+    low, high = proportion_confint(20, 20, method="wilson")
+    assert (found.overall.clustered.low, found.overall.clustered.high) == (
+        pytest.approx(low),
+        pytest.approx(high),
+    )
+    assert found.overall.p_value == pytest.approx(2 * 0.5**20)
+    part = preferences_part([run], Wanted(polls=[]), id="p", title="P", step=list)
+    assert part.runs[0].findings[0].certainty == "supported"
+
+
+def test_what_a_stopped_run_lacks_does_not_change_the_unit_of_length() -> None:
+    run = pairs_run([1.0, 1.0, np.nan], [0.0, 0.0, np.nan])
+    frame = run.frame.assign(
+        n_answer_tokens=run.frame["n_answer_tokens"].where(run.frame["score"].notna())
+    )
+    [found] = analyse_preferences([dataclasses.replace(run, frame=frame)])
+    assert found.length_unit == "tokens"
+    assert found.overall.longer == 1.0
+
+
+def test_few_prompts_have_no_test_and_say_so() -> None:
+    rng = np.random.default_rng(6)
+    prompts = [f"p{i // 20}" for i in range(60)]
+    run = pairs_run(rng.normal(2, 1, 60), np.zeros(60), prompts=prompts)
+    [found] = analyse_preferences([run])
+    for metric in ("accuracy_by_prompt", "accuracy_beyond_length"):
+        one = next(r for r in found.records if r.metric == metric)
+        assert (one.ci_low, one.p_value) == (None, None)
+        assert one.ci_method == "none: too few prompts to resample"
 
 
 def test_a_null_model_is_seldom_called_better_than_chance() -> None:
@@ -149,6 +205,9 @@ def test_what_cannot_be_analysed_is_said() -> None:
     run = pairs_run([np.nan], [1.0])
     with pytest.raises(DataError, match="no pair of which both"):
         analyse_preferences([run])
+    twice = dataclasses.replace(run, frame=run.frame.assign(role="chosen"))
+    with pytest.raises(DataError, match="two chosen answers"):
+        analyse_preferences([twice])
     bare = Run(
         path=run.path,
         manifest=run.manifest,

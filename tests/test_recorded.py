@@ -15,7 +15,10 @@ import pytest
 from data_builders import (
     askreddit,
     country_questions,
+    dialect_features,
     global_opinions,
+    md3,
+    preferences,
     survey,
     where_from,
 )
@@ -23,7 +26,7 @@ from probe.recorded import import_file
 from probe.recorded.opinions import LEAST
 from probe.score import item_rows
 from probe.store import read_items, read_manifest, read_scores
-from probe.types import Candidate, DataError, Item, Message, UsageError
+from probe.types import Candidate, DataError, Item, Message, Probe, UsageError
 
 REWARDS = "outputs/ask-reddit-reward-testing/starling-rm-7b-alpha-reformatted.csv"
 NLL = "outputs/ask-reddit-perplexity-testing/Mistral-7B-v0.1-reformatted.csv"
@@ -181,6 +184,31 @@ def test_not_utf8(tmp_path: Path) -> None:
     file.write_bytes("item_id,country,score\na,Curaçao,1\n".encode("latin-1"))
     with pytest.raises(DataError, match="is not UTF-8"):
         import_file(country_questions.PROBE, file, model="m", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("probe", "columns"),
+    [
+        (md3.PROBE, "dialect word correct"),
+        (dialect_features.PROBE, "feature frame variant"),
+        (preferences.PROBE, "role"),
+    ],
+)
+def test_what_the_analysis_needs_must_be_there(
+    tmp_path: Path, probe: Probe, columns: str
+) -> None:
+    file = tmp_path / "long.csv"
+    for missing in columns.split():
+        left = columns.split()
+        left.remove(missing)
+        cells = "".join(",x" for _ in left)
+        file.write_text(
+            f"{','.join(['item_id', 'candidate_id', 'score', *left])}\n"
+            f"a,b,1{cells}\na,c,2{cells}\n"
+        )
+        with pytest.raises(DataError, match=f"no column '{missing}'"):
+            import_file(probe, file, model="m", root=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
 
 
 def test_label_may_not_leave_the_runs_folder(tmp_path: Path) -> None:

@@ -18,7 +18,15 @@ from probe import audit, models, score
 from probe.audit import Settings
 from probe.score import InterruptedRunError
 from probe.store import read_items, read_manifest, read_scores
-from probe.types import BuildOptions, DataError, Item, MissingDataError, Probe
+from probe.types import (
+    BuildOptions,
+    Candidate,
+    DataError,
+    Item,
+    Message,
+    MissingDataError,
+    Probe,
+)
 from tests.tiny_checkpoints import (
     CHAT_TEMPLATE,
     byte_tokenizer,
@@ -291,3 +299,19 @@ def test_personas_asked_later_extend_the_run(
     assert len(steered) > len(plain)
     pd.testing.assert_frame_equal(plain, steered.loc[plain.index], check_exact=True)
     assert set(read_items(path).to_pandas()["persona"].dropna()) == {"DEU", "USA"}
+
+
+def test_a_group_ends_at_its_candidates_or_at_its_characters() -> None:
+    def item(number: int, n_candidates: int, length: int) -> Item:
+        return Item(
+            id=f"i{number}",
+            messages=(Message(role="user", content="a" * length),),
+            candidates=tuple(
+                Candidate(id=str(i), answer="b" * length) for i in range(n_candidates)
+            ),
+        )
+
+    short = [item(i, 2, 1) for i in range(5)]
+    assert [len(group) for group in score.groups(short, 4, 1000)] == [2, 2, 1]
+    long = [item(i, 1, 10) for i in range(5)]
+    assert [len(group) for group in score.groups(long, 100, 40)] == [2, 2, 1]

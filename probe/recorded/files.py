@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import gc
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_builders import countries
+from data_builders import countries, tables
 from probe.store import Manifest
 from probe.types import DataError, Item, Measure, Probe
 
@@ -225,6 +226,7 @@ def read_csv(file: Path) -> tuple[pd.DataFrame, str]:
             "Every row has as many fields as the header, separated by commas",
             "Mend that line of the file",
         ) from error
+    _check_header(frame, file)
     if frame.empty:
         raise DataError(
             f"{file} has a header and no rows",
@@ -232,6 +234,27 @@ def read_csv(file: Path) -> tuple[pd.DataFrame, str]:
             "Check that the file was written completely",
         )
     return frame, digest
+
+
+def _check_header(frame: pd.DataFrame, file: Path) -> None:
+    """Checks what pandas reads without a word: a header that does not fit the rows."""
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise DataError(
+            f"{file}: the rows have more cells than the header",
+            "Every row has as many fields as the header, separated by commas",
+            "Name the last columns in the header, or remove commas at the lines' ends",
+        )
+    # As it stands: pandas calls a second column of a name otherwise.
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        header = next(csv.reader(stream), [])
+    tables.check_separator(header, file)
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"{file}, line 1: column {', '.join(map(repr, twice))} stands twice",
+            "Each column has its own name",
+            "Rename or remove one of them",
+        )
 
 
 def need(frame: pd.DataFrame, names: Sequence[str], file: Path) -> None:

@@ -31,6 +31,10 @@ _WIDE_NEEDS = ("Question", "Response Format", "Sentiment", "Category", "Search Q
 _LONG_META = frozenset(
     ("item_id", "candidate_id", "score", "measure", "prompt", "answer")
 )
+_TOLD_BY = frozenset(
+    ("sentiment", "dialect", "correct", "word", "feature", "frame", "variant", "role")
+)
+"""Columns without which a run of a probe that has them cannot be analysed."""
 
 
 def read_wide(frame: pd.DataFrame, file: Path) -> Recorded:
@@ -129,8 +133,7 @@ def read_long(frame: pd.DataFrame, probe: Probe, file: Path) -> Recorded:
     """
     who = "candidate_id" if "candidate_id" in frame.columns else "country"
     needed = ["item_id", who, "score"]
-    if probe.axis == "countries":
-        needed += [name for name in ("sentiment",) if name in probe.item_columns]
+    needed += [name for name in probe.columns if name in _TOLD_BY]
     files.need(frame, needed, file)
     frame = frame.copy()
     if who == "country":

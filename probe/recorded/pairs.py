@@ -8,6 +8,7 @@ prompts and answers are empty, and what of them is identical is not known.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -67,9 +68,9 @@ def read_groups(groups: Mapping[str, Path]) -> tuple[Recorded, dict[str, str]]:
             "Name a file for each dialect, such as standard=A.jsonl aal=B.jsonl",
         )
     found = {dialect: read_scores(file) for dialect, file in groups.items()}
-    first, *others = found.values()
-    for other in others:
-        check_match(first, other)
+    for one, other in itertools.combinations(found.values(), 2):
+        check_match(one, other)
+    first = next(iter(found.values()))
     dialects = tuple(found)
     one_text = all(a == b for one in found.values() for a, b in one.scores)
     roles = ANSWERS[:1] if one_text else ANSWERS

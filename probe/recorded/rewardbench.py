@@ -8,12 +8,11 @@ Its runner writes them in three forms: `_all.jsonl`, a row per pair with `chosen
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_builders import tables
+from data_builders import cells, tables
 from data_builders.conversations import ANSWERS
 from data_builders.tables import Line, Table
 from probe.types import DataError, GroupValue
@@ -36,7 +35,7 @@ def check_match(first: Scores, other: Scores) -> None:
     """Checks that two files are of the same pairs.
 
     Raises:
-        DataError: They differ in length, in a row's id or subset, or in nothing.
+        DataError: They differ in length, in a row's id or subset, or in no score.
     """
     if len(first.scores) != len(other.scores):
         raise DataError(
@@ -45,10 +44,10 @@ def check_match(first: Scores, other: Scores) -> None:
             "Row n of each file is the same pair in another dialect",
             "Import files of the same pairs in the same order",
         )
-    if first.sha == other.sha:
+    if first.scores == other.scores:
         raise DataError(
-            f"{first.file} and {other.file} are the same to the last byte",
-            "Each file holds the scores of another dialect",
+            f"{first.file} and {other.file} have the same scores in every row",
+            "Each file holds the scores of another dialect, which differs in some rows",
             "Correct a path, or leave one of the two out",
         )
     for name in first.labels.keys() & other.labels.keys():
@@ -116,7 +115,7 @@ def _json_columns(file: Path) -> Table:
             "It must be a file of recorded scores",
             "Check the path",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{file} is not JSON ({error})",
             "A .json of recorded scores is one object with a list for each column",
@@ -153,7 +152,7 @@ def _number(line: Line, column: str) -> float:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
     if isinstance(value, list):
         if len(value) != 1:
@@ -164,18 +163,14 @@ def _number(line: Line, column: str) -> float:
                 "Keep one chosen and one rejected answer of each prompt",
             )
         value = value[0]
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
-    ):
+    if (number := cells.finite(value)) is None:
         raise DataError(
-            f"{line.where}, column '{column}': {str(line.values[column])[:60]!r} is no "
+            f"{line.where}, column '{column}': {repr(line.values[column])[:60]} is no "
             "finite number",
             "A recorded score is a number, or a list of one",
             "Mend the row, or leave it out of every dialect's file",
         )
-    return float(value)
+    return number
 
 
 def label(value: object) -> GroupValue:
