@@ -12,7 +12,7 @@ from types import MappingProxyType
 from analysis import findings, opinions_findings
 from analysis.countries_axis import CountryAnalysis, analyse_countries
 from analysis.countries_report import country_section
-from analysis.dialects import axis_part, dialects_part
+from analysis.dialects import dialects_part
 from analysis.html import join_words, slugs
 from analysis.load import Run
 from analysis.opinions import OpinionAnalysis, analyse_opinions
@@ -22,6 +22,7 @@ from analysis.part import (
     RunPart,
     Step,
     Wanted,
+    axis_part,
     by_probe,
     joined,
     names_of,

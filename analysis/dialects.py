@@ -22,11 +22,10 @@ from analysis.part import (
     ProbePart,
     Step,
     Wanted,
+    axis_part,
     by_probe,
-    joined,
     names_of,
 )
-from analysis.resample import DRAWS, SEED
 from probe.types import DataError, UsageError
 
 
@@ -97,35 +96,6 @@ def _for_probe(runs: Sequence[Run], wanted: Wanted) -> Wanted:
     if wanted.reference_dialect in _dialects(runs):
         return wanted
     return dataclasses.replace(wanted, reference_dialect=None)
-
-
-def axis_part(
-    parts: Sequence[ProbePart], names: Sequence[str], id: str, title: str
-) -> AxisPart:
-    """The parts of an axis's probes below one heading.
-
-    Args:
-        parts: One per probe, at least one.
-        names: What the list of contents calls each.
-        id: Of the section.
-        title: Of the section.
-    """
-    section = joined(
-        [part.section for part in parts],
-        id,
-        title,
-        f"{len(parts)} sets of items: {join_words(list(names))}.",
-        short=names,
-    )
-    return AxisPart(
-        section=section,
-        runs=tuple(run for part in parts for run in part.runs),
-        across=tuple(finding for part in parts for finding in part.across),
-        records=tuple(record for part in parts for record in part.records),
-        draws=DRAWS,
-        seed=SEED,
-        subject=". ".join(part.subject for part in parts),
-    )
 
 
 def _kind(run: Run) -> int:

@@ -83,7 +83,9 @@ def features_section(
     runs = analysis.runs
     return models_section(
         runs,
-        _describe,
+        lead=_lead,
+        findings=run_findings,
+        blocks=_blocks,
         id=id,
         title=title,
         did="scored the same minimal pairs",
@@ -91,16 +93,6 @@ def features_section(
         method=METHOD,
         caveats=CAVEATS,
         step=step,
-    )
-
-
-def _describe(run: FeatureRun, prefix: str) -> Section:
-    return Section(
-        id=prefix,
-        title=run.label,
-        lead=_lead(run),
-        findings=run_findings(run),
-        blocks=_blocks(run, prefix),
     )
 
 

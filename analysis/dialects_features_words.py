@@ -7,23 +7,23 @@ import math
 from analysis.dialects_features_analysis import FeatureResult, FeatureRun
 from analysis.html import interval, number
 from analysis.records import Record
-from analysis.wording import percent
+from analysis.wording import count_of, percent
 from probe.types import Measure
 
 
 def features(count: int) -> str:
     """``1 feature`` or ``22 features``."""
-    return f"{number(count, 0)} feature{'' if count == 1 else 's'}"
+    return count_of(count, "feature")
 
 
 def frames(count: int) -> str:
     """``1 frame`` or ``440 frames``."""
-    return f"{number(count, 0)} frame{'' if count == 1 else 's'}"
+    return count_of(count, "frame")
 
 
 def pairs(count: int) -> str:
     """``1 pair`` or ``880 pairs``."""
-    return f"{number(count, 0)} pair{'' if count == 1 else 's'}"
+    return count_of(count, "pair")
 
 
 def digits_of(run: FeatureRun) -> int:

@@ -82,7 +82,9 @@ def _section(runs: Sequence[GamesRun], *, id: str, title: str, step: Step) -> Se
     """Across models first, then each run."""
     return models_section(
         runs,
-        _describe,
+        lead=_lead,
+        findings=run_findings,
+        blocks=_blocks,
         id=id,
         title=title,
         did="read the same games",
@@ -90,16 +92,6 @@ def _section(runs: Sequence[GamesRun], *, id: str, title: str, step: Step) -> Se
         method=METHOD,
         caveats=CAVEATS,
         step=step,
-    )
-
-
-def _describe(run: GamesRun, prefix: str) -> Section:
-    return Section(
-        id=prefix,
-        title=run.label,
-        lead=_lead(run),
-        findings=run_findings(run),
-        blocks=_blocks(run, prefix),
     )
 
 

@@ -82,7 +82,9 @@ def pairs_section(
     runs = analysis.runs
     return models_section(
         runs,
-        _describe,
+        lead=_lead,
+        findings=run_findings,
+        blocks=_blocks,
         id=id,
         title=title,
         did="scored the same texts",
@@ -94,16 +96,6 @@ def pairs_section(
         method=_method(analysis),
         caveats=CAVEATS,
         step=step,
-    )
-
-
-def _describe(run: PairRun, prefix: str) -> Section:
-    return Section(
-        id=prefix,
-        title=run.label,
-        lead=_lead(run),
-        findings=run_findings(run),
-        blocks=_blocks(run, prefix),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from analysis.dialects_pairs_analysis import PairRun
 from analysis.html import interval, join_words, number
 from analysis.records import Record
-from analysis.wording import p_words
+from analysis.wording import count_of, p_words
 from probe.types import Measure
 
 NAMED = 6
@@ -50,12 +50,12 @@ def comparatives(run: PairRun) -> tuple[str, str, str]:
 
 def rows_text(count: int) -> str:
     """``1 row`` or ``297 rows``."""
-    return f"{number(count, 0)} row{'' if count == 1 else 's'}"
+    return count_of(count, "row")
 
 
 def dialects_text(count: int) -> str:
     """``1 dialect`` or ``5 dialects``."""
-    return f"{number(count, 0)} dialect{'' if count == 1 else 's'}"
+    return count_of(count, "dialect")
 
 
 def digits_of(run: PairRun) -> int:

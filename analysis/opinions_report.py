@@ -51,7 +51,9 @@ def opinions_section(
     runs = analysis.runs
     return models_section(
         runs,
-        _describe,
+        lead=_lead,
+        findings=run_findings,
+        blocks=_blocks,
         id=id,
         title=title,
         did="answered survey questions",
@@ -63,16 +65,6 @@ def opinions_section(
         method=_method(analysis),
         caveats=CAVEATS,
         step=step,
-    )
-
-
-def _describe(run: OpinionRun, prefix: str) -> Section:
-    return Section(
-        id=prefix,
-        title=run.label,
-        lead=_lead(run),
-        findings=run_findings(run),
-        blocks=_blocks(run, prefix),
     )
 
 

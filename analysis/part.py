@@ -16,6 +16,7 @@ from analysis.html import Block, Finding, Paragraph, Section, join_words, slugs
 from analysis.load import Run
 from analysis.opinions import Normalisation
 from analysis.records import Record
+from analysis.resample import DRAWS, SEED
 from analysis.similarity import Base
 from data_builders.country_opinions import Poll
 
@@ -106,8 +107,10 @@ Described = TypeVar("Described", bound=Labelled)
 
 def models_section(
     runs: Sequence[Described],
-    describe: Callable[[Described, str], Section],
     *,
+    lead: Callable[[Described], str],
+    findings: Callable[[Described], tuple[Finding, ...]],
+    blocks: Callable[[Described, str], tuple[Block, ...]],
     id: str,
     title: str,
     did: str,
@@ -120,7 +123,9 @@ def models_section(
 
     Args:
         runs: The analysed runs, one a model.
-        describe: Makes a run's section of the run and the prefix of its ids.
+        lead: A run's first paragraph.
+        findings: What was found of a run.
+        blocks: A run's figures and tables, of the run and the prefix of their ids.
         id: Of the section; prefix of the ids and files below it.
         title: Of the section; a run among several is titled by its label.
         did: What the models did, such as `scored the same texts`.
@@ -134,7 +139,15 @@ def models_section(
     prefixes = [f"{id}-{name}" for name in slugs(names)] if several else [id]
     sections = []
     for run, prefix in zip(runs, prefixes, strict=True):
-        sections.append(describe(run, prefix))
+        sections.append(
+            Section(
+                id=prefix,
+                title=run.label,
+                lead=lead(run),
+                findings=findings(run),
+                blocks=blocks(run, prefix),
+            )
+        )
         step()
     if not several:
         return dataclasses.replace(
@@ -185,6 +198,35 @@ def joined(
         ),
         method=tuple(dict.fromkeys(m for one in sections for m in one.method)),
         caveats=tuple(dict.fromkeys(c for one in sections for c in one.caveats)),
+    )
+
+
+def axis_part(
+    parts: Sequence[ProbePart], names: Sequence[str], id: str, title: str
+) -> AxisPart:
+    """The parts of an axis's probes below one heading.
+
+    Args:
+        parts: One per probe, at least one.
+        names: What the list of contents calls each.
+        id: Of the section.
+        title: Of the section.
+    """
+    section = joined(
+        [part.section for part in parts],
+        id,
+        title,
+        f"{len(parts)} sets of items: {join_words(list(names))}.",
+        short=names,
+    )
+    return AxisPart(
+        section=section,
+        runs=tuple(run for part in parts for run in part.runs),
+        across=tuple(finding for part in parts for finding in part.across),
+        records=tuple(record for part in parts for record in part.records),
+        draws=DRAWS,
+        seed=SEED,
+        subject=". ".join(part.subject for part in parts),
     )
 
 

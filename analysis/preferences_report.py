@@ -13,7 +13,6 @@ from analysis.html import (
     Figure,
     Finding,
     Paragraph,
-    Section,
     Table,
     interval,
     interval_cell,
@@ -55,7 +54,9 @@ def preferences_part(
         step()
     section = models_section(
         found,
-        _describe,
+        lead=_lead,
+        findings=run_findings,
+        blocks=lambda one, prefix: (_figure(one, prefix), _table(one, prefix)),
         id=id,
         title=title,
         did="scored the same pairs",
@@ -72,16 +73,6 @@ def preferences_part(
         records=tuple(record for one in found for record in one.records),
         subject=f"How often the preferred answer of {count_of(pairs, 'pair')} scores "
         "higher than the other, held against length",
-    )
-
-
-def _describe(one: PreferenceRun, prefix: str) -> Section:
-    return Section(
-        id=prefix,
-        title=one.label,
-        lead=_lead(one),
-        findings=run_findings(one),
-        blocks=(_figure(one, prefix), _table(one, prefix)),
     )
 
 

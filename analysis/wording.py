@@ -26,7 +26,7 @@ def public_title(public: Public) -> str:
 
 def publics(count: int) -> str:
     """``1 public`` or ``39 publics``."""
-    return f"{number(count, 0)} public{'' if count == 1 else 's'}"
+    return count_of(count, "public")
 
 
 def count_of(count: int, singular: str) -> str:
@@ -53,7 +53,7 @@ def p_words(p: float | None, adjusted: str = "") -> str:
 
 def questions(count: int) -> str:
     """``1 question`` or ``554 questions``."""
-    return f"{number(count, 0)} question{'' if count == 1 else 's'}"
+    return count_of(count, "question")
 
 
 def countries(count: int) -> str:
