@@ -133,6 +133,9 @@ class Item:
     max_new_tokens: int | None = None
     """A policy is also asked to answer in its own words, greedily, in at most so many
     tokens; None: it is not. A reward model never is."""
+    stop: tuple[str, ...] = ()
+    """Strings that end such an answer: it is cut before the first of them that follows
+    something other than white space."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +159,11 @@ class BuildOptions:
     """A user's file with the wording of survey questions; None: the shipped one."""
     personas: tuple[str, ...] = ()
     """Crosswalk keys: survey questions are also asked from these countries' view."""
+    languages: tuple[str, ...] | None = None
+    """Codes of languages to keep, such as ``deu_Latn`` (`data_builders.languages`), in
+    any order; None: all that the source has."""
+    shots: int = 1
+    """Worked examples before each question that is asked with some."""
     half: Literal["probe", "train"] = "probe"
     """Which half of a divided source: training mixes read the half that is not
     scored."""
@@ -184,7 +192,11 @@ class Probe:
     """Names in `data_builders.sources`; empty for bundled items."""
     build: Callable[[BuildOptions], Iterable[Item]]
     """Yields the items in a fixed order."""
-    words: frozenset[Literal["articles", "span", "protocol", "personas", "half"]]
+    words: frozenset[
+        Literal[
+            "articles", "span", "protocol", "personas", "languages", "shots", "half"
+        ]
+    ]
     """Which of `BuildOptions` bear on the probe's text, or on what is scored of it."""
     unit: str | None = None
     """Item column whose equal values belong together, such as the rotations of one
@@ -203,9 +215,9 @@ def versioned(probe: Probe, options: BuildOptions) -> str:
 
     Returns:
         ``"1"`` for default options, else e.g. ``"1+articles-paper+span-response"``.
-        What only adds or selects items (countries, personas) does not enter, nor does
-        an option that the probe does not read. Of a divided source the half always
-        enters: ``"1+probe-half-0"``.
+        What only adds or selects items (countries, personas, languages) does not enter,
+        nor does an option that the probe does not read. Of a divided source the half
+        always enters: ``"1+probe-half-0"``.
     """
     parts = [probe.version]
     if "articles" in probe.words and options.articles != "english":
@@ -215,9 +227,30 @@ def versioned(probe: Probe, options: BuildOptions) -> str:
     if "protocol" in probe.words and options.protocol is not None:
         digest = hashlib.sha256(options.protocol.read_bytes()).hexdigest()
         parts.append(f"protocol-{digest[:8]}")
+    if "shots" in probe.words and options.shots != 1:
+        parts.append(f"shots-{options.shots}")
     if "half" in probe.words:
         parts.append(f"{options.half}-half-{options.half_seed}")
     return "+".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One checkpoint of a lineage."""
+
+    role: str
+    """What made it: `base`, `sft` or `preference`; `model` where nothing is known."""
+    model: str
+    """Name of its config: what its runs are called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """Checkpoints that were made one from another; each is compared with the first."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    """In the order of training, at least two."""
 
 
 @dataclass(frozen=True, kw_only=True)
