@@ -24,8 +24,8 @@ NOTES: Mapping[str, str] = MappingProxyType(
         "eng_Latn": "made for it",
         "fin_Latn": "inflected forms of a word count as other words",
         "ind_Latn": "affixed forms of a word count as other words",
-        "kor_Hang": "particles are written as one word with what they follow: an answer "
-        "with another particle counts as another word",
+        "kor_Hang": "particles are written as one word with what they follow: one "
+        "with another particle is another word",
         "rus_Cyrl": "inflected forms count as other words; guillemets and dashes stay",
         "swh_Latn": "agreement prefixes make other words",
         "tel_Telu": "case endings and postpositions are written as one word with what "
