@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -34,8 +35,10 @@ def limit_items(
             `n` is at least the number of values over all columns, and sooner where
             an item can bring several.
         seed: Fixes the draw.
-        unit: `Probe.unit`: the column that says which items are drawn together (the
-            first one's groups are the unit's); None: each item is a unit.
+        unit: `Probe.unit`: the column that says which items are drawn together; of
+            the other columns, those with one value in every unit stratify. The draw
+            does not depend on which items of a unit there are, such as those of some
+            languages only. None: each item is a unit.
 
     Returns:
         The drawn items in their original order; all of them if there are not more.
@@ -51,12 +54,7 @@ def limit_items(
             "Leave --limit away to score every item",
         )
     if unit is not None:
-        first: dict[GroupValue, Item] = {}
-        for item in everything:
-            first.setdefault(item.groups[unit], item)
-        drawn_units = {
-            item.groups[unit] for item in limit_items(first.values(), columns, n, seed)
-        }
+        drawn_units = _limit_units(everything, columns, n, seed, unit)
         return [item for item in everything if item.groups[unit] in drawn_units]
     if n >= len(everything):
         return everything
@@ -92,6 +90,20 @@ def limit_items(
         for value, count in zip(stratum, drawn, strict=True):
             count[value] += 1
     return [item for item in everything if item.id in chosen]
+
+
+def _limit_units(
+    items: Sequence[Item], columns: Sequence[str], n: int, seed: int, unit: str
+) -> set[GroupValue]:
+    """Draws units; an item that stands for each has its value as id."""
+    first: dict[GroupValue, Item] = {}
+    constant = set(columns) - {unit}
+    for item in items:
+        one = first.setdefault(item.groups[unit], item)
+        constant -= {name for name in constant if item.groups[name] != one.groups[name]}
+    units = [dataclasses.replace(item, id=str(value)) for value, item in first.items()]
+    kept = [name for name in columns if name in constant]
+    return {item.groups[unit] for item in limit_items(units, kept, n, seed)}
 
 
 def _hash(seed: int, text: str) -> str:

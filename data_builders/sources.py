@@ -1,10 +1,11 @@
 """Where other people's data comes from: a local folder first, then the hub.
 
-A source is one file, or several that are published together. Its sha256 is that of the
-copy the published results can be reproduced from; a file that differs is used and
-reported (`Located.sha256`), because a user's own questions in the same format are
-welcome, but a run must say what it read. What is not on the hub has to be downloaded
-from its page by hand.
+A source is one file, several that are published together, or one for each language, of
+which only those asked for are read (`source_list`). Its sha256 is that of the copy the
+published results can be reproduced from; a file that differs is used and reported
+(`Located.sha256`), because a user's own questions in the same format are welcome, but a
+run must say what it read. What is not on the hub has to be downloaded from its page by
+hand.
 """
 
 from __future__ import annotations
@@ -12,53 +13,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from probe.types import DataError, MissingDataError
+from data_builders.languages import by_code
+from data_builders.source_list import SOURCES, Hub, Source, named
+from probe.types import DataError, MissingDataError, NothingAskedError
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hub:
-    """A file of a hub dataset."""
-
-    id: str
-    """Dataset `owner/name`."""
-    file: str
-    """Path of the file in the dataset."""
-    revision: str
-    """Commit."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Other people's data, its home and its licence."""
-
-    name: str
-    """What probes and messages call it."""
-    hub: Hub | None
-    """None: not on the hub, to be downloaded from `url` by hand."""
-    licence: str
-    """As the page has it."""
-    files: tuple[str, ...]
-    """Where to look for it, as one file, in a local data folder; first match wins."""
-    sha256: str | None
-    """Of the file that the published results come from; None: unknown."""
-    url: str
-    """Page that a person can read."""
-    folders: tuple[str, ...] = ()
-    """Where to look for `parts` where there is none of `files`; the first folder that
-    holds one of them must hold all."""
-    parts: tuple[str, ...] = ()
-    """Names of the files, where it is published as several."""
-
-    @property
-    def published(self) -> tuple[str, ...]:
-        """What is to be downloaded."""
-        return self.parts if self.hub is None else (self.hub.file,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +32,8 @@ class Located:
     path: Path
     sha256: str
     """Of the file's bytes, as found."""
+    language: str | None = None
+    """Code of the one language that the file is of; None: it is not divided so."""
 
     @property
     def as_published(self) -> bool | None:
@@ -76,105 +41,6 @@ class Located:
         if self.source.sha256 is None or self.path.name in self.source.parts:
             return None
         return self.sha256 == self.source.sha256
-
-
-SOURCES: dict[str, Source] = {
-    source.name: source
-    for source in (
-        Source(
-            name="askreddit",
-            hub=Hub(
-                id="SALT-NLP/AskRedditCountries",
-                file="AskRedditCountries_final.csv",
-                # The csv was added in the parent commit and the card, with the licence,
-                # in this one; later commits change the card only.
-                revision="26912f075bad70531bb94587b593235f8640857a",
-            ),
-            licence="MIT",
-            files=(
-                "AskRedditCountries_final.csv",
-                "askreddit_countries/AskRedditCountries_final.csv",
-                # The authors' repository, and that repository under recorded/.
-                "data/askreddit_countries/AskRedditCountries_final.csv",
-                "recorded/unintended-impacts/data/askreddit_countries/"
-                "AskRedditCountries_final.csv",
-            ),
-            sha256="9a0f8ae8713689ee846f0d7687bfccaa6273019b63eceefd0b4897b2d2f412c0",
-            url="https://huggingface.co/datasets/SALT-NLP/AskRedditCountries",
-        ),
-        Source(
-            name="global_opinions",
-            hub=Hub(
-                id="Anthropic/llm_global_opinions",
-                file="data/global_opinions.csv",
-                # The csv came in an earlier commit; this is the card's last.
-                revision="cb2880488749218abb81802a94c2c62ebfde2f35",
-            ),
-            licence="CC-BY-NC-SA-4.0",
-            files=(
-                "global_opinions.csv",
-                "data/global_opinions.csv",
-                "llm_global_opinions.csv",
-                "opinions/llm_global_opinions.csv",
-            ),
-            sha256=None,
-            url="https://huggingface.co/datasets/Anthropic/llm_global_opinions",
-        ),
-        Source(
-            name="md3",
-            hub=None,
-            licence="as its page has it",
-            # The games as Ryan et al. 2024 prepared them, the transcripts cut by hand.
-            files=("md3_game.jsonl", "md3/md3_game.jsonl"),
-            sha256=None,
-            url="https://www.kaggle.com/datasets/jacobeis99/md3en",
-            folders=(".", "md3", "md3en"),
-            parts=tuple(
-                f"{table}_{dialect}.tsv"
-                for dialect in ("en_us", "en_in", "en_ng")
-                for table in ("prompts", "transcripts")
-            ),
-        ),
-        Source(
-            name="dialect_pairs",
-            hub=None,
-            licence="Apache-2.0; RewardBench's texts ODC-BY",
-            files=(
-                "rewardbench_594_multivalue_6dialects.jsonl",
-                "dialect/rewardbench_594_multivalue_6dialects.jsonl",
-            ),
-            sha256=None,
-            url="https://github.com/joel-mire/rm-dialect-biases",
-            # Of the authors' repository: JSON lines, in spite of its name.
-            folders=(".", "dialect", "data/raw/reward_bench"),
-            parts=("reward_bench_filtered_expanded_mv.json",),
-        ),
-        Source(
-            name="rewardbench",
-            hub=Hub(
-                id="allenai/reward-bench",
-                file="data/filtered-00000-of-00001.parquet",
-                # The last commit that changed the pairs; later ones change the licence
-                # and the card only.
-                revision="d61ac5c97d0f2f7eb922da3c0b6bbaf614ae8d02",
-            ),
-            licence="ODC-BY",
-            files=(
-                "filtered-00000-of-00001.parquet",
-                "data/filtered-00000-of-00001.parquet",
-                "reward_bench_filtered.jsonl",
-                "rewardbench.jsonl",
-                "preferences/reward_bench_filtered.jsonl",
-                "preferences/rewardbench.jsonl",
-                # The pairs of `dialect_pairs` are 594 of RewardBench's.
-                "rewardbench_594_multivalue_6dialects.jsonl",
-                "dialect/rewardbench_594_multivalue_6dialects.jsonl",
-            ),
-            sha256=None,
-            url="https://huggingface.co/datasets/allenai/reward-bench",
-        ),
-    )
-}
 
 
 def source(name: str) -> Source:
@@ -208,26 +74,38 @@ def locate(name: str, data: Path | None) -> Located:
     return found
 
 
-def locate_all(name: str, data: Path | None) -> tuple[Located, ...]:
-    """Finds a source's files in a local folder, or fetches its file from the hub.
+def locate_all(
+    name: str, data: Path | None, languages: Sequence[str] | None = None
+) -> tuple[Located, ...]:
+    """Finds a source's files in a local folder, or fetches them from the hub.
 
     Args:
         name: Name of the source.
         data: A folder with local copies; a folder that lacks a file is an error and
             is not made up for by the hub. None: the hub, or its cache.
+        languages: Codes. Of a source with a file for each language only these are
+            looked for, and all must be there; None: those that the folder has, or all
+            of the hub's. A source that is not divided so comes whole.
 
     Returns:
-        One file, or all of `Source.parts` in their order.
+        One file, all of `Source.parts` in their order, or one for each language in the
+        order of `Source.languages`; none of an optional source that the folder lacks.
 
     Raises:
         DataError: unknown name or no such folder; `MissingDataError`: a folder without
             the files, a source that is not on the hub, or the hub cannot be reached
-            and has not been before.
+            and has not been before; `NothingAskedError`: the source is not published
+            in a language.
     """
     wanted = source(name)
-    paths = (_fetch(wanted),) if data is None else _find(wanted, data)
+    codes = _codes(wanted, languages)
+    if data is None:
+        paths = _fetch_all(wanted, codes)
+    else:
+        paths = _find(wanted, data, codes, demanded=languages is not None)
     found = tuple(
-        Located(source=wanted, path=path, sha256=_sha256(path)) for path in paths
+        Located(source=wanted, path=path, sha256=_sha256(path), language=code)
+        for code, path in paths
     )
     for one in found:
         if one.as_published is False:
@@ -246,25 +124,58 @@ def path(name: str, data: Path | None) -> Path:
     return locate(name, data).path
 
 
-def digests(names: Iterable[str], data: Path | None) -> dict[str, str]:
+def digests(
+    names: Iterable[str], data: Path | None, languages: Sequence[str] | None = None
+) -> dict[str, str]:
     """What a run records of the sources it read.
 
+    Args:
+        names: Names of the sources.
+        data: As `locate_all`.
+        languages: As `locate_all`.
+
     Returns:
-        sha256 by the source's name; of several files by `name/file`.
+        sha256 by the source's name; of several files, or of one language's, by
+        `name/file`.
 
     Raises:
         DataError: As `locate_all`.
     """
     found = {}
     for name in names:
-        located = locate_all(name, data)
+        located = locate_all(name, data, languages)
         for one in located:
-            key = name if len(located) == 1 else f"{name}/{one.path.name}"
-            found[key] = one.sha256
+            alone = len(located) == 1 and one.language is None
+            found[name if alone else f"{name}/{one.path.name}"] = one.sha256
     return found
 
 
-def _find(wanted: Source, data: Path) -> tuple[Path, ...]:
+_Paths = list[tuple[str | None, Path]]
+"""Files with the language that each is of, if it is of one."""
+
+
+def _codes(wanted: Source, languages: Sequence[str] | None) -> tuple[str, ...]:
+    """The languages to read of a source, in its order."""
+    if languages is None or not wanted.languages:
+        return tuple(wanted.languages)
+    missing = [code for code in languages if code not in wanted.languages]
+    if missing:
+        raise NothingAskedError(
+            f"--languages asks for {_spoken(missing)}, which {wanted.name} does not "
+            "have",
+            f"Every language asked for is one of {wanted.name}'s "
+            f"{len(wanted.languages)}",
+            "Leave it away, or score a probe that has it (belebele has the most)",
+        )
+    return tuple(code for code in wanted.languages if code in languages)
+
+
+def _spoken(codes: Iterable[str]) -> str:
+    return ", ".join(f"{by_code(code).name} ({code})" for code in codes)
+
+
+def _find(wanted: Source, data: Path, codes: Sequence[str], demanded: bool) -> _Paths:
+    """Finds the files in a folder; each of `codes` must be there if `demanded`."""
     if not data.is_dir():
         raise DataError(
             f"{data} is not a folder",
@@ -273,12 +184,12 @@ def _find(wanted: Source, data: Path) -> tuple[Path, ...]:
         )
     for file in wanted.files:
         if (data / file).is_file():
-            return (data / file,)
+            return [(None, data / file)]
     for folder in wanted.folders:
-        paths = tuple(data / folder / part for part in wanted.parts)
+        paths = [data / folder / part for part in wanted.parts]
         missing = [path.name for path in paths if not path.is_file()]
         if not missing:
-            return paths
+            return [(None, path) for path in paths]
         if len(missing) < len(paths):
             raise MissingDataError(
                 f"{data / folder} holds a part of the data of '{wanted.name}' and "
@@ -286,7 +197,16 @@ def _find(wanted: Source, data: Path) -> tuple[Path, ...]:
                 f"It consists of {', '.join(wanted.parts)}",
                 f"Download what is missing from {wanted.url} into the same folder",
             )
-    looked = [*wanted.files, *(f"{one}/{wanted.parts[0]}" for one in wanted.folders)]
+    found = _divided(wanted, data, codes)
+    if demanded:
+        _check_all_there(wanted, data, codes, found)
+    if found or wanted.optional:
+        return [*found.items()]
+    looked = [
+        *wanted.files,
+        *(f"{one}/{wanted.parts[0]}" for one in wanted.folders),
+        *_places(wanted, "*"),
+    ]
     raise MissingDataError(
         f"{data} does not hold the data of '{wanted.name}'; looked for "
         + ", ".join(one.removeprefix("./") for one in looked),
@@ -297,7 +217,49 @@ def _find(wanted: Source, data: Path) -> tuple[Path, ...]:
     )
 
 
-def _fetch(wanted: Source) -> Path:
+def _places(wanted: Source, language: str) -> list[str]:
+    """Where the file of a language may lie, which files call so; `*`: of any."""
+    return [named(pattern, language) for pattern in wanted.by_language]
+
+
+def _divided(wanted: Source, data: Path, codes: Iterable[str]) -> dict[str, Path]:
+    """The files that are there of the languages' own."""
+    found = {}
+    for code in codes:
+        places = _places(wanted, wanted.languages[code])
+        here = next((data / one for one in places if (data / one).is_file()), None)
+        if here is not None:
+            found[code] = here
+    return found
+
+
+def _check_all_there(
+    wanted: Source, data: Path, codes: Iterable[str], found: Mapping[str, Path]
+) -> None:
+    """Checks that of some languages' files those asked for are there."""
+    missing = [code for code in codes if code not in found]
+    there = _divided(wanted, data, wanted.languages)
+    if missing and there:
+        looked = _places(wanted, wanted.languages[missing[0]])
+        raise MissingDataError(
+            f"{data} does not hold the data of '{wanted.name}' in {_spoken(missing)}; "
+            f"looked for {', '.join(looked)}",
+            f"Each language asked for has its file; there are those of "
+            f"{_spoken(there)}",
+            f"Download {', '.join(_published(wanted, missing))} from {wanted.url} into "
+            f"{data}, or leave the language away",
+        )
+
+
+def _published(wanted: Source, codes: Iterable[str]) -> tuple[str, ...]:
+    """What is to be downloaded for some of the languages."""
+    if wanted.hub is None:
+        return wanted.published
+    names = (wanted.languages[code] for code in codes)
+    return tuple(dict.fromkeys(named(wanted.hub.file, name) for name in names))
+
+
+def _fetch_all(wanted: Source, codes: Sequence[str]) -> _Paths:
     hub = wanted.hub
     if hub is None:
         raise MissingDataError(
@@ -306,6 +268,15 @@ def _fetch(wanted: Source) -> Path:
             f"Download {', '.join(wanted.published)} from {wanted.url} and pass their "
             "folder with --data",
         )
+    if named(hub.file, "") == hub.file:
+        return [(None, _fetch(wanted, hub, hub.file))]
+    return [
+        (code, _fetch(wanted, hub, named(hub.file, wanted.languages[code])))
+        for code in codes
+    ]
+
+
+def _fetch(wanted: Source, hub: Hub, file: str) -> Path:
     # Imported here: reading a local copy must not cost the hub client's start. The
     # client's own HTTPError, because which HTTP library it is of varies by version.
     from huggingface_hub import hf_hub_download
@@ -313,18 +284,16 @@ def _fetch(wanted: Source) -> Path:
 
     try:
         return Path(
-            hf_hub_download(
-                hub.id, hub.file, repo_type="dataset", revision=hub.revision
-            )
+            hf_hub_download(hub.id, file, repo_type="dataset", revision=hub.revision)
         )
     except (OSError, HTTPError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise MissingDataError(
             f"The data of '{wanted.name}' could not be fetched from hub dataset "
             f"{hub.id}: {reason}",
-            f"The hub must be reachable, or --data must name a folder that holds "
-            f"{hub.file}",
-            f"Download {hub.file} from {wanted.url} and pass its folder with --data",
+            "The hub must be reachable, or --data must name a folder that holds "
+            f"{file}",
+            f"Download {file} from {wanted.url} and pass its folder with --data",
         ) from error
 
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from data_builders import probes, select, sources
 from probe import models
 from probe.config import Kind, ModelConfig
-from probe.models import Resolved
+from probe.models import Resolved, resolve
 from probe.score import RunResult, run
 from probe.store import Manifest
 from probe.types import (
@@ -28,6 +28,7 @@ from probe.types import (
     MissingDataError,
     NothingAskedError,
     Probe,
+    UsageError,
     versioned,
 )
 
@@ -40,7 +41,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to run a model; nothing here but `dtype` changes a score."""
+    """How to run a model; nothing here but `dtype` and `template` changes a score."""
 
     runs: Path = Path("runs")
     """The runs folder."""
@@ -53,6 +54,8 @@ class Settings:
     seed: int = 0
     """Fixes the draw of `--limit`."""
     trust_remote_code: bool = False
+    template: Literal["config", "plain"] = "config"
+    """`plain`: a policy reads text without its chat template."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +76,18 @@ def configure(ref: str, settings: Settings) -> ModelConfig:
         settings: A `dtype` given there replaces the config's.
 
     Raises:
-        UsageError: No such model.
+        UsageError: No such model, or a reward model that is to read plain text.
         ConfigError: A config that is wrong or needs code the user did not allow.
     """
     config = models.resolve_model(ref, trust_remote_code=settings.trust_remote_code)
+    if settings.template == "plain" and config.kind is not Kind.POLICY:
+        raise UsageError(
+            f"--template plain is given, and model '{config.name}' is of kind "
+            f"{config.kind}",
+            "A reward is learned from dialogues in one format; plain text is for "
+            "policies",
+            "Leave --template away, or name a policy",
+        )
     if settings.dtype is not None:
         config = config.model_copy(update={"dtype": settings.dtype})
     return config
@@ -89,12 +100,43 @@ def prepare(config: ModelConfig, settings: Settings) -> Prepared:
         WeightsError: Weights that cannot be found or are damaged.
     """
     resolved = models.resolve_weights(config)
+    if settings.template == "plain":
+        config = plain(config, resolved)
     return Prepared(
         config=config,
         resolved=resolved,
         fingerprint=models.fingerprint(config, resolved),
         settings=settings,
     )
+
+
+def plain(config: ModelConfig, resolved: Resolved) -> ModelConfig:
+    """The policy without its chat template, under a name of its own: ``NAME-plain``.
+
+    It reads `resolve.BASE_TEMPLATE` after the BOS that the tokenizer itself writes, not
+    after one that opened the chat template. This is the published code without its
+    `--use_chat_template` (ask-reddit-perplexity-testing.py of Ryan et al. 2024).
+
+    Args:
+        config: A policy; one that reads that template anyway stays as it is.
+        resolved: Where its tokenizer lies.
+
+    Raises:
+        ConfigError: As `models.load_encoder`.
+    """
+    if config.template == resolve.BASE_TEMPLATE:
+        return config
+    changes = {
+        "name": f"{config.name}-plain",
+        "template": resolve.BASE_TEMPLATE,
+        "bos": "none",
+        "golden": (),
+    }
+    bare = config.model_copy(update=changes)
+    encoder = models.load_encoder(bare, resolved)
+    if encoder.bos_id not in encoder.own_prefix:
+        return bare
+    return bare.model_copy(update={"bos": "exactly_one"})
 
 
 def build_items(
@@ -132,7 +174,8 @@ def available(
 ) -> list[tuple[Probe, list[Item]]]:
     """Builds each probe's items; leaves out, loudly, what cannot be asked.
 
-    That is a probe whose data are not there, or that does not have a country asked for.
+    That is a probe whose data are not there, or that does not have a country or a
+    language asked for.
 
     Raises:
         DataError: Data that are there and malformed, or no probe at all can be built.
@@ -223,7 +266,7 @@ def score_probe(
         argv=tuple(sys.argv),
         config=config.model_dump(mode="json"),
         resolved=prepared.resolved.as_record(),
-        sources=sources.digests(probe.sources, options.data),
+        sources=sources.digests(probe.sources, options.data, options.languages),
         packages={name: metadata.version(name) for name in _PACKAGES},
         device=str(checkpoints.place(settings.device, config.dtype).device),
         dtype=config.dtype,

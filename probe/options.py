@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from data_builders.country_opinions import Poll
     from probe.audit import Settings
     from probe.config import ModelConfig
-    from probe.types import BuildOptions, Probe
+    from probe.types import BuildOptions, Lineage, Probe
 
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,13 @@ class Dtype(enum.StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
+
+
+class Template(enum.StrEnum):
+    """What a policy reads around a question and its answer."""
+
+    config = "config"
+    plain = "plain"
 
 
 class Articles(enum.StrEnum):
@@ -118,6 +125,16 @@ PersonasOpt = Annotated[
         "--personas", help="Ask survey questions also from the view of IND,NGA"
     ),
 ]
+LanguagesOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--languages", help="Only these, by code, tag or name: eng_Latn,hi,German"
+    ),
+]
+ShotsOpt = Annotated[
+    int,
+    typer.Option("--shots", min=0, help="Worked examples before a tydiqa question"),
+]
 ColumnsOpt = Annotated[
     str | None,
     typer.Option(
@@ -130,6 +147,10 @@ DeviceOpt = Annotated[
 ]
 DtypeOpt = Annotated[
     Dtype | None, typer.Option("--dtype", help="Instead of the config's precision")
+]
+TemplateOpt = Annotated[
+    Template,
+    typer.Option("--template", help="A policy's own, or plain text without a chat's"),
 ]
 BatchOpt = Annotated[
     int | None,
@@ -158,6 +179,19 @@ DialectOpt = Annotated[
     typer.Option(
         "--reference-dialect",
         help="Dialect that others are compared with [each probe's own]",
+    ),
+]
+LanguageOpt = Annotated[
+    str,
+    typer.Option(
+        "--reference-language",
+        help="Language that others are compared with, as a code such as eng_Latn",
+    ),
+]
+FamiliesOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--families", help="YAML with your lineages, instead of the shipped ones"
     ),
 ]
 BaseOpt = Annotated[
@@ -333,6 +367,8 @@ def for_one_probe(
         "span": options.span != "country",
         "protocol": options.protocol is not None,
         "personas": bool(options.personas),
+        "languages": options.languages is not None,
+        "shots": options.shots != 1,
     }
     ignored = [name for name, set_ in given.items() if set_ and name not in probe.words]
     if ignored:
@@ -351,12 +387,14 @@ def build_options(
     span: Span,
     protocol: Path | None = None,
     personas: str | None = None,
+    languages: str | None = None,
+    shots: int = 1,
 ) -> BuildOptions:
     """What a user chose about the items, as builders read it.
 
     Raises:
-        DataError: `--data` is no folder, or a country is unknown.
-        UsageError: `--protocol` is no file, or a list of countries is empty.
+        DataError: `--data` is no folder, or a country or language is unknown.
+        UsageError: `--protocol` is no file, or a list is empty.
     """
     from probe.types import BuildOptions, DataError
 
@@ -379,6 +417,8 @@ def build_options(
         span=span.value,
         protocol=protocol,
         personas=_countries("--personas", personas) or (),
+        languages=_languages(languages),
+        shots=shots,
     )
 
 
@@ -386,14 +426,29 @@ def _countries(option: str, names: str | None) -> tuple[str, ...] | None:
     """Crosswalk keys of a comma-separated list, each once; None: not given."""
     if names is None:
         return None
+    labels = _listed(option, names, "country", "USA,IND,NGA")
+    return tuple(dict.fromkeys(read_country(label) for label in labels))
+
+
+def _languages(names: str | None) -> tuple[str, ...] | None:
+    """Codes of a comma-separated list, each once; None: not given."""
+    if names is None:
+        return None
+    from data_builders import languages
+
+    labels = _listed("--languages", names, "language", "eng_Latn,hi,German")
+    return tuple(dict.fromkeys(languages.resolve(label) for label in labels))
+
+
+def _listed(option: str, names: str, what: str, example: str) -> list[str]:
     labels = [label.strip() for label in names.split(",") if label.strip()]
     if not labels:
         raise UsageError(
             f"{option} is empty",
-            f"{option} names at least one country",
-            "Leave it away, or name some, such as USA,IND,NGA",
+            f"{option} names at least one {what}",
+            f"Leave it away, or name some, such as {example}",
         )
-    return tuple(dict.fromkeys(read_country(label) for label in labels))
+    return labels
 
 
 def read_wanted(
@@ -403,6 +458,7 @@ def read_wanted(
     normalisation: Normalisation = Normalisation.sum,
     common: str | None = None,
     dialect: str | None = None,
+    language: str = "eng_Latn",
 ) -> Wanted:
     """What a user wants of a report; errors as the parts'."""
     from analysis.part import Wanted
@@ -414,7 +470,27 @@ def read_wanted(
         normalisation=normalisation.value,
         common=_countries("--common", common),
         reference_dialect=dialect,
+        reference_language=read_language(language),
     )
+
+
+def read_language(label: str) -> str:
+    """Code of a language in any spelling; errors as `languages.resolve`."""
+    from data_builders import languages
+
+    return languages.resolve(label)
+
+
+def read_lineages(path: Path | None, runs: list[Run]) -> tuple[Lineage, ...]:
+    """The lineages of `--families`, or the shipped ones.
+
+    Raises:
+        UsageError: As `probe.families.load_families`.
+        ConfigError: The same.
+    """
+    from probe.families import load_families
+
+    return load_families(path, {run.model for run in runs})
 
 
 def read_settings(
@@ -424,6 +500,7 @@ def read_settings(
     batch_tokens: int | None = None,
     seed: int = 0,
     trust_remote_code: bool = False,
+    template: Template = Template.config,
 ) -> Settings:
     """How a user wants a model to run."""
     from probe.audit import Settings
@@ -435,4 +512,5 @@ def read_settings(
         batch_tokens=batch_tokens,
         seed=seed,
         trust_remote_code=trust_remote_code,
+        template=template.value,
     )

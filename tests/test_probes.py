@@ -1,4 +1,4 @@
-"""The country probes' items, and parity with the recorded prompts to the letter."""
+"""The country probes' items, their parity with recorded prompts, and finding probes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import difflib
 import statistics
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -21,8 +22,10 @@ from data_builders import (
     tables,
     where_from,
 )
+from probe import audit
 from probe.config import Kind, ModelConfig
 from probe.encode import Encoder
+from probe.options import Articles, Span, build_options, for_one_probe
 from probe.types import BuildOptions, Candidate, DataError, Item, Probe, UsageError
 
 STARLING = "<s>[INST] {user} </s> [/INST] {assistant}</s>"
@@ -287,13 +290,63 @@ def test_a_country_outside_the_probe_is_named() -> None:
         list(country_questions.PROBE.build(options))
 
 
+# -- options that only some probes read ---------------------------------------
+
+
+def policy(**changes: object) -> ModelConfig:
+    fields = {"name": "m", "kind": Kind.POLICY, "weights": "hf:a/b", "bos": "none"}
+    return ModelConfig.model_validate({**fields, "template": ZEPHYR, **changes})
+
+
+@pytest.mark.parametrize(
+    ("probe", "given", "message"),
+    [
+        ("askreddit", {"languages": "fi"}, "--languages is given, and probe askreddit"),
+        ("belebele", {"shots": 0}, "--shots is given, and probe belebele does not"),
+        ("tydiqa", {"personas": "IND"}, "tydiqa reads languages, shots"),
+    ],
+)
+def test_an_option_that_a_probe_would_ignore(
+    probe: str, given: dict[str, Any], message: str
+) -> None:
+    chosen = build_options(None, None, Articles.english, Span.country, **given)
+    with pytest.raises(UsageError, match=message):
+        for_one_probe(probes.load(probe), policy(), chosen)
+
+
+def test_languages_as_a_user_writes_them() -> None:
+    def chosen(names: str) -> BuildOptions:
+        return build_options(
+            None, None, Articles.english, Span.country, languages=names, shots=2
+        )
+
+    options = chosen("eng_Latn, hi,German,English")
+    assert options.languages == ("eng_Latn", "hin_Deva", "deu_Latn")
+    assert for_one_probe(probes.load("tydiqa"), policy(), options).shots == 2
+    with pytest.raises(UsageError, match="--languages is empty"):
+        chosen(" , ")
+    with pytest.raises(DataError, match=r"Did you mean English \(eng_Latn\)"):
+        chosen("Englsh")
+
+
+def test_an_audit_leaves_out_what_lacks_a_language(
+    shared_data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = [probes.load(name) for name in ("belebele", "tydiqa", "where_from")]
+    options = BuildOptions(data=shared_data, languages=("deu_Latn",))
+    built = audit.available(found, options, limit=3, seed=0)
+    assert [probe.name for probe, _ in built] == ["belebele", "where_from"]
+    assert "left out probe tydiqa: --languages asks for German" in caplog.text
+    assert {item.groups["language"] for item in built[0][1]} == {"deu_Latn"}
+
+
 # -- finding probes ---------------------------------------------------------
 
 
 def test_shipped_probes_load_and_keep_their_promises(shared_data: Path) -> None:
     shipped = probes.shipped()
     assert {"askreddit", "country_questions", "where_from"} <= set(shipped)
-    for name in ("askreddit", "country_questions", "where_from"):
+    for name in ("askreddit", "country_questions", "where_from", "belebele", "tydiqa"):
         probe = probes.load(name)
         assert isinstance(probe, Probe) and probe.name == name
         items = list(probe.build(BuildOptions(data=shared_data)))

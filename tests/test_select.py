@@ -15,9 +15,9 @@ from probe.types import BuildOptions, Candidate, DataError, GroupValue, Item, Me
 COLUMNS = ("sentiment", "category")
 
 
-def item(number: int, groups: Mapping[str, GroupValue]) -> Item:
+def item(number: int, groups: Mapping[str, GroupValue], id: str | None = None) -> Item:
     return Item(
-        id=f"i{number}",
+        id=id or f"i{number}",
         messages=(Message(role="user", content="?"),),
         candidates=(Candidate(id="a", answer="a"),),
         groups=groups,
@@ -85,6 +85,51 @@ def test_a_column_of_ids_is_no_stratification() -> None:
         "positive": 5,
         "negative": 5,
     }
+
+
+def parallel(codes: str, absent: Iterable[tuple[int, str]] = ()) -> list[Item]:
+    """40 questions in each language, but for those that are absent."""
+    lost = set(absent)
+    return [
+        item(
+            number,
+            {"language": code, "question": f"q{number}", "kind": "ab"[number % 4 == 0]},
+            id=f"{code}-{number}",
+        )
+        for code in codes
+        for number in range(40)
+        if (number, code) not in lost
+    ]
+
+
+UNIT_COLUMNS = ("language", "question", "kind")
+
+
+def drawn_questions(items: list[Item], n: int) -> list[GroupValue]:
+    drawn = select.limit_items(items, UNIT_COLUMNS, n, 0, "question")
+    return list(dict.fromkeys(one.groups["question"] for one in drawn))
+
+
+def test_units_are_drawn_whole_and_whatever_else_is_read() -> None:
+    drawn = select.limit_items(parallel("ef"), UNIT_COLUMNS, 8, 0, "question")
+    assert len(drawn) == 16
+    asked = drawn_questions(parallel("ef"), 8)
+    for codes in ("e", "f", "fe", "efg"):
+        assert sorted(map(str, drawn_questions(parallel(codes), 8))) == sorted(
+            map(str, asked)
+        )
+    assert set(asked) < set(drawn_questions(parallel("ef"), 20))
+    # What a question has in every language is drawn in its share.
+    kinds = Counter(one.groups["kind"] for one in drawn)
+    assert kinds == {"a": 12, "b": 4}
+
+
+def test_a_unit_that_one_language_lacks_is_no_rare_kind() -> None:
+    whole = parallel("ef")
+    asked = drawn_questions(whole, 8)
+    others = [k for k in range(40) if f"q{k}" not in asked]
+    lacking = parallel("ef", [(k, "e") for k in others[:3]])
+    assert set(drawn_questions(lacking, 8)) == set(asked)
 
 
 def test_limits_that_take_everything_or_nothing() -> None:

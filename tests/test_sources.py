@@ -13,7 +13,7 @@ from huggingface_hub.errors import (
 )
 
 from data_builders import sources
-from probe.types import DataError
+from probe.types import DataError, MissingDataError, NothingAskedError
 
 FILE = "AskRedditCountries_final.csv"
 
@@ -140,6 +140,116 @@ def test_sources_are_pinned() -> None:
         assert source.licence and source.url.startswith("https://")
         if source.hub is None:
             assert source.parts
-        else:
-            assert len(source.hub.revision) == 40
-            assert source.files[0] == Path(source.hub.file).name
+            continue
+        assert len(source.hub.revision) == 40
+        local = source.files or source.by_language
+        assert Path(local[0]).name == Path(source.hub.file).name
+
+
+# -- a file for each language -------------------------------------------------
+
+BELEBELE = "belebele/{}.jsonl"
+
+
+def held(folder: Path, *codes: str, layout: str = BELEBELE) -> Path:
+    for code in codes:
+        path = folder / layout.format(code)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code, encoding="utf-8")
+    return folder
+
+
+def found(folder: Path | None, languages: list[str] | None = None) -> list[str | None]:
+    located = sources.locate_all("belebele", folder, languages)
+    return [one.language for one in located]
+
+
+@pytest.mark.parametrize("layout", [BELEBELE, "{}.jsonl", "data/{}.jsonl"])
+def test_a_folder_may_hold_any_of_the_languages(tmp_path: Path, layout: str) -> None:
+    held(tmp_path, "fin_Latn", "eng_Latn", layout=layout)
+    assert found(tmp_path) == ["eng_Latn", "fin_Latn"]
+    assert found(tmp_path, ["fin_Latn"]) == ["fin_Latn"]
+    assert found(tmp_path, ["fin_Latn", "eng_Latn"]) == ["eng_Latn", "fin_Latn"]
+    (one,) = sources.locate_all("belebele", tmp_path, ["fin_Latn"])
+    assert one.path == tmp_path / layout.format("fin_Latn")
+
+
+def test_digests_are_of_the_files_read(tmp_path: Path) -> None:
+    held(tmp_path, "eng_Latn", "fin_Latn")
+    both = sources.digests(["belebele"], tmp_path)
+    assert list(both) == ["belebele/eng_Latn.jsonl", "belebele/fin_Latn.jsonl"]
+    # One language's file is never called as if it were all of the source.
+    one = sources.digests(["belebele"], tmp_path, ["fin_Latn"])
+    assert one == {"belebele/fin_Latn.jsonl": both["belebele/fin_Latn.jsonl"]}
+
+
+def test_languages_do_not_matter_to_undivided_sources(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("Questions\n", encoding="utf-8")
+    assert list(sources.digests(["askreddit"], tmp_path, ["fin_Latn"])) == ["askreddit"]
+
+
+def test_a_language_the_folder_lacks(tmp_path: Path) -> None:
+    held(tmp_path, "eng_Latn")
+    with pytest.raises(MissingDataError) as caught:
+        found(tmp_path, ["eng_Latn", "fin_Latn", "fra_Latn"])
+    assert "in Finnish (fin_Latn), French (fra_Latn)" in caught.value.found
+    assert "looked for belebele/fin_Latn.jsonl, fin_Latn.jsonl" in caught.value.found
+    assert "English (eng_Latn)" in caught.value.expected
+    assert "data/fin_Latn.jsonl, data/fra_Latn.jsonl" in caught.value.action
+
+
+def test_a_folder_without_any_language(tmp_path: Path) -> None:
+    for languages in (None, ["fin_Latn"]):
+        with pytest.raises(MissingDataError) as caught:
+            found(tmp_path, languages)
+        assert "looked for belebele/*.jsonl, *.jsonl" in caught.value.found
+        assert "leave --data out" in caught.value.action
+
+
+def test_a_language_that_is_not_published() -> None:
+    with pytest.raises(NothingAskedError, match=r"French \(fra_Latn\), which tydiqa"):
+        sources.locate_all("tydiqa", None, ["fra_Latn"])
+
+
+def test_the_hub_is_asked_for_these_languages_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def download(repo: str, file: str, **kwargs: object) -> str:
+        asked.append(f"{repo}/{file}")
+        return str(held(tmp_path, Path(file).stem) / BELEBELE.format(Path(file).stem))
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert found(None, ["fin_Latn", "eng_Latn"]) == ["eng_Latn", "fin_Latn"]
+    assert asked == [
+        "facebook/belebele/data/eng_Latn.jsonl",
+        "facebook/belebele/data/fin_Latn.jsonl",
+    ]
+    assert len(found(None)) == 122
+
+
+def test_the_hubs_undivided_file_serves_every_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def download(repo: str, file: str, **kwargs: object) -> str:
+        asked.append(file)
+        return str(held(tmp_path, "any") / BELEBELE.format("any"))
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    (one,) = sources.locate_all("tydiqa", None, ["kor_Hang", "eng_Latn"])
+    assert one.language is None
+    assert asked == ["secondary_task/validation-00000-of-00001.parquet"]
+    assert list(sources.digests(["tydiqa", "tydiqa_train"], None, ["kor_Hang"])) == [
+        "tydiqa",
+        "tydiqa_train",
+    ]
+
+
+def test_a_folder_may_do_without_an_optional_source(tmp_path: Path) -> None:
+    assert sources.locate_all("tydiqa_train", tmp_path) == ()
+    assert sources.digests(["tydiqa_train"], tmp_path) == {}
+    with pytest.raises(DataError, match="is not a folder"):
+        sources.locate_all("tydiqa_train", tmp_path / "nowhere")

@@ -1,0 +1,228 @@
+"""Other people's data that the probes read: its home, its licence, its file names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from data_builders import languages
+
+
+def named(pattern: str, language: str) -> str:
+    """A path with its `{language}`, if it has one, filled in."""
+    return pattern.replace("{language}", language)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """A file of a hub dataset."""
+
+    id: str
+    """Dataset `owner/name`."""
+    file: str
+    """Path of the file in the dataset, with `{language}` where each has its own."""
+    revision: str
+    """Commit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Other people's data, its home and its licence."""
+
+    name: str
+    """What probes and messages call it."""
+    hub: Hub | None
+    """None: not on the hub, to be downloaded from `url` by hand."""
+    licence: str
+    """As the page has it."""
+    files: tuple[str, ...]
+    """Where to look for it, as one file, in a local data folder; first match wins."""
+    sha256: str | None
+    """Of the file that the published results come from; None: unknown."""
+    url: str
+    """Page that a person can read."""
+    folders: tuple[str, ...] = ()
+    """Where to look for `parts` where there is none of `files`; the first folder that
+    holds one of them must hold all."""
+    parts: tuple[str, ...] = ()
+    """Names of the files, where it is published as several."""
+    by_language: tuple[str, ...] = ()
+    """Where to look for the file of one language, named as `{language}`, where there is
+    none of `files`; first match wins. A folder may hold any of the languages."""
+    languages: Mapping[str, str] = field(default_factory=dict)
+    """Code of each language it is published in -> its name in files; empty: whatever
+    its languages, it is not divided by them."""
+    optional: bool = False
+    """A local data folder may do without it."""
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """What is to be downloaded; `*` stands for a language."""
+        return self.parts if self.hub is None else (named(self.hub.file, "*"),)
+
+
+_TYDIQA = "da78f23f9119363459acbaf46bf89426ff26c259"
+
+
+def _tydiqa_files(split: str, hub_split: str) -> tuple[str, ...]:
+    """Files with all languages: the original download's, and the hub's."""
+    original = f"tydiqa-goldp-v1.1-{split}.json"
+    parquet = f"{hub_split}-00000-of-00001.parquet"
+    return (
+        f"secondary_task/{parquet}",
+        f"tydiqa/secondary_task/{parquet}",
+        f"tydiqa/{parquet}",
+        original,
+        f"tydiqa/{original}",
+    )
+
+
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (
+        Source(
+            name="askreddit",
+            hub=Hub(
+                id="SALT-NLP/AskRedditCountries",
+                file="AskRedditCountries_final.csv",
+                # The csv was added in the parent commit and the card, with the licence,
+                # in this one; later commits change the card only.
+                revision="26912f075bad70531bb94587b593235f8640857a",
+            ),
+            licence="MIT",
+            files=(
+                "AskRedditCountries_final.csv",
+                "askreddit_countries/AskRedditCountries_final.csv",
+                # The authors' repository, and that repository under recorded/.
+                "data/askreddit_countries/AskRedditCountries_final.csv",
+                "recorded/unintended-impacts/data/askreddit_countries/"
+                "AskRedditCountries_final.csv",
+            ),
+            sha256="9a0f8ae8713689ee846f0d7687bfccaa6273019b63eceefd0b4897b2d2f412c0",
+            url="https://huggingface.co/datasets/SALT-NLP/AskRedditCountries",
+        ),
+        Source(
+            name="global_opinions",
+            hub=Hub(
+                id="Anthropic/llm_global_opinions",
+                file="data/global_opinions.csv",
+                # The csv came in an earlier commit; this is the card's last.
+                revision="cb2880488749218abb81802a94c2c62ebfde2f35",
+            ),
+            licence="CC-BY-NC-SA-4.0",
+            files=(
+                "global_opinions.csv",
+                "data/global_opinions.csv",
+                "llm_global_opinions.csv",
+                "opinions/llm_global_opinions.csv",
+            ),
+            sha256=None,
+            url="https://huggingface.co/datasets/Anthropic/llm_global_opinions",
+        ),
+        Source(
+            name="md3",
+            hub=None,
+            licence="as its page has it",
+            # The games as Ryan et al. 2024 prepared them, the transcripts cut by hand.
+            files=("md3_game.jsonl", "md3/md3_game.jsonl"),
+            sha256=None,
+            url="https://www.kaggle.com/datasets/jacobeis99/md3en",
+            folders=(".", "md3", "md3en"),
+            parts=tuple(
+                f"{table}_{dialect}.tsv"
+                for dialect in ("en_us", "en_in", "en_ng")
+                for table in ("prompts", "transcripts")
+            ),
+        ),
+        Source(
+            name="dialect_pairs",
+            hub=None,
+            licence="Apache-2.0; RewardBench's texts ODC-BY",
+            files=(
+                "rewardbench_594_multivalue_6dialects.jsonl",
+                "dialect/rewardbench_594_multivalue_6dialects.jsonl",
+            ),
+            sha256=None,
+            url="https://github.com/joel-mire/rm-dialect-biases",
+            # Of the authors' repository: JSON lines, in spite of its name.
+            folders=(".", "dialect", "data/raw/reward_bench"),
+            parts=("reward_bench_filtered_expanded_mv.json",),
+        ),
+        Source(
+            name="rewardbench",
+            hub=Hub(
+                id="allenai/reward-bench",
+                file="data/filtered-00000-of-00001.parquet",
+                # The last commit that changed the pairs; later ones change the licence
+                # and the card only.
+                revision="d61ac5c97d0f2f7eb922da3c0b6bbaf614ae8d02",
+            ),
+            licence="ODC-BY",
+            files=(
+                "filtered-00000-of-00001.parquet",
+                "data/filtered-00000-of-00001.parquet",
+                "reward_bench_filtered.jsonl",
+                "rewardbench.jsonl",
+                "preferences/reward_bench_filtered.jsonl",
+                "preferences/rewardbench.jsonl",
+                # The pairs of `dialect_pairs` are 594 of RewardBench's.
+                "rewardbench_594_multivalue_6dialects.jsonl",
+                "dialect/rewardbench_594_multivalue_6dialects.jsonl",
+            ),
+            sha256=None,
+            url="https://huggingface.co/datasets/allenai/reward-bench",
+        ),
+        Source(
+            name="belebele",
+            hub=Hub(
+                id="facebook/belebele",
+                file="data/{language}.jsonl",
+                revision="75b399394a9803252cfec289d103de462763db7c",
+            ),
+            licence="CC-BY-SA-4.0",
+            files=(),
+            sha256=None,
+            url="https://huggingface.co/datasets/facebook/belebele",
+            by_language=(
+                "belebele/{language}.jsonl",
+                "{language}.jsonl",
+                "data/{language}.jsonl",
+                "belebele/data/{language}.jsonl",
+            ),
+            languages={code: code for code in languages.CODES},
+        ),
+        Source(
+            name="tydiqa",
+            hub=Hub(
+                id="google-research-datasets/tydiqa",
+                file="secondary_task/validation-00000-of-00001.parquet",
+                revision=_TYDIQA,
+            ),
+            licence="Apache-2.0",
+            files=_tydiqa_files("dev", "validation"),
+            sha256=None,
+            url="https://huggingface.co/datasets/google-research-datasets/tydiqa",
+            by_language=(
+                "tydiqa/tydiqa-goldp-dev-{language}.json",
+                "tydiqa-goldp-dev-{language}.json",
+                # As the original download unpacks.
+                "tydiqa-goldp-v1.1-dev/tydiqa-goldp-dev-{language}.json",
+                "tydiqa/tydiqa-goldp-v1.1-dev/tydiqa-goldp-dev-{language}.json",
+            ),
+            languages={code: name for name, code in languages.TYDIQA.items()},
+        ),
+        Source(
+            name="tydiqa_train",
+            hub=Hub(
+                id="google-research-datasets/tydiqa",
+                file="secondary_task/train-00000-of-00001.parquet",
+                revision=_TYDIQA,
+            ),
+            licence="Apache-2.0",
+            files=_tydiqa_files("train", "train"),
+            sha256=None,
+            url="https://huggingface.co/datasets/google-research-datasets/tydiqa",
+            optional=True,
+        ),
+    )
+}
