@@ -14,6 +14,7 @@ from analysis.countries_axis import CountryAnalysis, analyse_countries
 from analysis.countries_report import country_section
 from analysis.dialects import dialects_part
 from analysis.html import join_words, slugs
+from analysis.languages import languages_part
 from analysis.load import Run
 from analysis.opinions import OpinionAnalysis, analyse_opinions
 from analysis.opinions_report import opinions_section
@@ -186,6 +187,7 @@ AXES: Mapping[str, Callable[[Sequence[Run], Wanted, Step], AxisPart]] = (
             "countries": _countries,
             "opinions": _opinions,
             "dialects": dialects_part,
+            "languages": languages_part,
             "preferences": _preferences,
         }
     )

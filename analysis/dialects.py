@@ -9,7 +9,8 @@ read like the shipped ones.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from analysis.dialects_features import features_part
@@ -17,6 +18,12 @@ from analysis.dialects_md3 import md3_part
 from analysis.dialects_pairs import pairs_part
 from analysis.html import join_words, slugs
 from analysis.load import Run
+from analysis.outcome import Outcome
+from analysis.outcomes_dialects import (
+    feature_outcomes,
+    game_outcomes,
+    pair_outcomes,
+)
 from analysis.part import (
     AxisPart,
     ProbePart,
@@ -38,12 +45,35 @@ class Analyse(Protocol):
         """See `analysis.part`."""
 
 
-KINDS: tuple[tuple[frozenset[str], Analyse], ...] = (
-    (frozenset({"correct", "dialect"}), md3_part),
-    (frozenset({"role", "dialect"}), pairs_part),
-    (frozenset({"feature", "variant"}), features_part),
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of run."""
+
+    columns: frozenset[str]
+    """Group columns that it is known by."""
+    analyse: Analyse
+    outcomes: Callable[[Run, Wanted], tuple[Outcome, ...]]
+    """What stages are compared by."""
+
+
+KINDS = (
+    Kind(
+        columns=frozenset({"correct", "dialect"}),
+        analyse=md3_part,
+        outcomes=game_outcomes,
+    ),
+    Kind(
+        columns=frozenset({"role", "dialect"}),
+        analyse=pairs_part,
+        outcomes=pair_outcomes,
+    ),
+    Kind(
+        columns=frozenset({"feature", "variant"}),
+        analyse=features_part,
+        outcomes=feature_outcomes,
+    ),
 )
-"""Group columns of a kind of run -> its analysis; in the order of a report."""
+"""In the order of a report."""
 
 
 def dialects_part(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
@@ -54,15 +84,14 @@ def dialects_part(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
         UsageError: The reference dialect that is wanted is in no run.
     """
     _check_reference(runs, wanted.reference_dialect)
-    groups = sorted(by_probe(runs), key=lambda group: _kind(group[0]))
+    groups = sorted(by_probe(runs), key=lambda group: KINDS.index(_kind(group[0])))
     names = names_of(groups)
     several = len(groups) > 1
     parts = []
     for group, name, place in zip(groups, names, slugs(names), strict=True):
-        _, analyse = KINDS[_kind(group[0])]
         title = group[0].manifest.title
         parts.append(
-            analyse(
+            _kind(group[0]).analyse(
                 group,
                 _for_probe(group, wanted),
                 id=f"dialects-{place}",
@@ -71,6 +100,15 @@ def dialects_part(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
             )
         )
     return axis_part(parts, names, "dialects", "Dialects")
+
+
+def dialect_outcomes(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
+    """What stages are compared by, of a run of the dialect axis.
+
+    Raises:
+        DataError: As `dialects_part`.
+    """
+    return _kind(run).outcomes(run, _for_probe([run], wanted))
 
 
 def _dialects(runs: Sequence[Run]) -> set[str]:
@@ -98,15 +136,15 @@ def _for_probe(runs: Sequence[Run], wanted: Wanted) -> Wanted:
     return dataclasses.replace(wanted, reference_dialect=None)
 
 
-def _kind(run: Run) -> int:
+def _kind(run: Run) -> Kind:
     columns = set(run.frame.columns)
-    for place, (needed, _) in enumerate(KINDS):
-        if needed <= columns:
-            return place
+    for kind in KINDS:
+        if kind.columns <= columns:
+            return kind
     raise DataError(
         f"{run.path} has the columns {', '.join(run.manifest.item_columns)} of items "
         f"and {', '.join(run.manifest.candidate_columns)} of candidates",
         "A run of the dialect axis has one of the pairs of columns "
-        + "; ".join(" and ".join(sorted(needed)) for needed, _ in KINDS),
+        + "; ".join(" and ".join(sorted(kind.columns)) for kind in KINDS),
         "Name a run of md3, dialect_pairs or dialect_features",
     )

@@ -86,17 +86,8 @@ def feature_table(run: Run, label: str) -> FeatureTable:
         DataError: A column is missing or wrong, or no pair has both scores.
         StoreError: The run's items cannot be read.
     """
-    frame = _pairs_only(run)
-    scored = np.isfinite(frame["score"])
-    by_token = bool(frame.loc[scored, "n_answer_tokens"].notna().all())
-    length = "n_answer_tokens" if by_token else "n_chars"
-    wide = frame.pivot(
-        index="item_id", columns="variant", values=["score", length, "answer"]
-    )
-    wide = wide.reindex(frame["item_id"].drop_duplicates())
-    nothing = pd.Series(np.nan, index=wide.index)
-    columns = [wide["score"].get(variant, nothing) for variant in VARIANTS]
-    scores = np.stack([one.to_numpy(dtype=np.float64) for one in columns], axis=1)
+    pairs = pair_scores(run)
+    scores = pairs[list(VARIANTS)].to_numpy()
     known = np.isfinite(scores).all(axis=1)
     if not known.any():
         raise DataError(
@@ -104,8 +95,13 @@ def feature_table(run: Run, label: str) -> FeatureTable:
             "Features are compared within pairs of a standard and a dialect form",
             "Run the rm-probe score command that began the run once more: it resumes",
         )
-    kept = wide[known]
-    groups = frame.drop_duplicates("item_id").set_index("item_id").loc[kept.index]
+    frame = run.frame
+    scored = np.isfinite(frame["score"])
+    by_token = bool(frame.loc[scored, "n_answer_tokens"].notna().all())
+    length = "n_answer_tokens" if by_token else "n_chars"
+    groups = pairs[known]
+    kept = frame.pivot(index="item_id", columns="variant", values=[length, "answer"])
+    kept = kept.loc[groups.index]
     codes, keys = pd.factorize(groups["feature"])
     members = tuple(np.flatnonzero(codes == place) for place in range(len(keys)))
     frames = groups["frame"].to_numpy(dtype=str)
@@ -134,6 +130,28 @@ def feature_table(run: Run, label: str) -> FeatureTable:
         ),
         length_unit="tokens" if by_token else "characters",
         unscored=int((~known).sum()),
+    )
+
+
+def pair_scores(run: Run) -> pd.DataFrame:
+    """The scores of every pair, scored or not.
+
+    Returns:
+        Index item_id, in the order of the items: feature, frame, and of each of
+        `VARIANTS` a column of scores (float64; NaN = unscored).
+
+    Raises:
+        DataError: A column is missing or wrong.
+    """
+    frame = _pairs_only(run)
+    pairs = frame.drop_duplicates("item_id").set_index("item_id")[["feature", "frame"]]
+    scores = frame.pivot(index="item_id", columns="variant", values="score")
+    nothing = pd.Series(np.nan, index=scores.index)
+    return pairs.assign(
+        **{
+            variant: scores.get(variant, nothing).astype(np.float64)
+            for variant in VARIANTS
+        }
     )
 
 

@@ -58,13 +58,7 @@ def accuracy_of(table: PairTable, *, draws: int, seed: int) -> Accuracy | None:
         draws: Bootstrap draws, and permutations.
         seed: Of both.
     """
-    correct = pd.DataFrame(
-        {
-            dialect: _correct(table, dialect)
-            for dialect in (table.reference, *table.dialects)
-        }
-    )
-    correct = correct.loc[:, correct.notna().any()]
+    correct = correct_of(table)
     if correct.empty:
         return None
     others = [dialect for dialect in table.dialects if dialect in correct]
@@ -92,6 +86,21 @@ def accuracy_of(table: PairTable, *, draws: int, seed: int) -> Accuracy | None:
         subsets=_subsets(table, correct),
         records=tuple(records),
     )
+
+
+def correct_of(table: PairTable) -> pd.DataFrame:
+    """Which rows are right in which dialect: `Accuracy.correct`.
+
+    Returns:
+        The dialects in which some row has both answers' scores; empty: there is none.
+    """
+    correct = pd.DataFrame(
+        {
+            dialect: _correct(table, dialect)
+            for dialect in (table.reference, *table.dialects)
+        }
+    )
+    return correct.loc[:, correct.notna().any()]
 
 
 def _correct(table: PairTable, dialect: str) -> Floats:

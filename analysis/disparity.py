@@ -96,6 +96,84 @@ def best_minus_worst(
     )
 
 
+def clustered_best_minus_worst(
+    values: Floats,
+    groups: Sequence[str] | NDArray[np.str_],
+    clusters: Sequence[str] | NDArray[np.str_],
+    *,
+    crossed: bool,
+    draws: int,
+    seed: int,
+) -> Disparity | None:
+    """Best minus worst group mean where values come in clusters, such as passages.
+
+    What moves under a permutation is a cluster's values in one group, together: values
+    of a cluster may resemble each other.
+
+    Args:
+        values: Shape (P,); NaN is left out.
+        groups: P labels.
+        clusters: P labels.
+        crossed: A cluster lies in several groups (a passage in many languages): groups
+            are permuted within clusters, and whole clusters are resampled. Else each
+            cluster belongs to one group: groups are permuted over all clusters, and
+            clusters are resampled within their group.
+        draws: Number of permutations, and of bootstrap draws.
+        seed: Of both.
+
+    Returns:
+        None for fewer than two groups.
+    """
+    known = np.isfinite(values)
+    kept = values[known]
+    names, codes = np.unique(np.asarray(groups)[known], return_inverse=True)
+    if len(names) < 2:
+        return None
+    _, inside = np.unique(np.asarray(clusters)[known], return_inverse=True)
+    width = len(names)
+    cells, place = np.unique(inside * width + codes, return_inverse=True)
+    sums, counts = np.bincount(place, kept), np.bincount(place).astype(np.float64)
+    labels, blocks = cells % width, cells // width
+    rng = generator(seed, Stream.LABELS, len(cells))
+    n_blocks = int(blocks.max()) + 1
+    # Whole tables of equal cells, the common case, are shuffled by row in one call.
+    whole = crossed and len(cells) == n_blocks * width and bool(np.ptp(counts) == 0)
+    table = sums.reshape(n_blocks, width) if whole else None
+
+    def means_of(of: NDArray[np.intp], weights: Floats) -> Floats:
+        n = np.bincount(of, weights * counts, minlength=width)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.bincount(of, weights * sums, minlength=width) / n
+        return np.asarray(found, dtype=np.float64)
+
+    ones = np.ones(len(cells))
+    means = means_of(labels, ones)
+    null, resampled = np.empty(draws), np.empty(draws)
+    strata = np.zeros(n_blocks, dtype=np.intp) if crossed else labels
+    units = blocks if crossed else np.arange(len(cells))
+    for draw in range(draws):
+        if table is not None:
+            shuffled = rng.permuted(table, axis=1).sum(axis=0) / counts.sum() * width
+            weights = _resample(strata, rng)
+            drawn = weights @ table / (weights.sum() * counts[0])
+        else:
+            # Cells are sorted by block: one sort shuffles within each.
+            order = np.argsort((blocks if crossed else 0) + rng.random(len(cells)))
+            shuffled = means_of(labels[order], ones)
+            drawn = means_of(labels, _resample(strata, rng)[units])
+        null[draw] = np.nanmax(shuffled) - np.nanmin(shuffled)
+        resampled[draw] = np.nanmax(drawn) - np.nanmin(drawn)
+    observed = float(means.max() - means.min())
+    at_least = int((null >= observed - 1e-12).sum())
+    return Disparity(
+        observed=bounded(observed, resampled),
+        null_mean=float(null.mean()),
+        p_value=(at_least + 1) / (draws + 1),
+        best=str(names[means.argmax()]),
+        worst=str(names[means.argmin()]),
+    )
+
+
 def _resample(strata: NDArray[np.intp], rng: np.random.Generator) -> Floats:
     """How often each unit is drawn, with replacement within strata."""
     counts = np.empty(len(strata))

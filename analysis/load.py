@@ -175,7 +175,15 @@ def _in_item_order(frame: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     return frame.iloc[now.get_indexer(order)].reset_index(drop=True)
 
 
-def _choose(path: Path, present: list[Measure], wanted: Measure | None) -> Measure:
+def _choose(path: Path, found: list[Measure], wanted: Measure | None) -> Measure:
+    # Generations have no score: `texts` reads them.
+    present = [measure for measure in found if measure is not Measure.TEXT]
+    if found and not present:
+        raise StoreError(
+            f"{path} holds generations and no scores",
+            "Analysis needs at least one scored candidate beside them",
+            "Give the probe's items candidates, such as reference answers",
+        )
     if not present:
         raise StoreError(
             f"{path} holds no scores yet",

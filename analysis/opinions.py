@@ -160,6 +160,17 @@ def load_opinion_run(path: Path, normalisation: Normalisation = "sum") -> Run:
     return load_run(path, chosen)
 
 
+def normalised(run: Run, normalisation: Normalisation) -> Run:
+    """The run with the measure that the normalisation asks for, read again if need be.
+
+    Raises:
+        StoreError: As `load.load_run`.
+    """
+    if run.measure in MEASURES.values() and run.measure is not MEASURES[normalisation]:
+        return load_opinion_run(run.path, normalisation)
+    return run
+
+
 def analyse_opinions(
     runs: Sequence[Run],
     *,
@@ -192,15 +203,7 @@ def analyse_opinions(
             country of `common` was asked nothing.
         StoreError: A run that must be read again cannot be.
     """
-    wanted = MEASURES[normalisation]
-    tables = [
-        opinion_table(
-            load_opinion_run(run.path, normalisation)
-            if run.measure in MEASURES.values() and run.measure is not wanted
-            else run
-        )
-        for run in runs
-    ]
+    tables = [opinion_table(normalised(run, normalisation)) for run in runs]
     shared = common_set(tables, reference=reference, named=common)
     analysed = []
     for table, label in zip(tables, labels([one.run for one in tables]), strict=True):

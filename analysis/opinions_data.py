@@ -80,6 +80,9 @@ class OpinionTable:
     """Shape (P,): its column."""
     pair_shares: Floats
     """Shape (P, K): what the public answered, each row summing to 1."""
+    unanswered: tuple[tuple[str, int], ...]
+    """(question id, column of the public) of the pairs that are left out because the
+    model has no answer to the question."""
     steered: tuple[Steered, ...]
     """One per persona, sorted."""
     n_read: int
@@ -181,6 +184,13 @@ def opinion_table(run: Run) -> OpinionTable:
         pair_question=row[people.question[pairs]],
         pair_public=people.public[pairs],
         pair_shares=people.shares[pairs],
+        unanswered=tuple(
+            zip(
+                map(str, ids[people.question[~pairs]]),
+                people.public[~pairs].tolist(),
+                strict=True,
+            )
+        ),
         steered=tuple(
             Steered(
                 persona=key,

@@ -62,6 +62,10 @@ class TTest:
     t: float
     p_value: float | None
     """Two-sided; None: too few clusters, or no spread."""
+    error: float = math.nan
+    """Standard error of the mean; NaN: as `p_value`."""
+    freedom: float = math.nan
+    """Degrees of freedom; NaN: as `p_value`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,15 +163,91 @@ def t_test(differences: Floats, codes: NDArray[np.intp]) -> TTest:
     groups = int(codes.max()) + 1
     enough = groups >= MIN_CLUSTERS and varies(differences)
     error = clustered_error(differences, codes) if enough else 0.0
+    return _tested(mean, error, groups - 1)
+
+
+def _tested(mean: float, error: float, freedom: float) -> TTest:
+    """Student's t of an estimate; without an error there is no test."""
     if not error > 0:
         return TTest(mean=Interval(estimate=mean), t=math.nan, p_value=None)
     t = mean / error
-    reach = float(stats.t.ppf(0.5 + CI_LEVEL / 2, groups - 1)) * error
+    reach = float(stats.t.ppf(0.5 + CI_LEVEL / 2, freedom)) * error
     return TTest(
         mean=Interval(estimate=mean, low=mean - reach, high=mean + reach),
         t=t,
-        p_value=float(2 * stats.t.sf(abs(t), groups - 1)),
+        p_value=float(2 * stats.t.sf(abs(t), freedom)),
+        error=error,
+        freedom=freedom,
     )
+
+
+def independent_difference(
+    first: Floats,
+    first_codes: NDArray[np.intp],
+    second: Floats,
+    second_codes: NDArray[np.intp],
+) -> TTest:
+    """Mean of one group less that of another, of other units: Welch's test, clustered.
+
+    Each mean has its cluster-robust standard error, with clusters - 1 degrees of
+    freedom; theirs together are Satterthwaite's. Where every unit is its own cluster,
+    this is Welch's test.
+
+    Args:
+        first: Shape (P,), finite, at least one.
+        first_codes: Shape (P,): clusters from 0.
+        second: Shape (Q,), finite, at least one.
+        second_codes: Shape (Q,): clusters from 0, others than the first's.
+    """
+    mean = float(first.mean() - second.mean())
+    groups = [int(codes.max()) + 1 for codes in (first_codes, second_codes)]
+    if min(groups) < MIN_CLUSTERS or not (varies(first) or varies(second)):
+        return _tested(mean, 0.0, math.nan)
+    squares = [
+        clustered_error(values, codes) ** 2
+        for values, codes in ((first, first_codes), (second, second_codes))
+    ]
+    total = sum(squares)
+    if not total > 0:
+        return _tested(mean, 0.0, math.nan)
+    spread = sum(
+        square**2 / (size - 1) for square, size in zip(squares, groups, strict=True)
+    )
+    return _tested(mean, math.sqrt(total), total**2 / spread)
+
+
+def mean_of_means(
+    values: Floats, groups: NDArray[np.intp], codes: NDArray[np.intp]
+) -> TTest:
+    """Mean over groups of their means, each group counting the same, groups held.
+
+    Args:
+        values: Shape (P,), finite, at least one.
+        groups: Shape (P,): groups from 0, each with a value.
+        codes: Shape (P,): clusters from 0; one may lie in several groups.
+    """
+    sizes = np.bincount(groups)
+    means = np.bincount(groups, values) / sizes
+    residuals = (values - means[groups]) / (sizes[groups] * len(sizes))
+    clusters = int(codes.max()) + 1
+    enough = clusters >= MIN_CLUSTERS and varies(values)
+    sums = np.bincount(codes, residuals)
+    error = (
+        math.sqrt(clusters / (clusters - 1) * float((sums**2).sum())) if enough else 0.0
+    )
+    return _tested(float(means.mean()), error, clusters - 1)
+
+
+def detectable_mean(test: TTest) -> float | None:
+    """Smallest mean, or difference, that a test with this standard error finds.
+
+    At 5 % two-sided with a power of 80 %, before any correction (t approximation to
+    the noncentral t); None: there is no standard error.
+    """
+    if not test.error > 0:
+        return None
+    reach = stats.t.ppf(1 - ALPHA / 2, test.freedom) + stats.t.ppf(POWER, test.freedom)
+    return float(reach * test.error)
 
 
 def varies(values: Floats) -> bool:

@@ -1,9 +1,9 @@
 """The published numbers of Ryan, Held and Yang (2024) beside ours.
 
 "Unintended Impacts of LLM Alignment on Global Representation", ACL 2024,
-arXiv 2402.15018. `FIGURES` declares what the paper shows; `analysis.paper_measures` and
-`analysis.paper_md3` measure it anew from the authors' own outputs. Another figure is
-another row of the table.
+arXiv 2402.15018. `FIGURES` declares what the paper shows; `analysis.paper_measures`,
+`analysis.paper_md3` and `analysis.paper_tydiqa` measure it anew from the authors' own
+outputs. Another figure is another row of the table.
 
 Numbers are compared where the paper's text, or a result file of its authors, prints
 them. Of the bars, the heatmap and the map ours are shown alone. Left out are the mean
@@ -20,20 +20,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from analysis import paper_evidence as read
 from analysis import paper_md3 as md3
 from analysis import paper_measures as measures
+from analysis import paper_tydiqa as tydiqa
+from analysis.paper_evidence import Evidence, Metric
+from analysis.paper_md3 import CHOICE, GUESS, gain_over
 from analysis.paper_measures import (
     BETWEEN,
-    CHOICE,
     DIFFERENCE,
-    GUESS,
     MEAN_RANK,
     ORDER,
     ORDER_P,
     SHARE,
-    Evidence,
-    Metric,
-    gain_over,
 )
 from analysis.records import Record
 from data_builders.countries import analysis_keys
@@ -42,6 +41,9 @@ Status = Literal["ok", "differs", "absent"]
 
 Key = tuple[str, Metric, str | None]
 """(model, metric, group): what a number of a figure is found by."""
+
+Measured = Callable[[Evidence, Sequence[str]], list[Record]]
+"""Our numbers of a figure, from the evidence and the paper's models in their order."""
 
 STARLING = "Starling-RM-7B-alpha"
 POLICIES = (
@@ -95,15 +97,17 @@ class Figure:
     """The probe of its records."""
     keys: Callable[[], Iterable[Key]]
     """Every number the paper shows here: what of it cannot be measured is absent."""
-    measure: Callable[[Evidence, Sequence[str]], list[Record]]
-    """Our numbers, of the paper's models and any other, from the evidence and the
-    paper's models in their order."""
+    measure: Measured
+    """Our numbers, of the paper's models and any other."""
     facts: tuple[Fact, ...] = ()
     """Those of `keys` that were printed."""
     recorded: Callable[[Evidence], Iterable[Fact]] = lambda evidence: ()
     """Those that the authors' verdicts in the evidence itself give."""
     shown: tuple[str, ...] | None = None
     """Groups that a terminal lists; None: all."""
+    lack: Callable[[Evidence, Metric, str, str | None], str] = measures.lack
+    """Why one of `keys` could not be computed, from the evidence, the metric, the
+    model and the group; asked only where the model's files are there."""
 
 
 SFT, BASE = "mistral-7b-sft-beta", "Mistral-7B-v0.1"
@@ -120,11 +124,26 @@ def _verdicts(metric: Metric) -> Callable[[Evidence], Iterable[Fact]]:
     return facts
 
 
+def _levels(measure: Metric, title: str, measured: Measured) -> Figure:
+    """TyDiQA's answers by a measure, per language."""
+    return Figure(
+        title=title,
+        source="section 5, behind its bars, which are of another measure",
+        probe=read.TYDIQA,
+        lack=tydiqa.lack,
+        keys=lambda: itertools.product(
+            (*POLICIES, *QWEN_AND_YI), (measure,), tydiqa.LANGUAGES
+        ),
+        measure=measured,
+    )
+
+
 FIGURES = (
     Figure(
         title="MD3: share of games guessed right, answer and no forbidden word in it",
         source="section 4, bars; beside ours what the authors' own verdicts give",
-        probe=measures.MD3,
+        probe=read.MD3,
+        lack=md3.lack,
         keys=lambda: itertools.product(
             (*POLICIES, *QWEN_AND_YI), (GUESS,), md3.DIALECTS
         ),
@@ -135,7 +154,8 @@ FIGURES = (
         title="MD3: share of games guessed right, less that of the model it "
         "was tuned from",
         source="section 4",
-        probe=measures.MD3,
+        probe=read.MD3,
+        lack=md3.lack,
         keys=lambda: itertools.product((SFT,), (gain_over(BASE),), md3.DIALECTS),
         measure=md3.tuning_gains,
         facts=tuple(
@@ -150,14 +170,16 @@ FIGURES = (
     Figure(
         title="MD3: share of games guessed right, less that in US English",
         source="not in the paper",
-        probe=measures.MD3,
+        probe=read.MD3,
+        lack=md3.lack,
         keys=lambda: (),
         measure=md3.dialect_gaps,
     ),
     Figure(
         title="MD3: share of games whose answer is the most probable of six words",
         source="not in the paper; beside ours what the authors' own verdicts give",
-        probe=measures.MD3,
+        probe=read.MD3,
+        lack=md3.lack,
         keys=lambda: (),
         measure=md3.choice_accuracy,
         recorded=_verdicts(CHOICE),
@@ -165,7 +187,7 @@ FIGURES = (
     Figure(
         title="Fine-tuning data: share of texts that are not English",
         source="section 5",
-        probe=measures.LANGID,
+        probe=read.LANGID,
         keys=lambda: [(name, SHARE, None) for name in ("tulu-sft", "ultrachat")],
         measure=measures.language_shares,
         facts=(
@@ -173,11 +195,36 @@ FIGURES = (
             Fact(key=("ultrachat", SHARE, None), printed="0.001", source="section 5"),
         ),
     ),
+    _levels(
+        tydiqa.EXACT,
+        "TyDiQA: exact match of the answers with a reference, 1-shot, greedy",
+        tydiqa.exact_match,
+    ),
+    _levels(
+        tydiqa.F1,
+        "TyDiQA: F1 of the answers' words and a reference's, 1-shot, greedy",
+        tydiqa.f1,
+    ),
+    Figure(
+        title="TyDiQA: exact match and F1, less those of the model it was tuned from, "
+        "and of the base model",
+        source="section 5, bars of the change from the base model, of another measure",
+        probe=read.TYDIQA,
+        lack=tydiqa.lack,
+        keys=lambda: [
+            (model, metric, language)
+            for model in (*POLICIES, *QWEN_AND_YI)
+            for measure in (tydiqa.EXACT, tydiqa.F1)
+            for metric in tydiqa.drawn(measure, model)
+            for language in tydiqa.LANGUAGES
+        ],
+        measure=tydiqa.changes,
+    ),
     Figure(
         title="GlobalOpinionQA: similarity (1 - Jensen-Shannon distance, natural "
         "logarithm) to a country's answers less that to the US",
         source="section 6, bars of the difference from the US",
-        probe=measures.GLOBAL_OPINIONS,
+        probe=read.GLOBAL_OPINIONS,
         keys=lambda: itertools.product(
             (*POLICIES, *QWEN_AND_YI), (DIFFERENCE,), measures.COMPARED
         ),
@@ -186,7 +233,7 @@ FIGURES = (
     Figure(
         title="AskReddit: rank correlation with Gallup's order of 21 countries",
         source="section 7",
-        probe=measures.ASKREDDIT,
+        probe=read.ASKREDDIT,
         keys=lambda: itertools.product((STARLING,), (ORDER, ORDER_P), measures.POLLS),
         measure=measures.poll_correlations,
         facts=(
@@ -215,7 +262,7 @@ FIGURES = (
     Figure(
         title="AskReddit: rank correlation of every two models",
         source="section 7, heatmap",
-        probe=measures.ASKREDDIT,
+        probe=read.ASKREDDIT,
         keys=lambda: [
             (one, BETWEEN, other)
             for one, other in itertools.combinations((*POLICIES, STARLING), 2)
@@ -225,7 +272,7 @@ FIGURES = (
     Figure(
         title="AskReddit: mean rank of each country by the reward model",
         source="section 7, map",
-        probe=measures.ASKREDDIT,
+        probe=read.ASKREDDIT,
         keys=lambda: [(STARLING, MEAN_RANK, key) for key in analysis_keys()],
         measure=measures.mean_ranks,
         shown=("CAN", "GBR", "PRK"),
@@ -327,7 +374,7 @@ def _rows(figure: Figure, evidence: Evidence) -> list[Row]:
         missing = [name for name in of if (figure.probe, name) not in present]
         rows[key] = Row(
             figure=figure,
-            record=measures.record(
+            record=read.record(
                 metric,
                 probe=figure.probe,
                 model=key[0],
@@ -336,7 +383,7 @@ def _rows(figure: Figure, evidence: Evidence) -> list[Row]:
                 estimate=None,
                 ci_method=f"not computed: no file of {' and '.join(missing)}"
                 if missing
-                else measures.lack(evidence, metric, key[0], key[2]),
+                else figure.lack(evidence, metric, key[0], key[2]),
                 n=0,
             ),
             fact=facts.get(key),

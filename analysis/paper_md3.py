@@ -18,16 +18,13 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 from analysis.guesses import is_right
 from analysis.paired import clustered_mean, sign_test, wilson
-from analysis.paper_measures import (
-    CHOICE,
+from analysis.paper_evidence import (
     DRAWS,
-    GAIN,
-    GUESS,
     MD3,
     SEED,
+    TUNED,
     Evidence,
     Metric,
-    gain_over,
     ordered,
     record,
 )
@@ -36,27 +33,29 @@ from analysis.resample import CI_LEVEL, Floats
 
 DIALECTS = ("en_us", "en_in", "en_ng")
 """The first is compared with."""
+GUESS = Metric(name="md3_guess_accuracy", unit="share", analysis="md3_games")
+CHOICE = Metric(name="md3_choice_accuracy", unit="share", analysis="md3_games")
+GAIN = "md3_guess_gain"
 GAP = Metric(
     name="md3_guess_difference",
     unit="share",
     analysis="md3_games",
     reference=DIALECTS[0],
 )
-TUNED = {
-    "Llama-2-7b-chat-hf": "Llama-2-7b-hf",
-    "tulu-2-7b": "Llama-2-7b-hf",
-    "tulu-2-dpo-7b": "tulu-2-7b",
-    "mistral-7b-sft-beta": "Mistral-7B-v0.1",
-    "zephyr-7b-beta": "mistral-7b-sft-beta",
-    "openchat_3.5": "Mistral-7B-v0.1",
-    "Starling-LM-7B-alpha": "openchat_3.5",
-    "Qwen1.5-7B-Chat": "Qwen1.5-7B",
-    "Yi-6B-Chat": "Yi-6B",
-}
-"""Which model each was tuned from."""
-
 Verdicts = Callable[[pd.DataFrame], Floats]
 """Whether each game is won, 1 or 0."""
+
+
+def gain_over(base: str) -> Metric:
+    """How many more games a model guesses right than the one it was tuned from."""
+    return Metric(name=GAIN, unit="share", analysis="md3_games", reference=base)
+
+
+def lack(evidence: Evidence, metric: Metric, model: str, group: str | None) -> str:
+    """Why a number could not be computed of the models' files, which are there."""
+    if metric.reference and (MD3, metric.reference) not in evidence.models:
+        return f"not computed: no file of {metric.reference}"
+    return f"not computed: the file of {model} has no games in {group}"
 
 
 def guessed(games: pd.DataFrame) -> Floats:

@@ -2,7 +2,9 @@
 
 AskReddit goes the way of every run: ranks, polls, runs against runs, with the draws and
 the seed that `correlate` uses, so that a record here is the record there. The two that
-are not runs are described at `opinion_differences` and `language_shares`.
+are not runs are described at `opinion_differences` and `language_shares`;
+`analysis.paper_md3` and `analysis.paper_tydiqa` measure the benchmarks they are named
+for.
 """
 
 from __future__ import annotations
@@ -10,14 +12,23 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from analysis.correlate import correlate_poll, correlate_runs, holm_over_polls
 from analysis.countries_axis import country_records
 from analysis.load import Run
+from analysis.paper_evidence import (
+    DRAWS,
+    GLOBAL_OPINIONS,
+    LANGID,
+    SEED,
+    Evidence,
+    Metric,
+    ordered,
+    place,
+    record,
+)
 from analysis.ranks import Ranking, means, rank_frame, rank_run
 from analysis.records import Record, with_holm
 from analysis.resample import (
@@ -36,26 +47,8 @@ POLLS = ("gallup_2017", "gallup_2023")
 COMPARED = ("CHN", "JOR", "BRA", "NGA", "DEU", "AUS")
 """Countries whose similarity is compared with the reference's."""
 REFERENCE = "USA"
-ASKREDDIT, GLOBAL_OPINIONS, LANGID = "askreddit@1", "global_opinions@1", "langid"
-MD3 = "md3@1"
-"""`probe` of the records."""
 RECORDED_BASE: Base = "e"
 """Of the logarithm of the recorded similarities."""
-DRAWS = 2000
-"""Bootstrap draws of every interval."""
-SEED = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """What a number is."""
-
-    name: str
-    unit: str
-    analysis: str
-    reference: str | None = None
-    """What it is compared with, where that is always the same."""
-
 
 SHARE = Metric(name="non_english_share", unit="share", analysis="language_shares")
 DIFFERENCE = Metric(
@@ -68,52 +61,10 @@ ORDER = Metric(name="spearman_order", unit="rho", analysis="poll_correlation")
 ORDER_P = Metric(name="spearman_order_p", unit="p", analysis="poll_correlation")
 BETWEEN = Metric(name="rank_correlation", unit="rho", analysis="rank_correlation")
 MEAN_RANK = Metric(name="mean_rank", unit="rank", analysis="country_ranks")
-GUESS = Metric(name="md3_guess_accuracy", unit="share", analysis="md3_games")
-CHOICE = Metric(name="md3_choice_accuracy", unit="share", analysis="md3_games")
-
-
-GAIN = "md3_guess_gain"
-
-
-def gain_over(base: str) -> Metric:
-    """How many more games a model guesses right than the one it was tuned from."""
-    return Metric(name=GAIN, unit="share", analysis="md3_games", reference=base)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What was read of the authors' outputs."""
-
-    rankings: tuple[Ranking, ...]
-    """Runs of AskReddit, from `rank`."""
-    similarities: pd.DataFrame
-    """GlobalOpinionQA: a row per model and question that `REFERENCE` and all of
-    `COMPARED` were asked, with `model`, `file` and a column per country: 1 -
-    Jensen-Shannon distance (natural logarithm) of the model's answers to those of
-    people there; NaN: asked, without a number."""
-    games: pd.DataFrame
-    """MD3: a row per model and game, as `probe.recorded.repository.Found.games`."""
-    languages: pd.DataFrame
-    """A row per training set and language: `model` (the set's name), `file`,
-    `language` (English is `en`) and `count`, the texts in it."""
-
-    @property
-    def models(self) -> frozenset[tuple[str, str]]:
-        """(probe, model) of everything there is."""
-        return frozenset(
-            {(one.run.probe, one.run.model) for one in self.rankings}
-            | {(GLOBAL_OPINIONS, name) for name in self.similarities["model"]}
-            | {(MD3, name) for name in self.games["model"]}
-            | {(LANGID, name) for name in self.languages["model"]}
-        )
 
 
 def lack(evidence: Evidence, metric: Metric, model: str, group: str | None) -> str:
     """Why a number could not be computed of the models' files, which are there."""
-    if metric.analysis == GUESS.analysis:
-        if metric.reference and (MD3, metric.reference) not in evidence.models:
-            return f"not computed: no file of {metric.reference}"
-        return f"not computed: the file of {model} has no games in {group}"
     if metric != MEAN_RANK or group is None:
         return f"not computed: the recorded files give no {metric.name}"
     measures = {one.run.measure for one in evidence.rankings if one.run.model == model}
@@ -188,8 +139,8 @@ def opinion_differences(evidence: Evidence, models: Sequence[str]) -> list[Recor
                 f"; of {len(rows)} questions asked in {everywhere}, {empty} without a "
                 "number"
             )
-        for place, key in enumerate(COMPARED):
-            known = np.isfinite(low[place])
+        for nth, key in enumerate(COMPARED):
+            known = np.isfinite(low[nth])
             found.append(
                 record(
                     DIFFERENCE,
@@ -197,9 +148,9 @@ def opinion_differences(evidence: Evidence, models: Sequence[str]) -> list[Recor
                     model=name,
                     run=file,
                     group=key,
-                    estimate=float(mean.estimate[place]) if len(numbers) else None,
-                    ci_low=float(low[place]) if known else None,
-                    ci_high=float(high[place]) if known else None,
+                    estimate=float(mean.estimate[nth]) if len(numbers) else None,
+                    ci_low=float(low[nth]) if known else None,
+                    ci_high=float(high[nth]) if known else None,
                     ci_level=CI_LEVEL if known else None,
                     ci_method=method,
                     cluster="question",
@@ -275,61 +226,6 @@ def _ranked(evidence: Evidence, models: Sequence[str]) -> list[Ranking]:
         evidence.rankings,
         key=lambda one: (
             one.run.measure is Measure.REWARD,
-            *_place(one.run.model, models),
+            *place(one.run.model, models),
         ),
-    )
-
-
-def ordered(
-    frame: pd.DataFrame, models: Sequence[str]
-) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    """The rows of each (model, file), the paper's in its order before any others."""
-    groups = [
-        ((str(name), str(file)), rows)
-        for (name, file), rows in frame.groupby(["model", "file"])
-    ]
-    return sorted(groups, key=lambda one: _place(one[0][0], models))
-
-
-def _place(model: str, models: Sequence[str]) -> tuple[int, str]:
-    return models.index(model) if model in models else len(models), model
-
-
-def record(
-    metric: Metric,
-    *,
-    probe: str,
-    model: str,
-    run: str,
-    estimate: float | None,
-    ci_method: str,
-    n: int,
-    cluster: str | None = None,
-    group: str | None = None,
-    ci_low: float | None = None,
-    ci_high: float | None = None,
-    ci_level: float | None = None,
-    n_clusters: int | None = None,
-) -> Record:
-    """A record without a test."""
-    return Record(
-        analysis=metric.analysis,
-        probe=probe,
-        model=model,
-        run=run,
-        metric=metric.name,
-        unit=metric.unit,
-        group=group,
-        reference=metric.reference,
-        estimate=estimate,
-        ci_low=ci_low,
-        ci_high=ci_high,
-        ci_level=ci_level,
-        ci_method=ci_method,
-        cluster=cluster,
-        p_value=None,
-        p_holm=None,
-        family=None,
-        n=n,
-        n_clusters=n_clusters,
     )

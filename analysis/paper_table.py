@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from analysis.paper import Row
-from analysis.paper_measures import GAIN
+from analysis.paper_md3 import GAIN
+from analysis.paper_tydiqa import CHANGES
 from analysis.records import Record
 
 HEADER = ("  what", "model", "published", "ours", "interval", "n", "agrees")
@@ -19,6 +20,8 @@ VERDICTS = {
     "absent": "no file, or none that gives the number",
 }
 """What the last column says, and what it means."""
+OVER_MODELS = frozenset({GAIN, *CHANGES})
+"""Metrics whose reference is a model."""
 
 
 def figure_tables(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, ...]], str]]:
@@ -100,7 +103,7 @@ def _line(row: Row) -> tuple[str, ...]:
         f"  {record.metric}{group}",
         # Which model it was tuned from differs by row.
         f"{record.model} over {record.reference}"
-        if record.metric == GAIN
+        if record.metric in OVER_MODELS
         else record.model,
         "-" if row.fact is None else row.fact.printed,
         *_numbers(record),

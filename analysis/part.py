@@ -41,6 +41,8 @@ class Wanted:
     was asked where."""
     reference_dialect: str | None = None
     """Dialect that others are compared with; None: what each run declares."""
+    reference_language: str = "eng_Latn"
+    """Code of the language that others are compared with, where a run has it."""
 
 
 @dataclass(frozen=True, kw_only=True)

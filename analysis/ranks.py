@@ -68,6 +68,20 @@ def question_ranks(scores: Floats, ties: Ties = "min") -> Floats:
     return np.where(missing | (m < 2), np.nan, 1 + (ranks - 1) * stretch)
 
 
+def favour_ranks(table: ScoreTable, ties: Ties = "min") -> Floats:
+    """Ranks within each question, 1 = most favoured, reversed on negative questions.
+
+    Args:
+        table: Q questions x K countries.
+        ties: What equal scores share.
+
+    Returns:
+        Shape (Q, K) as `question_ranks`.
+    """
+    sign = np.where(table.negative, -1.0, 1.0)[:, None]
+    return question_ranks(sign * table.scores, ties)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Means:
     """A mean over questions per country, and the same under each bootstrap draw."""
@@ -153,9 +167,8 @@ def rank_run(run: Run, *, draws: int, seed: int, ties: Ties = "min") -> Ranking:
         DataError: As `score_table`.
     """
     table = score_table(run)
-    sign = np.where(table.negative, -1.0, 1.0)[:, None]
     raw = question_ranks(table.scores, ties)
-    ranks = question_ranks(sign * table.scores, ties)
+    ranks = favour_ranks(table, ties)
     counts = question_counts(table.negative, draws, seed)
 
     def split(values: Floats, chosen: NDArray[np.bool_]) -> Means | None:

@@ -90,6 +90,15 @@ def write_report(
     parts = _analyse(runs, wanted, step)
     page = build_page(runs, parts, title=title)
     records = [record for part in parts for record in part.records]
+    return write_page(page, records, out)
+
+
+def write_page(page: Page, records: Sequence[Record], out: Path) -> Report:
+    """Writes a page with its tables, figures and records.
+
+    Raises:
+        StoreError: `out` cannot be written.
+    """
     try:
         paths = _write(page, records, out)
     except OSError as error:
@@ -149,33 +158,41 @@ def build_page(
         if len(models) == 1
         else f"What {len(models)} models favour"
     )
-    version = importlib.metadata.version("rm-probe")
     return Page(
         title=named,
         subtitle=" ".join(f"{part.subject}." for part in parts),
         overview=_overview(runs, parts),
-        warnings=_warnings(runs),
-        notes=_notes(runs),
+        warnings=(*run_warnings(runs), *_without_section(runs)),
+        notes=run_notes(runs),
         findings=_summary(parts),
         sections=sections,
         method=(
             *(paragraph for part in parts for paragraph in part.section.method),
-            _resampling(parts),
+            resampling(parts[0].draws, parts[0].seed),
         ),
         caveats=(
             *(caveat for part in parts for caveat in part.section.caveats),
             GENERAL_CAVEAT,
         ),
-        provenance=tuple(_provenance(run) for run in runs),
-        generated=f"Written by rm-probe {version}. Country outlines: Natural Earth "
+        provenance=tuple(provenance(run) for run in runs),
+        generated=f"{written_by()} Country outlines: Natural Earth "
         "1:110m, public domain, by way of world-atlas 2.0.2.",
-        downloads=(
-            ("report.md", "report.md"),
-            ("summary.json", "summary.json"),
-            ("tables/", "tables/"),
-            ("figures/", "figures/"),
-        ),
+        downloads=DOWNLOADS,
     )
+
+
+DOWNLOADS = (
+    ("report.md", "report.md"),
+    ("summary.json", "summary.json"),
+    ("tables/", "tables/"),
+    ("figures/", "figures/"),
+)
+"""What `write_page` puts beside the page: label, path."""
+
+
+def written_by() -> str:
+    """The program and its version, for a footer."""
+    return f"Written by rm-probe {importlib.metadata.version('rm-probe')}."
 
 
 GENERAL_CAVEAT = (
@@ -190,7 +207,8 @@ def _model_kind(run: Run) -> str:
     return run.manifest.model_kind.replace("_", " ")
 
 
-def _verified(run: Run) -> str:
+def verified(run: Run) -> str:
+    """Whether a run's config was checked against the published code, in a word."""
     return {True: "yes", False: "no", None: "not applicable"}[run.manifest.verified]
 
 
@@ -206,7 +224,7 @@ def _overview(runs: Sequence[Run], parts: Sequence[AxisPart]) -> Table:
                 text_cell(run.model),
                 text_cell(run.probe),
                 text_cell(_model_kind(run)),
-                text_cell(_verified(run)),
+                text_cell(verified(run)),
                 number_cell(None if found is None else found.items, 0),
                 number_cell(None if found is None else found.groups, 0),
                 text_cell(None if found is None else found.headline_name),
@@ -251,8 +269,8 @@ def _overview(runs: Sequence[Run], parts: Sequence[AxisPart]) -> Table:
     )
 
 
-def _warnings(runs: Sequence[Run]) -> tuple[str, ...]:
-    """What must be known before the first number."""
+def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What must be known of the runs before the first number."""
     found = []
     unverified = dict.fromkeys(r.model for r in runs if r.manifest.verified is False)
     if unverified:
@@ -283,18 +301,22 @@ def _warnings(runs: Sequence[Run]) -> tuple[str, ...]:
             )
         if manifest.dropped:
             found.append(f"{run.name} leaves out {_dropped(manifest.dropped)}.")
-        if not has_section(run):
-            found.append(
-                f"{run.name}: this report has no section for {_kind_of_items(run)}."
-            )
     return tuple(found)
+
+
+def _without_section(runs: Sequence[Run]) -> tuple[str, ...]:
+    return tuple(
+        f"{run.name}: this report has no section for {_kind_of_items(run)}."
+        for run in runs
+        if not has_section(run)
+    )
 
 
 def _dropped(counts: Mapping[str, int]) -> str:
     return join_words([f"{number(n, 0)} ({why})" for why, n in counts.items()])
 
 
-def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
+def run_notes(runs: Sequence[Run]) -> tuple[str, ...]:
     """Where the scores come from; of many runs, where to read that."""
     notes = [f"{run.name}: {note}." for run in runs for note in run.manifest.notes]
     if len(notes) > NOTES:
@@ -327,17 +349,19 @@ def _said_of(run: RunPart, finding: Finding, several_probes: bool) -> Finding:
     return dataclasses.replace(finding, claim=claim)
 
 
-def _resampling(parts: Sequence[AxisPart]) -> Paragraph:
+def resampling(draws: int, seed: int) -> Paragraph:
+    """How intervals came about, for the account of the method."""
     return Paragraph(
         head="Resampling",
         text="Intervals are percentile bootstrap intervals of "
-        f"{number(parts[0].draws, 0)} draws with seed {parts[0].seed} where nothing "
+        f"{number(draws, 0)} draws with seed {seed} where nothing "
         "else is said; the record of every number in summary.json names its method, n "
         "and clusters.",
     )
 
 
-def _provenance(run: Run) -> Provenance:
+def provenance(run: Run) -> Provenance:
+    """The manifest of a run, to be read by people."""
     manifest = run.manifest
     counts = manifest.counts
     rows = [
@@ -345,7 +369,7 @@ def _provenance(run: Run) -> Provenance:
         ("Probe", f"{run.probe} ({manifest.title})"),
         ("Measures", join_words(manifest.measures)),
         ("Kind", f"{manifest.kind}, {manifest.model_kind}"),
-        ("Verified", _verified(run)),
+        ("Verified", verified(run)),
         ("Fingerprint", manifest.fingerprint),
         ("Status", manifest.status),
         (

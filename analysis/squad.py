@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+
+AnswerMeasure = Callable[[str, Iterable[str]], float]
+"""A prediction and its references -> how right it is, between 0 and 1."""
 
 BLANK_LINE = "\n\n"
 """Where a generated answer ends (Ryan et al. 2024, TyDiQA)."""

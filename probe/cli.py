@@ -28,6 +28,9 @@ from probe.options import (
     DeviceOpt,
     DialectOpt,
     DtypeOpt,
+    FamiliesOpt,
+    LanguageOpt,
+    LanguagesOpt,
     LimitOpt,
     Listing,
     MixedOpt,
@@ -42,14 +45,18 @@ from probe.options import (
     RunArgs,
     RunsOpt,
     SeedOpt,
+    ShotsOpt,
     Span,
     SpanOpt,
+    Template,
+    TemplateOpt,
     TrustOpt,
     build_options,
     for_one_probe,
     load_probe,
     read_country,
     read_files,
+    read_lineages,
     read_polls,
     read_runs,
     read_settings,
@@ -121,19 +128,27 @@ def show(
     span: SpanOpt = Span.country,
     protocol: ProtocolOpt = None,
     personas: PersonasOpt = None,
+    languages: LanguagesOpt = None,
+    shots: ShotsOpt = 1,
     columns: ColumnsOpt = None,
+    template: TemplateOpt = Template.config,
     trust_remote_code: TrustOpt = False,
 ) -> None:
     """Print the exact text and tokens a model reads; no weights are loaded."""
+    from probe import audit as audits
     from probe import models
 
-    options = build_options(data, countries, articles, span, protocol, personas)
-    loaded = load_probe(probe, columns)
-    config = models.resolve_model(model, trust_remote_code=trust_remote_code)
-    options = for_one_probe(loaded, config, options)
-    encoder = models.load_encoder(
-        config, models.resolve_weights(config, with_tensors=False)
+    options = build_options(
+        data, countries, articles, span, protocol, personas, languages, shots
     )
+    loaded = load_probe(probe, columns)
+    settings = read_settings(trust_remote_code=trust_remote_code, template=template)
+    config = audits.configure(model, settings)
+    options = for_one_probe(loaded, config, options)
+    resolved = models.resolve_weights(config, with_tensors=False)
+    if template is Template.plain:
+        config = audits.plain(config, resolved)
+    encoder = models.load_encoder(config, resolved)
     shown = 0
     for item in loaded.build(options):
         if options.personas and item.groups["persona"] is None:
@@ -206,25 +221,32 @@ def score(
     span: SpanOpt = Span.country,
     protocol: ProtocolOpt = None,
     personas: PersonasOpt = None,
+    languages: LanguagesOpt = None,
+    shots: ShotsOpt = 1,
     columns: ColumnsOpt = None,
     device: DeviceOpt = None,
     dtype: DtypeOpt = None,
     batch_tokens: BatchOpt = None,
     seed: SeedOpt = 0,
+    template: TemplateOpt = Template.config,
     trust_remote_code: TrustOpt = False,
 ) -> None:
     """Score one probe with one model; continues a run that stopped."""
     from probe import audit as audits
 
-    options = build_options(data, countries, articles, span, protocol, personas)
-    settings = read_settings(runs, device, dtype, batch_tokens, seed, trust_remote_code)
+    options = build_options(
+        data, countries, articles, span, protocol, personas, languages, shots
+    )
+    settings = read_settings(
+        runs, device, dtype, batch_tokens, seed, trust_remote_code, template
+    )
     loaded = load_probe(probe, columns)
     config = audits.configure(model, settings)
     options = for_one_probe(loaded, config, options)
     # Bad data must end the call before weights are fetched.
     items = audits.build_items(loaded, options, limit=limit, seed=seed)
     prepared = audits.prepare(config, settings)
-    _say_resolved(model, config)
+    _say_resolved(model, prepared.config)
     load = audits.loader(prepared)
     result = audits.score_probe(
         prepared, loaded, items, options, limit=limit, load=load
@@ -287,15 +309,22 @@ def audit(
     span: SpanOpt = Span.country,
     protocol: ProtocolOpt = None,
     personas: PersonasOpt = None,
+    languages: LanguagesOpt = None,
+    shots: ShotsOpt = 1,
     device: DeviceOpt = None,
     dtype: DtypeOpt = None,
     batch_tokens: BatchOpt = None,
     seed: SeedOpt = 0,
+    template: TemplateOpt = Template.config,
     trust_remote_code: TrustOpt = False,
 ) -> None:
     """Score every probe that fits the model, then write the report."""
-    options = build_options(data, countries, articles, span, protocol, personas)
-    settings = read_settings(runs, device, dtype, batch_tokens, seed, trust_remote_code)
+    options = build_options(
+        data, countries, articles, span, protocol, personas, languages, shots
+    )
+    settings = read_settings(
+        runs, device, dtype, batch_tokens, seed, trust_remote_code, template
+    )
     # Read before hours of scoring, so that a misspelt name ends the call at once.
     wanted = read_wanted(
         opinions, reference, base, normalisation, common, reference_dialect
@@ -311,9 +340,14 @@ def reproduce(
     recorded: Annotated[
         Path, typer.Option("--recorded", help="Copy of the authors' repository")
     ],
+    data: DataOpt = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
 ) -> None:
-    """Put a paper's published numbers beside ours, from its authors' outputs."""
+    """Put a paper's published numbers beside ours, from its authors' outputs.
+
+    TyDiQA's reference answers are not among those: they come from --data; else, where
+    --recorded is DATA/recorded/NAME, from DATA; else from the hub.
+    """
     if paper not in PAPERS:
         from probe.config import did_you_mean
 
@@ -326,11 +360,14 @@ def reproduce(
 
     from analysis import paper as published
     from analysis.load import Run
-    from analysis.paper_measures import COMPARED, REFERENCE, Evidence, rank
+    from analysis.paper_evidence import Evidence
+    from analysis.paper_measures import COMPARED, REFERENCE, rank
     from analysis.paper_table import closing, figure_tables
-    from probe.recorded import repository
+    from analysis.paper_tydiqa import score
+    from probe.recorded import repository, tydiqa
 
     found = repository.find(recorded)
+    gold = tydiqa.gold(data, recorded) if found.has_answers else tydiqa.Gold()
     steps = found.n_runs + len(published.FIGURES)
     with tqdm(total=steps, desc="reproduce", unit=" steps", delay=2.0) as bar:
         rankings = []
@@ -348,6 +385,8 @@ def reproduce(
             similarities=found.similarities((*COMPARED, REFERENCE)),
             games=found.games(),
             languages=found.languages(),
+            answers=score(found.answers(gold.questions)),
+            no_references=gold.lacking,
         )
         rows = published.reproduce(evidence, step=bar.update)
     if as_json:
@@ -455,6 +494,66 @@ def report(
 
 
 @app.command()
+def compare(
+    run: RunArgs,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for a report")
+    ] = None,
+    families: FamiliesOpt = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    mixed: MixedOpt = False,
+    reference: ReferenceOpt = "USA",
+    reference_dialect: DialectOpt = None,
+    reference_language: LanguageOpt = "eng_Latn",
+    base: BaseOpt = Base.two,
+    normalisation: NormalisationOpt = Normalisation.sum,
+) -> None:
+    """What each stage of training changed, and for whom; or models side by side.
+
+    Runs of a known lineage (base, SFT, preference-tuned) are compared with its base.
+    Models of none stand side by side, in the order given: the first is what the others
+    are compared with. With --mixed, versions of a probe may differ where what both have
+    scored is the same text.
+    """
+    from tqdm import tqdm
+
+    from analysis.stages_console import CLOSING, stage_tables
+    from analysis.stages_runs import compare_runs
+
+    wanted = read_wanted(
+        None,
+        reference,
+        base,
+        normalisation,
+        dialect=reference_dialect,
+        language=reference_language,
+    )
+    runs = read_runs(run, mixed)
+    lineages = read_lineages(families, runs)
+    with tqdm(total=len(runs), desc="compare", unit=" runs", delay=2.0) as bar:
+        found = compare_runs(runs, lineages, wanted, step=bar.update)
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if as_json:
+        kept = [record.to_json() for record in found.records]
+        print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        for one in found.comparisons:
+            for heading, table, rest in stage_tables(one):
+                print(heading)
+                _print_table(table)
+                print(f"{rest}\n" if rest else "")
+        print(CLOSING)
+    if out is not None:
+        from analysis.stages_report import write_comparison
+
+        steps = len(found.comparisons)
+        with tqdm(total=steps, desc="report", unit=" parts", delay=2.0) as bar:
+            written = write_comparison(found, out, step=bar.update)
+        print(f"report      {written.index}", file=sys.stderr if as_json else None)
+
+
+@app.command()
 def demo(
     runs: RunsOpt = Path("runs"),
     out: Annotated[Path, typer.Option("--out", help="Folder for the report")] = Path(
@@ -484,7 +583,7 @@ def _audit(
 
     config = audits.configure(model, settings)
     prepared = audits.prepare(config, settings)
-    _say_resolved(model, config)
+    _say_resolved(model, prepared.config)
     options = dataclasses.replace(options, reader=config.kind.fits)
     found = audits.fitting(config) if only is None else only
     built = audits.available(found, options, limit=limit, seed=settings.seed)

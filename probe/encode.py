@@ -84,6 +84,8 @@ class Prompt:
     encoded: Encoded
     """The tokens it reads, of candidate `GENERATED`; none of them is an answer's."""
     max_new_tokens: int
+    stop: tuple[str, ...] = ()
+    """Strings that end the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -371,6 +373,7 @@ class Encoder:
         """
         asked = item.max_new_tokens
         assert asked is not None and asked > 0, "the item asks for no generation"
+        assert all(item.stop), "an empty string would end every answer"
         text, ids = self._before_answer(self._frame(item).before)
         prefix, _, spared = self._around(ids[0] if ids else None)
         self._assert_bos(prefix, ids)
@@ -404,7 +407,7 @@ class Encoder:
             straddles=False,
             input_sha=_sha(text),
         )
-        return Prompt(encoded=encoded, max_new_tokens=asked)
+        return Prompt(encoded=encoded, max_new_tokens=asked, stop=item.stop)
 
     def _before_answer(self, before: str) -> tuple[str, list[int]]:
         """The text and tokens that stand before an answer's first word."""
@@ -421,14 +424,27 @@ class Encoder:
             return before, list(plain.ids)
         return before[:start], list(filled.ids[:first])
 
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of generated tokens: special tokens left out, stripped."""
+    def decode(self, token_ids: Sequence[int], stop: Sequence[str] = ()) -> str:
+        """The text of generated tokens, up to the first stop string, stripped."""
+        text = self._written(token_ids)
+        return text[: _first(stop, text)].rstrip()
+
+    def stopped(self, token_ids: Sequence[int], stop: Sequence[str]) -> bool:
+        """Whether the text of generated tokens holds a stop string.
+
+        All of it is decoded each time: what a token adds depends on those before it
+        (bytes of one character, a first word's space), and 50 tokens take some 10 us.
+        """
+        return bool(stop) and _first(stop, self._written(token_ids)) is not None
+
+    def _written(self, token_ids: Sequence[int]) -> str:
+        """Text of tokens; special tokens and white space in front are left out."""
         text = self.tokenizer.decode(
             list(token_ids),
             skip_special_tokens=True,
             clean_up_tokenization_spaces=False,
         )
-        return str(text).strip()
+        return str(text).lstrip()
 
     def _crossed(self, rendered: Sequence[Rendered]) -> list[bool]:
         """Whether a token of the uncut text would have crossed the policy's cut.
@@ -583,6 +599,16 @@ class Encoder:
                 "A log-probability needs a token before the answer",
                 "Write `bos: exactly_one`, or a template with text before {assistant}",
             )
+
+
+def _first(strings: Sequence[str], text: str) -> int | None:
+    """Where the string begins that is complete first; None: the text holds none.
+
+    Of strings that end together it is the longest. So it does not matter how much
+    text follows.
+    """
+    found = [(at + len(one), at) for one in strings if (at := text.find(one)) >= 0]
+    return min(found)[1] if found else None
 
 
 def _sha(text: str) -> str:

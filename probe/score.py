@@ -100,9 +100,9 @@ def item_rows(items: Sequence[Item], *, generated: bool = False) -> list[ItemRow
             )
         if generated and item.max_new_tokens is not None:
             digest = shared.copy()
-            digest.update(
-                f"{item.max_new_tokens}{_groups_form(item.groups, ())}".encode()
-            )
+            # Runs stored before there were stop strings keep their sums.
+            asked = f"{item.max_new_tokens}{item.stop or ''}"
+            digest.update(f"{asked}{_groups_form(item.groups, ())}".encode())
             rows.append(
                 ItemRow(
                     item_id=item.id,

@@ -35,6 +35,7 @@ from probe.models import (
     load_scorer,
     resolve_model,
     resolve_weights,
+    rows,
 )
 from probe.models.engine import Choice
 from probe.models.policy import PolicyScorer, VocabularyHead
@@ -247,13 +248,13 @@ def test_limited_memory_and_small_packs_change_nothing(
     prompts = [tiny.prompt(asked) for asked in ITEMS]
     expected = together(tiny, prompts)
     calls = []
-    real = decode.decode
+    real = decode._Batch.write
 
-    def counted(*args: object) -> object:
-        calls.append(len(args[2]))  # type: ignore[arg-type]
-        return real(*args)  # type: ignore[arg-type]
+    def counted(self: decode._Batch, head: decode.Head) -> object:
+        calls.append(len(self._members))
+        return real(self, head)
 
-    monkeypatch.setattr(decode, "decode", counted)
+    monkeypatch.setattr(decode._Batch, "write", counted)
     monkeypatch.setattr(decode, "CACHE_BYTES", 60_000)
     small = dataclasses.replace(tiny, batch_tokens=64)
     assert together(small, prompts) == expected
@@ -338,7 +339,7 @@ def test_a_cache_that_goes_wrong_is_noticed(
     expected = together(scorer, prompts)
     # As if decoding forgot the window.
     monkeypatch.setattr(
-        decode.tree_support, "windows", lambda _: {"full_attention": None}
+        rows.tree_support, "windows", lambda _: {"full_attention": None}
     )
     misled = with_choice(scorer, "tree")
     assert misled.generation.startswith("batches (self-test: decoded and plain states")

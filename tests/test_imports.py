@@ -11,6 +11,7 @@ LEVEL = {
     "probe.types": 0,
     "probe.config": 1,
     "probe.encode": 1,
+    "probe.families": 2,
     "probe.store": 1,
     "data_builders": 1,
     "probe.models": 2,

@@ -231,6 +231,20 @@ def test_generations_of_no_item_are_refused_and_missing_ones_are_absent(
         texts(load_run(path))
 
 
+def test_generations_alone_are_not_scores(tmp_path: Path) -> None:
+    """A probe whose items have no candidates leaves nothing to analyse."""
+    path = write(tmp_path, manifest("m"), questions=1)
+    with_texts(path, {"q0": "Fiji"})
+    table = read_scores(path)
+    kept = table.filter(pc.equal(table["measure"], Measure.TEXT.value))
+    shutil.rmtree(path / "parts")
+    (path / "parts").mkdir()
+    pq.write_table(kept, path / "parts" / "part-0.parquet")
+    for measure in (None, Measure.TEXT):
+        with pytest.raises(StoreError, match="holds generations and no scores"):
+            load_run(path, measure)
+
+
 def test_versions_do_not_mix_unless_told(tmp_path: Path) -> None:
     a = write(tmp_path, manifest("a"))
     b = write(tmp_path, manifest("b", probe_version="2"))

@@ -15,12 +15,15 @@ import pytest
 from analysis import paper, paper_table
 from analysis.guesses import is_right
 from analysis.load import Run, load_run
+from analysis.paper_evidence import Evidence
 from analysis.paper_md3 import guessed
-from analysis.paper_measures import COMPARED, POLLS, REFERENCE, Evidence, rank
+from analysis.paper_measures import COMPARED, POLLS, REFERENCE, rank
+from analysis.paper_tydiqa import score
+from analysis.ranks import Ranking
 from analysis.records import Record
 from data_builders import askreddit, countries, global_opinions, where_from
 from data_builders.country_opinions import polls
-from probe.recorded import files, import_file, opinions, read, repository
+from probe.recorded import files, import_file, opinions, read, repository, tydiqa
 from probe.types import DataError, Probe
 
 REWARDS = "outputs/ask-reddit-reward-testing/starling-rm-7b-alpha-reformatted.csv"
@@ -65,15 +68,20 @@ def copy(recorded: Path, to: Path, *names: str) -> Path:
     return to
 
 
-def of_games(folder: Path) -> list[Json]:
-    """The rows of a folder that has MD3's files only, without the command's start."""
-    found = repository.find(folder)
-    evidence = Evidence(
-        rankings=(),
+def evidence_of(found: repository.Found, *rankings: Ranking) -> Evidence:
+    """What a folder gives without reference answers."""
+    return Evidence(
+        rankings=rankings,
         similarities=found.similarities((*COMPARED, REFERENCE)),
         games=found.games(),
         languages=found.languages(),
+        answers=score(found.answers(())),
     )
+
+
+def of_games(folder: Path) -> list[Json]:
+    """The rows of a folder that has MD3's files only, without the command's start."""
+    evidence = evidence_of(repository.find(folder))
     return [row.to_json() for row in paper.reproduce(evidence)]  # type: ignore[misc]
 
 
@@ -193,7 +201,18 @@ def test_what_is_not_there_is_absent_not_failed(rows: list[Json]) -> None:
         for model in ABSENT | qwen_and_yi
         for dialect in DIALECTS
     }
-    assert len(absent) == len(heatmap) + 6 * len(bars) + len(games)
+    answers = [row for row in absent if row["probe"] == "tydiqa@1"]
+    assert Counter(row["metric"] for row in answers) == {
+        "tydiqa_exact_match": 9 * len(bars),
+        "tydiqa_f1": 9 * len(bars),
+        # Of the eight, the base models are Qwen's and Yi's; two come after an SFT.
+        "tydiqa_exact_match_change": 9 * 4,
+        "tydiqa_f1_change": 9 * 4,
+        "tydiqa_exact_match_change_from_base": 9 * 2,
+        "tydiqa_f1_change_from_base": 9 * 2,
+    }
+    assert {row["model"] for row in answers} == bars
+    assert len(absent) == len(heatmap) + 6 * len(bars) + len(games) + len(answers)
 
 
 def test_rows_are_records_with_the_comparison(rows: list[Json]) -> None:
@@ -303,12 +322,7 @@ def test_the_records_are_those_of_correlate(recorded: Path, tmp_path: Path) -> N
         measure=one_run.measure,
         frame=one_run.frame,
     )
-    evidence = Evidence(
-        rankings=(rank(run),),
-        similarities=found.similarities((*COMPARED, REFERENCE)),
-        games=found.games(),
-        languages=found.languages(),
-    )
+    evidence = evidence_of(found, rank(run))
     ours = [row.record for row in paper.reproduce(evidence) if row.status != "absent"]
     chosen = [polls()[name] for name in ("gallup_2017", "gallup_2023")]
     [theirs] = analyse_countries([run], chosen).runs
@@ -388,7 +402,13 @@ def test_no_common_question_is_no_number() -> None:
         columns=["model", "file", *COMPARED, REFERENCE],
     )
     found = paper.reproduce(
-        Evidence(rankings=(), similarities=asked, games=empty, languages=empty)
+        Evidence(
+            rankings=(),
+            similarities=asked,
+            games=empty,
+            languages=empty,
+            answers=score(pd.DataFrame(columns=["model", "file", *tydiqa.COLUMNS])),
+        )
     )
     record = next(row.record for row in found if row.record.model == "m")
     assert record.estimate is None
@@ -684,6 +704,66 @@ def test_bad_games(
         repository.find(tmp_path).games()
     assert message in str(caught.value)
     assert path.name in caught.value.found and "data row 3" in caught.value.found
+
+
+ANSWERED = "outputs/tydiqa-goldp/{Mistral-7B-v0.1_8bit}/greedy/1-shot/telugu.json"
+
+
+def test_answers_with_the_data_beside_the_copy(rows: list[Json]) -> None:
+    """TyDiQA's references are found in `DATA`, of which `recorded` is a folder."""
+    for language, n, f1, exact in (
+        ("english", 440, 0.7280, 0.5864),
+        ("telugu", 669, 0.3941, 0.3064),
+    ):
+        for metric, value in (("tydiqa_f1", f1), ("tydiqa_exact_match", exact)):
+            row = one(rows, "Mistral-7B-v0.1", metric, language)
+            assert row["estimate"] == pytest.approx(value, abs=5e-5)
+            assert (row["n"], row["published"], row["agrees"]) == (n, None, None)
+            assert str(row["source"]).startswith("section 5, behind its bars")
+    measured = [
+        row for row in rows if row["probe"] == "tydiqa@1" and row["status"] != "absent"
+    ]
+    assert Counter(row["metric"] for row in measured) == {
+        "tydiqa_exact_match": 9 * 5,
+        "tydiqa_f1": 9 * 5,
+        "tydiqa_exact_match_change": 9 * 3,
+        "tydiqa_f1_change": 9 * 3,
+        "tydiqa_exact_match_change_from_base": 9,
+        "tydiqa_f1_change_from_base": 9,
+    }
+    # The paper's bars are from the base model: Zephyr's from its SFT is not in it.
+    assert {
+        (row["model"], str(row["metric"]).removeprefix("tydiqa_f1_"))
+        for row in measured
+        if row["source"] is None and str(row["metric"]).startswith("tydiqa_f1")
+    } == {("zephyr-7b-beta", "change")}
+
+
+def test_answers_with_data_and_without(
+    recorded: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    folder = copy(recorded, tmp_path / "copy", ANSWERED, TULU)
+    done = run_cli("ryan2024", "--recorded", folder, "--data", shared_data)
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "tydiqa_f1 telugu Mistral-7B-v0.1 - 0.3941" in "\n".join(lines)
+    assert (
+        "absent: not computed: Mistral-7B-v0.1 has no file of english "
+        "(1 of 117 numbers)"
+    ) in lines
+
+    done = run_cli("ryan2024", "--recorded", folder)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "absent: not computed: no reference answers: The data of 'tydiqa' could not be "
+        "fetched from hub dataset"
+    ) in done.stdout
+    assert "--data names a folder that holds them (1 of 117 numbers)" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("1 ok")
+
+    done = run_cli("ryan2024", "--recorded", folder, "--data", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path} does not hold the data of 'tydiqa'" in done.stderr
 
 
 def test_every_fact_is_a_number_of_its_figure() -> None:

@@ -83,7 +83,8 @@ def run(
         ConfigError: As `probe.tree_attention.hidden_states`.
     """
     if choice.name == "tree":
-        planned = tree.plan(sequences, budget=batch_tokens, synthetic=synthetic)
+        tokens = pack_tokens(sequences, batch_tokens)
+        planned = tree.plan(sequences, budget=tokens, synthetic=synthetic)
         for pack in planned.packs:
             states = tree_attention.hidden_states(backbone, pack)
             nodes = torch.from_numpy(pack.read_nodes).to(states.device)
@@ -95,6 +96,16 @@ def run(
     tree.plan(sequences, budget=batch_tokens, synthetic=synthetic)
     for batch in by_length([len(one.inputs) for one in sequences], batch_tokens):
         yield _padded(backbone, sequences, batch, pad_id, synthetic)
+
+
+def pack_tokens(sequences: Sequence[tree.Sequence], batch_tokens: int) -> int:
+    """Tokens of a pack: `batch_tokens`, or more where one sequence takes more.
+
+    If the longest filled a pack by itself, each answer to a long prompt would read the
+    whole prompt again. A quarter on top has room for the answers.
+    """
+    longest = max((len(one.inputs) for one in sequences), default=0)
+    return batch_tokens if longest <= batch_tokens else longest + longest // 4
 
 
 def by_length(

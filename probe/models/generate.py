@@ -1,9 +1,9 @@
 """Greedy generation: a policy's answers in its own words.
 
-The most probable token each time, until an end token or the item's limit; no sampling,
-no penalty and no other setting of the checkpoint. `probe.models.decode` does it for
-what a token trie can express. Other models take `by_library`: their class's own
-`generate`, in length-sorted batches.
+The most probable token each time, until an end token, a stop string or the item's
+limit; no sampling, no penalty and no other setting of the checkpoint.
+`probe.models.decode` does it for what a token trie can express. Other models take
+`by_library`: their class's own `generate`, in length-sorted batches.
 
 What is generated belongs to a run's fingerprint through `SCORING_VERSION`.
 """
@@ -11,17 +11,23 @@ What is generated belongs to a run's fingerprint through `SCORING_VERSION`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import numpy as np
 import torch
 from transformers import GenerationConfig, PreTrainedModel
-from transformers.generation import GenerateDecoderOnlyOutput, GenerationMixin
+from transformers.generation import (
+    GenerationMixin,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from probe import tree_attention
 from probe.models import decode, engine
-from probe.models.decode import Written
+from probe.models.decode import Draft, Ending, Request, Written
 from probe.types import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -58,9 +64,8 @@ def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
 
 def by_library(
     model: PreTrainedModel,
-    prompts: Sequence[tuple[int, ...]],
-    limits: Sequence[int],
-    end_ids: frozenset[int],
+    requests: Sequence[Request],
+    ending: Ending,
     *,
     batch_tokens: int,
     pad_id: int,
@@ -72,9 +77,8 @@ def by_library(
 
     Args:
         model: A causal language model.
-        prompts: Token ids.
-        limits: Most new tokens of each.
-        end_ids: Tokens that end an answer.
+        requests: Prompts to continue.
+        ending: What ends an answer.
         batch_tokens: Tokens of a batch's prompts, padding included.
         pad_id: Fills rows.
 
@@ -87,31 +91,83 @@ def by_library(
             "A policy that answers in its own words is a generative class",
             "Use the checkpoint through a class of the library",
         )
-    written: list[Written] = [None] * len(prompts)
-    batches = [[index] for index in range(len(prompts))]
+    drafts = [Draft(one, ending) for one in requests]
+    batches = [[index] for index in range(len(requests))]
     if _pads_left(model, pad_id):
-        batches = engine.by_length([len(one) for one in prompts], batch_tokens)
+        lengths = [len(one.token_ids) for one in requests]
+        batches = engine.by_length(lengths, batch_tokens)
     for batch in batches:
-        most = max(limits[index] for index in batch)
-        rows = [prompts[index] for index in batch]
-        tokens, logits = _generate(model, rows, most, end_ids, pad_id)
-        sound = logits.amax(dim=2).isfinite().tolist()
-        for index, new, fine in zip(batch, tokens.tolist(), sound, strict=True):
-            ends = [at for at, token in enumerate(new) if token in end_ids]
-            # Of a greedy continuation, a shorter one is the beginning.
-            length = min(limits[index], len(new), *ends[:1])
-            written[index] = tuple(new[:length]) if all(fine[: length + 1]) else None
-    return written
+        watch = _Watch([drafts[index] for index in batch])
+        _generate(
+            model,
+            [requests[index].token_ids for index in batch],
+            max(requests[index].limit for index in batch),
+            pad_id,
+            look=watch.look,
+            goes_on=watch.goes_on,
+        )
+    return [draft.written for draft in drafts]
+
+
+class _Watch:
+    """Keeps the drafts of a batch up to date while the library writes it.
+
+    A row that has ended is written on until the last one has, and no longer looked at.
+    """
+
+    def __init__(self, drafts: Sequence[Draft]) -> None:
+        self._drafts = drafts
+        self._going = [True] * len(drafts)
+        self._sound: list[bool] = []
+
+    def look(self, logits: torch.Tensor) -> None:
+        """Sees the logits (rows, vocabulary) that the next tokens are chosen by."""
+        self._sound = logits.amax(dim=1).isfinite().tolist()
+
+    def goes_on(self, tokens: Sequence[int]) -> list[bool]:
+        """Takes a token of each row; says which rows go on."""
+        for row, (draft, token) in enumerate(zip(self._drafts, tokens, strict=True)):
+            if self._going[row]:
+                self._going[row] = draft.add(token if self._sound[row] else -1)
+        return self._going
+
+
+class _Look(LogitsProcessor):
+    """Shows each step's logits, and changes none."""
+
+    def __init__(self, look: Callable[[torch.Tensor], None]) -> None:
+        self._look = look
+
+    def __call__(
+        self, input_ids: torch.LongTensor, scores: torch.FloatTensor
+    ) -> torch.FloatTensor:
+        self._look(scores)
+        return scores
+
+
+class _GoesOn(StoppingCriteria):
+    """Asks after each step which rows go on."""
+
+    def __init__(self, goes_on: Callable[[Sequence[int]], Sequence[bool]]) -> None:
+        self._goes_on = goes_on
+
+    def __call__(
+        self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **_: object
+    ) -> torch.BoolTensor:
+        going = self._goes_on(input_ids[:, -1].tolist())
+        return cast(torch.BoolTensor, ~torch.tensor(going, device=input_ids.device))
 
 
 def _generate(
     model: PreTrainedModel,
     rows: Sequence[Sequence[int]],
     limit: int,
-    end_ids: frozenset[int],
     pad_id: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """New tokens (rows, T) and the logits they were chosen by (rows, T, vocabulary)."""
+    *,
+    look: Callable[[torch.Tensor], None],
+    goes_on: Callable[[Sequence[int]], Sequence[bool]],
+) -> None:
+    """Writes at most `limit` tokens to each prompt, as long as one of them goes on."""
     ids, mask = engine.pad(
         rows, pad_id=pad_id, side="left", device=engine.device_of(model)
     )
@@ -121,23 +177,20 @@ def _generate(
     try:
         with torch.inference_mode():
             # The library types `self` as a class that no model of its is.
-            result = cast(Any, model).generate(
+            cast(Any, model).generate(
                 input_ids=ids,
                 attention_mask=mask,
                 generation_config=GenerationConfig(
                     do_sample=False,
                     num_beams=1,
                     max_new_tokens=limit,
-                    eos_token_id=sorted(end_ids) or None,
                     pad_token_id=pad_id,
-                    return_dict_in_generate=True,
-                    output_logits=True,
                 ),
+                logits_processor=LogitsProcessorList([_Look(look)]),
+                stopping_criteria=StoppingCriteriaList([_GoesOn(goes_on)]),
             )
     finally:
         model.generation_config = own
-    assert isinstance(result, GenerateDecoderOnlyOutput) and result.logits is not None
-    return result.sequences[:, ids.shape[1] :], torch.stack(result.logits, dim=1)
 
 
 def _pads_left(model: PreTrainedModel, pad_id: int) -> bool:
@@ -145,8 +198,17 @@ def _pads_left(model: PreTrainedModel, pad_id: int) -> bool:
     vocabulary = model.config.get_text_config().vocab_size
     ids = np.random.default_rng(0).integers(0, vocabulary, size=16).tolist()
     rows = (ids, ids[:5])
-    _, together = _generate(model, rows, 2, frozenset(), pad_id)
-    _, alone = _generate(model, rows[1:], 2, frozenset(), pad_id)
-    difference = float((together[1] - alone[0]).abs().max())
-    scale = float(alone[0].float().square().mean().sqrt())
+    seen: list[torch.Tensor] = []
+    for given in (rows, rows[1:]):
+        _generate(
+            model,
+            given,
+            2,
+            pad_id,
+            look=lambda logits: seen.append(logits[-1].clone()),
+            goes_on=lambda tokens: [True] * len(tokens),
+        )
+    together, alone = torch.stack(seen[:2]), torch.stack(seen[2:])
+    difference = float((together - alone).abs().max())
+    scale = float(alone.square().mean().sqrt())
     return difference <= _TOLERANCE.get(model.dtype, _ROUGH) * scale

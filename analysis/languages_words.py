@@ -1,0 +1,68 @@
+"""Words and judgements that the language axis's findings, figures and tables share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from analysis.dialects_md3_words import difference_text
+from analysis.html import join_words
+from analysis.languages_analysis import LanguageRun
+from analysis.opinions_words import side_of
+from analysis.records import Record
+from analysis.wording import count_of, percent, questions
+
+TITLES: Mapping[str, str] = {
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "exact_match": "Exact match",
+}
+"""Outcome -> its name."""
+
+MOST_NAMED = 5
+"""Languages that a finding names one by one; the tables have them all."""
+
+
+def languages(count: int) -> str:
+    """``1 language`` or ``122 languages``."""
+    return count_of(count, "language")
+
+
+def some(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """Some names, and how many more."""
+    more = len(names) - most
+    # "And 1 more" is longer than most names.
+    shown = list(names) if more <= 1 else [*names[:most], f"{more} more"]
+    return join_words(shown)
+
+
+def reference_name(run: LanguageRun) -> str:
+    """The language that others are compared with."""
+    return run.answers.name(run.answers.wanted_reference)
+
+
+def by_side(run: LanguageRun, key: str | None = None) -> dict[int | None, list[Record]]:
+    """Differences that are lower (-1), higher (1), not shown (0) and not tested (None).
+
+    Each the largest first.
+    """
+    found: dict[int | None, list[Record]] = {}
+    for gap in run.gaps(key):
+        side = None if gap.p_value is None else side_of(gap)
+        found.setdefault(side, []).append(gap)
+    for gaps in found.values():
+        gaps.sort(key=lambda gap: -abs(gap.estimate or 0.0))
+    return found
+
+
+def gap_text(run: LanguageRun, gap: Record, key: str | None = None) -> str:
+    """``52% of 900 questions against 61%, a difference of -9.0 points (...)``."""
+    assert gap.group is not None
+    here, there = run.level(gap.group, key), run.level(gap.reference or "", key)
+    if here.estimate is None:
+        return "no answer"
+    return (
+        f"{percent(here.estimate)} of {questions(here.n)} against "
+        f"{percent(there.estimate)}"
+        + ("" if run.answers.crossed else f" of {questions(there.n)}")
+        + f", a difference of {difference_text(gap)}"
+    )

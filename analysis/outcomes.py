@@ -1,0 +1,191 @@
+"""What each axis gives to the comparison of stages.
+
+The values are those that the axis's own analysis averages, one per unit and group, so
+that a stage's level is the number that its report shows. Rewards have no unit in
+common between models: only ranks, shares and distributions made of them are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from analysis.axes import has_section
+from analysis.dialects import dialect_outcomes
+from analysis.load import Run, item_meta
+from analysis.opinions import normalised
+from analysis.opinions_data import opinion_table
+from analysis.opinions_measures import js_matrix
+from analysis.outcome import Outcome
+from analysis.outcomes_frame import is_binary, known_as, outcome_frame
+from analysis.outcomes_languages import language_outcomes
+from analysis.part import Wanted
+from analysis.preferences import MOST_GROUPS, pair_frame
+from analysis.ranks import favour_ranks
+from analysis.scores import score_table
+from analysis.similarity import BASE_NAMES
+
+ALL = "all"
+"""The only group of pairs that are not divided."""
+
+
+def outcomes(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
+    """What stages are compared by, the headline first.
+
+    Args:
+        run: A run that was read from its folder.
+        wanted: Reference groups, and how survey answers are compared.
+
+    Returns:
+        The outcomes; none for a run that has no section in a report either.
+
+    Raises:
+        DataError: As the run's own analysis: a column is missing or wrong, or too
+            little of it has a score.
+        UsageError: A dialect is wanted as reference, and none is declared.
+        StoreError: The run's items or scores cannot be read.
+    """
+    if not has_section(run):
+        return ()
+    return OUTCOMES[run.manifest.axis](run, wanted)
+
+
+def _countries(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
+    """Each question's ranks; unit: a question; a question and its twin are a cluster.
+
+    A question too little of which has a score to rank has no values.
+    """
+    table = score_table(run)
+    meta = item_meta(run)
+    items = run.frame["item_id"].unique()
+    ranks = pd.DataFrame(favour_ranks(table), index=pd.Index(table.items))
+    pairs = [meta[str(item)].get("pair") for item in items]
+    clusters = [
+        f"question {item}" if pair is None else f"pair {pair}"
+        for item, pair in zip(items, pairs, strict=True)
+    ]
+    size = len(table.keys)
+    return (
+        Outcome(
+            name="mean_rank",
+            title=f"mean rank among {size} countries, 1 = most favoured",
+            value_unit="rank",
+            grouping="country",
+            reference=wanted.reference if wanted.reference in table.keys else None,
+            better=None,
+            binary=False,
+            crossed=True,
+            frame=outcome_frame(
+                run,
+                unit=np.repeat(items, size),
+                group=np.tile(table.keys, len(items)),
+                cluster=np.repeat(clusters, size),
+                value=ranks.reindex(items).to_numpy().ravel(),
+            ),
+            names=known_as(zip(table.keys, table.names, strict=True)),
+        ),
+    )
+
+
+def _opinions(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
+    """Similarity to each country's headline public, on the questions it was asked.
+
+    Unit and cluster: a question. Only answers from nobody's perspective count.
+    """
+    table = opinion_table(normalised(run, wanted.normalisation))
+    values = js_matrix(table, table.shares, wanted.base)[:, table.headline]
+    row, place = np.nonzero(table.asked[:, table.headline])
+    headline = [table.publics[column] for column in table.headline]
+    at = {int(column): where for where, column in enumerate(table.headline)}
+    lost = [(id, at[column]) for id, column in table.unanswered if column in at]
+    questions = [*(table.questions[i] for i in row), *(id for id, _ in lost)]
+    groups = [public.group for public in headline]
+    frame = outcome_frame(
+        run,
+        unit=questions,
+        group=[groups[i] for i in (*place, *(where for _, where in lost))],
+        cluster=questions,
+        value=np.append(values[row, place], np.full(len(lost), np.nan)),
+    )
+    here = set(frame["group"])
+    reference = [public.group for public in headline if public.key == wanted.reference]
+    return (
+        Outcome(
+            name="similarity",
+            title="mean similarity of the answers to those of a country's people "
+            f"(1 - Jensen-Shannon distance, {BASE_NAMES[wanted.base]})",
+            value_unit="similarity",
+            grouping="country",
+            reference=next((group for group in reference if group in here), None),
+            better=None,
+            binary=False,
+            crossed=True,
+            frame=frame,
+            names=known_as(
+                (public.group, public.name)
+                for public in headline
+                if public.group in here
+            ),
+        ),
+    )
+
+
+def _preferences(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
+    """Which pairs are right; unit: a pair; clusters are the prompts."""
+    known, _, _ = pair_frame(run)
+    pairs = run.frame[run.frame["role"].isin(["chosen", "rejected"])]
+    pairs = pairs.drop_duplicates("item_id")
+    column = _divided_by(run, pairs)
+    correct = known.set_index("item_id")["correct"].reindex(pairs["item_id"])
+    prompts = pairs["prompt"].fillna("").astype(str)
+    frame = outcome_frame(
+        run,
+        unit=pairs["item_id"],
+        group=[ALL] * len(pairs)
+        if column is None
+        else pairs[column].astype(object).fillna("(empty)"),
+        # Pairs whose prompts are not known stand each for itself.
+        cluster=[
+            f"prompt {prompt}" if prompt else f"pair {item}"
+            for prompt, item in zip(prompts, pairs["item_id"], strict=True)
+        ],
+        value=correct.to_numpy(dtype=np.float64),
+    )
+    return (
+        Outcome(
+            name="accuracy",
+            title="share of pairs whose chosen answer scores above the rejected one",
+            value_unit="share",
+            grouping=column or "set",
+            reference=None,
+            better="higher",
+            binary=is_binary(frame),
+            crossed=False,
+            frame=frame,
+        ),
+    )
+
+
+def _divided_by(run: Run, pairs: pd.DataFrame) -> str | None:
+    """The column `subset`, or else the first that is no id or text; None: neither."""
+    columns = run.manifest.item_columns
+    if "subset" in columns:
+        return "subset"
+    return next(
+        (name for name in columns if 2 <= pairs[name].nunique() <= MOST_GROUPS), None
+    )
+
+
+OUTCOMES: Mapping[str, Callable[[Run, Wanted], tuple[Outcome, ...]]] = MappingProxyType(
+    {
+        "countries": _countries,
+        "opinions": _opinions,
+        "dialects": dialect_outcomes,
+        "languages": language_outcomes,
+        "preferences": _preferences,
+    }
+)
+"""Axis of a probe -> what it gives to the comparison of stages."""

@@ -1,0 +1,118 @@
+"""Stages as rows of text for a terminal."""
+
+from __future__ import annotations
+
+from analysis.html import p_text
+from analysis.records import Record
+from analysis.stages import MeasureResult
+from analysis.stages_figures import picked
+from analysis.stages_runs import Comparison
+from analysis.stages_words import (
+    digits_of,
+    gap_text,
+    group_name,
+    groups_of,
+    level_text,
+    measure_title,
+    p_of,
+    shown,
+    signed,
+    stage_name,
+    stage_word,
+)
+
+Rows = list[tuple[str, ...]]
+CLOSING = (
+    "changes of shares in points, with 95% bootstrap intervals; p is Holm's over "
+    "groups and stages of a measure; --json has every record"
+)
+"""What must be known of the tables."""
+
+
+def stage_tables(comparison: Comparison) -> list[tuple[str, Rows, str]]:
+    """Per measure a heading, a row for each group and later stage, and what is left.
+
+    Of many groups only the reference and those that change most have a row.
+    """
+    stages = ", ".join(stage_name(stage) for stage in comparison.lineage.stages)
+    found = []
+    for measure in comparison.measures:
+        heading = (
+            f"{comparison.runs[0].probe}  {comparison.lineage.name} ({stages})\n"
+            f"{measure_title(measure)}"
+        )
+        found.append((heading, _rows(comparison, measure), _rest(measure)))
+    return found
+
+
+def _rows(comparison: Comparison, measure: MeasureResult) -> Rows:
+    aligned = measure.aligned
+    first = stage_word(aligned.measured[0].stage)
+    reference = aligned.reference
+    header = [f"  {aligned.outcome.grouping}", "n", first, "", "level"]
+    header += ["change" if comparison.trained else "difference", "p (Holm)"]
+    if reference is not None:
+        header += [f"less {group_name(measure, reference)}", "p (Holm)"]
+    rows: Rows = [tuple(header)]
+    for one in picked(measure):
+        for step in one.steps:
+            lead = (
+                f"  {group_name(measure, one.group)}",
+                str(one.levels[0].n),
+                level_text(measure, one.levels[0].estimate),
+            )
+            rows.append(
+                (
+                    *(lead if step.place == 1 else ("", "", "")),
+                    stage_word(aligned.measured[step.place].stage),
+                    level_text(measure, one.levels[step.place].estimate),
+                    *_tested(measure, step.change),
+                    *(() if reference is None else _tested(measure, step.beyond)),
+                )
+            )
+    for gap in measure.gap_steps:
+        rows.append(
+            (
+                *(
+                    (
+                        "  highest less lowest",
+                        "",
+                        gap_text(measure, measure.gaps[0].estimate),
+                    )
+                    if gap.place == 1
+                    else ("", "", "")
+                ),
+                stage_word(aligned.measured[gap.place].stage),
+                gap_text(measure, measure.gaps[gap.place].estimate),
+                *_tested(measure, gap.change),
+                *(() if reference is None else ("", "")),
+            )
+        )
+    return [tuple(_plain(cell) for cell in row) for row in rows]
+
+
+def _tested(measure: MeasureResult, record: Record | None) -> tuple[str, str]:
+    if record is None or record.estimate is None:
+        return "-", "-"
+    text = signed(measure, record.estimate)
+    if record.ci_low is not None:
+        low, high = (
+            f"{shown(measure, bound):+.{digits_of(measure)}f}"
+            for bound in (record.ci_low, record.ci_high)
+        )
+        text += f" [{low}, {high}]"
+    return text, p_text(p_of(record))
+
+
+def _plain(text: str) -> str:
+    """For terminals: an ordinary minus sign and spaces."""
+    return text.replace("\u2212", "-").replace("\u2013", "-").replace("\u00a0", " ")
+
+
+def _rest(measure: MeasureResult) -> str:
+    more = len(measure.groups) - len(picked(measure))
+    if not more:
+        return ""
+    return (
+        f"  {groups_of(measure, more)} more that change less: --json or --out has all"
+    )

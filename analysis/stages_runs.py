@@ -1,0 +1,249 @@
+"""Runs and lineages -> what is compared with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from analysis.html import join_words
+from analysis.load import Run
+from analysis.outcome import Outcome
+from analysis.outcomes import outcomes
+from analysis.part import Step, Wanted
+from analysis.records import Record
+from analysis.resample import DRAWS
+from analysis.stages import MeasureResult, analyse_stages
+from analysis.stages_data import Measured, align, refuse_other_texts
+from probe.types import Lineage, Stage, UsageError
+
+SIDE_BY_SIDE = "models side by side"
+"""Name of what is compared where no lineage is known."""
+MODEL = "model"
+"""Role of a checkpoint of which nothing is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One probe through the stages of one lineage."""
+
+    lineage: Lineage
+    """The stages that ran on the probe; each is compared with the first."""
+    runs: tuple[Run, ...]
+    """One per stage."""
+    measures: tuple[MeasureResult, ...]
+
+    @property
+    def trained(self) -> bool:
+        """Whether the models were made one from another."""
+        return self.lineage.stages[0].role != MODEL
+
+    @property
+    def probe(self) -> str:
+        """Name of the probe, without its version."""
+        return self.runs[0].manifest.probe
+
+    @property
+    def key(self) -> str:
+        """Lineage and probe, unique in a comparison."""
+        return f"{self.lineage.name} {self.probe}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Everything that some runs allow to compare."""
+
+    runs: tuple[Run, ...]
+    """Every run given."""
+    comparisons: tuple[Comparison, ...]
+    """Probe by probe, in the order of the runs; of each the lineages."""
+    notes: tuple[str, ...]
+    """What could not be compared, as sentences."""
+    draws: int
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Of all comparisons; what two lineages share stands once."""
+        found = [
+            record
+            for one in self.comparisons
+            for measure in one.measures
+            for record in measure.records
+        ]
+        return tuple(dict.fromkeys(found))
+
+    def of_probe(self) -> list[list[Comparison]]:
+        """The comparisons of each probe."""
+        found: dict[str, list[Comparison]] = {}
+        for one in self.comparisons:
+            found.setdefault(one.probe, []).append(one)
+        return list(found.values())
+
+
+def compare_runs(
+    runs: Sequence[Run],
+    lineages: Sequence[Lineage],
+    wanted: Wanted,
+    *,
+    draws: int = DRAWS,
+    step: Step = lambda: None,
+) -> Compared:
+    """Compares the stages of every lineage of which two models have runs.
+
+    Models of no such lineage stand side by side, in the order given: the first is what
+    the others are compared with.
+
+    Args:
+        runs: Of one or more probes, one per model and probe.
+        lineages: What was made from what.
+        wanted: Reference groups, and how survey answers are compared.
+        draws: Bootstrap draws, and permutations.
+        step: Called once a run.
+
+    Raises:
+        UsageError: One model only, two runs of one model on one probe, no probe that
+            two models of a lineage ran on, or ranks among different groups.
+        StoreError: Two runs have different texts under one id.
+        DataError: A run has too little to analyse.
+    """
+    table = _by_probe(runs)
+    chosen, notes = _lineages(runs, lineages)
+    measured: dict[str, tuple[Outcome, ...]] = {}
+
+    def of(run: Run) -> tuple[Outcome, ...]:
+        key = str(run.path)
+        if key not in measured:
+            measured[key] = outcomes(run, wanted)
+            step()
+        return measured[key]
+
+    found = []
+    for probe, by_model in table.items():
+        here = []
+        for lineage in chosen:
+            stages = tuple(one for one in lineage.stages if one.model in by_model)
+            if len(stages) < 2:
+                continue
+            here.append(
+                (
+                    Lineage(name=lineage.name, stages=stages),
+                    tuple(by_model[stage.model] for stage in stages),
+                )
+            )
+        for lineage, stage_runs in here:
+            refuse_other_texts(stage_runs)
+            measures, lacking = _measures(lineage, stage_runs, of, draws)
+            notes += [f"{probe}, {lineage.name}: {note}" for note in lacking]
+            if measures:
+                found.append(
+                    Comparison(lineage=lineage, runs=stage_runs, measures=measures)
+                )
+        if not here:
+            notes.append(
+                f"{probe}: nothing to compare, as it was run with "
+                f"{join_words(list(by_model))} only."
+            )
+    if not found:
+        raise _nothing_common(runs, chosen, notes)
+    return Compared(
+        runs=tuple(runs), comparisons=tuple(found), notes=tuple(notes), draws=draws
+    )
+
+
+def _by_probe(runs: Sequence[Run]) -> dict[str, dict[str, Run]]:
+    """Probe -> model -> run."""
+    table: dict[str, dict[str, Run]] = {}
+    for run in runs:
+        by_model = table.setdefault(run.manifest.probe, {})
+        other = by_model.setdefault(run.model, run)
+        if other is not run:
+            raise UsageError(
+                f"{other.name} and {run.name} are both runs of {run.model} on "
+                f"{run.manifest.probe}",
+                "A stage is one run of one model",
+                "Leave one of the two out",
+            )
+    if len({run.model for run in runs}) < 2:
+        raise UsageError(
+            f"the {len(runs)} runs are all of {runs[0].model}"
+            if len(runs) > 1
+            else f"{runs[0].name} is one run",
+            "A comparison is of at least two models",
+            "Name runs of another model as well",
+        )
+    return table
+
+
+def _lineages(
+    runs: Sequence[Run], lineages: Sequence[Lineage]
+) -> tuple[list[Lineage], list[str]]:
+    """The lineages to compare, and notes on models that are in none."""
+    models = list(dict.fromkeys(run.model for run in runs))
+    chosen = []
+    for lineage in lineages:
+        stages = tuple(one for one in lineage.stages if one.model in models)
+        if len(stages) >= 2:
+            chosen.append(Lineage(name=lineage.name, stages=stages))
+    placed = {stage.model for lineage in chosen for stage in lineage.stages}
+    rest = [model for model in models if model not in placed]
+    if len(rest) >= 2:
+        stages = tuple(Stage(role=MODEL, model=model) for model in rest)
+        chosen.append(Lineage(name=SIDE_BY_SIDE, stages=stages))
+    elif rest:
+        return chosen, [
+            f"{rest[0]} is left out: it shares no lineage with another of the models "
+            "(a lineage can be given with --families)."
+        ]
+    return chosen, []
+
+
+def _measures(
+    lineage: Lineage,
+    runs: Sequence[Run],
+    of: Callable[[Run], tuple[Outcome, ...]],
+    draws: int,
+) -> tuple[tuple[MeasureResult, ...], list[str]]:
+    """Every measure that two stages have, and notes on what is missing."""
+    have: dict[tuple[str, str], list[Measured]] = {}
+    for stage, run in zip(lineage.stages, runs, strict=True):
+        for outcome in of(run):
+            have.setdefault((outcome.name, outcome.value_unit), []).append(
+                Measured(stage=stage, run=run.name, probe=run.probe, outcome=outcome)
+            )
+    if not have:
+        return (), ["no measure to compare stages by."]
+    found, notes = [], []
+    for (name, _), measured in have.items():
+        models = [one.stage.model for one in measured]
+        if len(measured) < len(runs):
+            notes.append(f"{name} is measured of {join_words(models)} only.")
+        if len(measured) < 2:
+            continue
+        aligned = align(lineage.name, measured)
+        if aligned is None:
+            notes.append(f"{name}: {join_words(models)} have no scored unit in common.")
+            continue
+        found.append(analyse_stages(aligned, draws=draws))
+    return tuple(found), notes
+
+
+def _nothing_common(
+    runs: Sequence[Run], lineages: Sequence[Lineage], notes: Sequence[str]
+) -> UsageError:
+    by_model: dict[str, list[str]] = {}
+    for run in runs:
+        by_model.setdefault(run.model, []).append(run.manifest.probe)
+    probes = "; ".join(
+        f"{model} ran on {join_words(names)}" for model, names in by_model.items()
+    )
+    common = [set(names) for names in by_model.values()]
+    if any(a & b for i, a in enumerate(common) for b in common[i + 1 :]):
+        return UsageError(
+            f"nothing of the runs can be compared: {' '.join(notes)}",
+            "Two models of a lineage have scored the same items in the same measure",
+            "Score the items that are missing, or name other runs",
+        )
+    return UsageError(
+        f"the runs have no probe in common: {probes}",
+        "Models are compared on a probe that at least two of them ran on",
+        "Score the missing probe, or name other runs",
+    )

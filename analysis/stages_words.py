@@ -1,0 +1,152 @@
+"""Words that findings, tables, figures and the terminal share on stages of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from analysis.html import interval, number
+from analysis.records import ALPHA, Record
+from analysis.stages import MeasureResult
+from analysis.wording import p_words
+from probe.types import Stage
+
+ROLES: Mapping[str, str] = {"base": "base", "sft": "SFT", "preference": "PT"}
+"""Role of a stage -> what it is called in a sentence."""
+MOST_NAMED = 4
+"""Groups that a sentence names; of more it says how many there are."""
+FEW_GROUPS = 12
+"""Up to so many groups a figure and the terminal show every one."""
+
+
+def stage_word(stage: Stage) -> str:
+    """``SFT``; the name of a model of which nothing is known."""
+    return ROLES.get(stage.role, stage.model)
+
+
+def stage_name(stage: Stage) -> str:
+    """``SFT: zephyr_7b_sft``, or the model's name."""
+    known = ROLES.get(stage.role)
+    return stage.model if known is None else f"{_first_upper(known)}: {stage.model}"
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def measure_title(measure: MeasureResult) -> str:
+    """The title with a capital."""
+    return _first_upper(measure.aligned.outcome.title)
+
+
+def group_name(measure: MeasureResult, group: str) -> str:
+    """``German`` for ``deu_Latn``; else the group itself."""
+    return dict(measure.aligned.outcome.names).get(group, group)
+
+
+def group_word(measure: MeasureResult) -> str:
+    """What a group is, in the singular."""
+    return measure.aligned.outcome.grouping
+
+
+def groups_of(measure: MeasureResult, count: int) -> str:
+    """``3 dialects``, ``254 countries``."""
+    word = group_word(measure)
+    if count == 1:
+        return f"1 {word}"
+    plural = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    return f"{number(count, 0)} {plural}"
+
+
+def is_share(measure: MeasureResult) -> bool:
+    """Whether values are shown in percent, and changes in points."""
+    return measure.aligned.outcome.value_unit == "share"
+
+
+def digits_of(measure: MeasureResult) -> int:
+    """Decimals of a value as it is shown."""
+    unit = measure.aligned.outcome.value_unit
+    return 1 if unit in ("share", "rank") else 3
+
+
+def shown(measure: MeasureResult, value: float | None) -> float | None:
+    """A value in the unit that people read: percent of a share."""
+    return 100 * value if is_share(measure) and value is not None else value
+
+
+def unit_words(measure: MeasureResult, *, change: bool = False) -> str:
+    """``%``, or ``points`` of a change; else the measure's unit."""
+    if is_share(measure):
+        return "points" if change else "%"
+    return measure.aligned.outcome.value_unit
+
+
+def level_text(measure: MeasureResult, value: float | None) -> str:
+    """``46.4%`` or ``0.481``."""
+    text = number(shown(measure, value), digits_of(measure))
+    return f"{text}%" if is_share(measure) and value is not None else text
+
+
+def signed(measure: MeasureResult, value: float | None) -> str:
+    """A change with its sign, without unit."""
+    text = number(shown(measure, value), digits_of(measure))
+    return f"+{text}" if value is not None and value > 0 else text
+
+
+def bounds(measure: MeasureResult, record: Record) -> str:
+    """The interval in the unit that people read; a dash where there is none."""
+    return interval(
+        shown(measure, record.ci_low),
+        shown(measure, record.ci_high),
+        digits_of(measure),
+    )
+
+
+def p_of(record: Record) -> float | None:
+    """After Holm."""
+    return record.p_value if record.p_holm is None else record.p_holm
+
+
+def side_of(record: Record | None) -> int:
+    """1: shown to be above zero, -1: below, 0: not shown. Holm's p alone decides."""
+    if record is None or record.estimate is None:
+        return 0
+    p = p_of(record)
+    if p is None or p >= ALPHA:
+        return 0
+    return 1 if record.estimate > 0 else -1 if record.estimate < 0 else 0
+
+
+def change_text(measure: MeasureResult, record: Record) -> str:
+    """``+15.2 points (95% 9.8 to 20.6, p after Holm < 0.001)``."""
+    if record.estimate is None:
+        return record.ci_method or "not computed"
+    unit = unit_words(measure, change=True)
+    text = signed(measure, record.estimate) + (f" {unit}" if unit == "points" else "")
+    inside = []
+    if record.ci_low is not None:
+        inside.append(f"95% {bounds(measure, record)}")
+    if record.p_value is None:
+        why = (record.ci_method or "").removeprefix("none: ")
+        inside.append(f"not tested: {why}")
+    else:
+        inside.append(p_words(p_of(record), " after Holm"))
+    return f"{text} ({', '.join(inside)})"
+
+
+def side_words(measure: MeasureResult) -> tuple[tuple[int, str], ...]:
+    """What a value above and one below the base's is called."""
+    rank = measure.aligned.outcome.value_unit == "rank"
+    above, below = ("less favoured", "more favoured") if rank else ("higher", "lower")
+    return (1, above), (-1, below)
+
+
+def gap_text(measure: MeasureResult, value: float | None) -> str:
+    """A distance between groups: ``20.4 points``."""
+    text = number(shown(measure, value), digits_of(measure))
+    return f"{text} points" if is_share(measure) else text
+
+
+def step_words(measure: MeasureResult, place: int) -> str:
+    """``from base to SFT``, or ``from model A to model B``."""
+    stages = [one.stage for one in measure.aligned.measured]
+    return f"from {stage_word(stages[0])} to {stage_word(stages[place])}"
