@@ -34,6 +34,7 @@ bench: install
 	$(BIN)/python tests/bench/bench_opinions.py
 	$(BIN)/python tests/bench/bench_dialects.py
 	$(BIN)/python tests/bench/bench_generation.py
+	$(BIN)/python tests/bench/bench_belebele.py
 
 wheel: install
 	$(BIN)/python -m build --wheel

@@ -196,10 +196,14 @@ AXES: Mapping[str, Callable[[Sequence[Run], Wanted, Step], AxisPart]] = (
 
 
 def has_section(run: Run) -> bool:
-    """Whether a report can show a run: its axis is known, and its items are pairs.
+    """Whether a report can show a run: its axis is known, and its items fit it.
 
     A user's items without pairs of answers are scored on the preferences axis and
     have no analysis of their own.
     """
     axis = run.manifest.axis
-    return axis in AXES and (axis != "preferences" or "role" in run.frame.columns)
+    if axis == "preferences":
+        return "role" in run.frame.columns
+    if axis == "languages":
+        return "language" in run.frame.columns
+    return axis in AXES

@@ -8,14 +8,13 @@ from analysis.html import Block, Paragraph, Section, slugs
 from analysis.languages_across import across_figure, across_findings, across_table
 from analysis.languages_analysis import LanguageRun, analyse_languages
 from analysis.languages_answers import TESTED_QUESTIONS
-from analysis.languages_bars import level_figure
 from analysis.languages_details import length_table, script_table
 from analysis.languages_examples import example_table, note_table
-from analysis.languages_figures import difference_figure, length_figure, place_figure
+from analysis.languages_figures import length_figure, level_figures, place_figure
 from analysis.languages_findings import headline_finding, run_findings
 from analysis.languages_places_report import place_table
 from analysis.languages_tables import difference_table, level_table, spread_table
-from analysis.languages_words import TITLES, languages, reference_name
+from analysis.languages_words import NOUNS, languages, reference_name
 from analysis.load import Run
 from analysis.part import (
     AxisPart,
@@ -92,8 +91,7 @@ def _subject(runs: Sequence[LanguageRun]) -> str:
 
 
 def _headline_name(run: LanguageRun) -> str:
-    one, title = run.headline, TITLES[run.key]
-    title = title if run.key == "f1" else title.lower()
+    one, title = run.headline, NOUNS[run.key]
     name = run.answers.name
     if one.reference is not None:
         return (
@@ -155,8 +153,7 @@ def _lead(run: LanguageRun) -> str:
 
 def _blocks(run: LanguageRun, prefix: str) -> tuple[Block, ...]:
     found: list[Block | None] = [
-        level_figure(run, prefix),
-        difference_figure(run, prefix),
+        *level_figures(run, prefix),
         level_table(run, prefix),
         difference_table(run, prefix),
         place_figure(run, prefix),
@@ -180,7 +177,9 @@ METHOD: Mapping[str, tuple[Paragraph, ...]] = {
             "share the first place, one of them is drawn by a fixed rule. Every "
             "language has the same questions: each is compared with the reference "
             "question by question, and the difference is the mean of these "
-            "differences.",
+            "differences. One that is shown is still called uncertain where neither "
+            "of the two languages is shown to be above chance (what a model picks by "
+            "place is right somewhere), or where McNemar's exact test has p above 5%.",
         ),
         Paragraph(
             head="Questions on one passage",

@@ -10,7 +10,14 @@ from analysis.html import Cell, Figure, Finding, Table, interval, join_words, te
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_bars import BOUNDS, CHANCE, bar_panels
 from analysis.languages_tables import TALL, frame_of
-from analysis.languages_words import TITLES, by_side, reference_name, some
+from analysis.languages_words import (
+    NOUNS,
+    TITLES,
+    by_side,
+    doubts,
+    reference_name,
+    some,
+)
 from analysis.opinions_words import side_of
 from analysis.records import Record
 from analysis.wording import hundred, percent
@@ -84,9 +91,10 @@ def across_figure(runs: Sequence[LanguageRun], prefix: str) -> Figure:
     return Figure(
         id=f"{prefix}-models",
         title=f"{title} by language and model",
-        caption=f"{title} {BOUNDS[runs[0].answers.kind]}; languages in the order of "
-        "the models' mean." + (CHANCE if chance else ""),
-        alt=f"Bars of {title} by language and model; the numbers are in the table.",
+        caption=f"{title} with 95% intervals ({BOUNDS[key]}); languages in the order "
+        "of the models' mean." + (CHANCE if chance else ""),
+        alt=f"Bars of {NOUNS[key]} by language and model; the numbers are in the "
+        "table.",
         panels=bar_panels(
             [(run, key, run.label) for run in runs],
             ordered(runs),
@@ -103,7 +111,9 @@ def across_findings(runs: Sequence[LanguageRun]) -> tuple[Finding, ...]:
         return ()
     behind = {
         run.label: [
-            run.answers.name(gap.group or "") for gap in by_side(run).get(-1, [])
+            run.answers.name(gap.group or "")
+            for gap in by_side(run).get(-1, [])
+            if not doubts(run, gap)
         ]
         for run in compared
     }
@@ -122,7 +132,8 @@ def across_findings(runs: Sequence[LanguageRun]) -> tuple[Finding, ...]:
     ]
     if in_all and len(some_behind) > 1:
         every = [name for name in behind[some_behind[0]] if name in in_all]
-        evidence.append(f"In all {len(compared)} models: {some(every)}.")
+        all_of = "both" if len(compared) == 2 else f"all {len(compared)}"
+        evidence.append(f"In {all_of} models: {some(every)}.")
     return (
         Finding(
             claim=f"In some language {worse} than in {reference} by "

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.drawing import BLUE, INK, MUTED, Panel, json_rows, render, rows_of
+from analysis.drawing import INK, Panel, json_rows, render, rows_of
 from analysis.html import Figure
 from analysis.languages_analysis import LanguageRun
-from analysis.languages_words import TITLES
+from analysis.languages_words import NOUNS, TITLES
 
-REFERENCE = "#a3acb6"
+REFERENCE = "#b3bbc4"
 """Of the bar of the reference language."""
-COLOURS = (BLUE, "#d3782b", "#7fb3d3", "#8a3d07", "#c9a227", "#6c7884")
-"""Of several bars of a language; used again where there are more."""
+COLOURS = ("#7fb3d3", "#e0a36c", "#1f6a9a", "#a85a1c", "#c9b458", "#8c98a5")
+"""Of several bars of a language, light enough for an interval upon them; used again
+where there are more."""
 BAR = 13
 """Pixels of a bar with its gap; of many in a language fewer."""
 COLUMN_BARS = 44
@@ -68,12 +69,7 @@ def bars(
             )
             for row in rows_of(rows)
         ],
-        colour=[
-            REFERENCE
-            if row.reference and not several
-            else COLOURS[kinds.index(row.bar) % len(COLOURS)]
-            for row in rows_of(rows)
-        ],
+        colour=[REFERENCE if one else COLOURS[0] for one in rows["reference"]],
     )
     scale = alt.Scale(domain=[0.0, high], nice=False)
     y = alt.Y(
@@ -91,12 +87,11 @@ def bars(
     )
     offset = alt.YOffset("bar:N", sort=kinds, scale=alt.Scale(paddingInner=0.1))
     x = alt.X("value:Q", title=axis_title, scale=scale, axis=alt.Axis(tickCount=4))
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(kinds))]
     colour = (
         alt.Color(
             "bar:N",
-            scale=alt.Scale(
-                domain=kinds, range=[COLOURS[i % 6] for i in range(len(kinds))]
-            ),
+            scale=alt.Scale(domain=kinds, range=colours),
             legend=alt.Legend(
                 title=None, orient="top", columns=2, symbolType="square", labelLimit=150
             ),
@@ -121,7 +116,7 @@ def bars(
     if chance is not None:
         layers.append(
             alt.Chart(alt.InlineData(values=[{"chance": chance}]))
-            .mark_rule(stroke=MUTED, strokeDash=[3, 3])
+            .mark_rule(stroke=INK, strokeDash=[3, 3])
             .encode(x=alt.X("chance:Q", title=axis_title, scale=scale))
         )
     groups = rows["language"].nunique()
@@ -201,12 +196,12 @@ def _chance(run: LanguageRun, key: str) -> float | None:
 
 CHANCE = " The dashed line is chance."
 GREY = " Grey: the language that others are compared with."
-BOUNDS = {
-    "choices": "with 95% intervals (Wilson, of the effective number of questions by "
-    "passage)",
-    "extractions": "with 95% intervals (F1: Student's t, clustered by document; exact "
-    "match: Wilson, of the effective number of questions by document)",
+BOUNDS: Mapping[str, str] = {
+    "accuracy": "Wilson, of the effective number of questions by passage",
+    "f1": "Student's t, clustered by document",
+    "exact_match": "Wilson, of the effective number of questions by document",
 }
+"""Outcome -> how it is bounded."""
 
 
 def level_figure(run: LanguageRun, prefix: str) -> Figure:
@@ -214,23 +209,25 @@ def level_figure(run: LanguageRun, prefix: str) -> Figure:
     answers = run.answers
     several = len(answers.outcomes) > 1
     parts = [(run, one.key, TITLES[one.key]) for one in answers.outcomes]
-    title = " and ".join(
-        TITLES[one.key] if not place else TITLES[one.key].lower()
-        for place, one in enumerate(answers.outcomes)
-    )
+    first, *rest = answers.outcomes
+    title = " and ".join([TITLES[first.key], *(NOUNS[one.key] for one in rest)])
     what = (
         "Share of questions whose right letter has the highest score"
         if answers.crossed
         else "Match of the answers with the references"
     )
+    bounds = "; ".join(
+        f"{TITLES[one.key]}: {BOUNDS[one.key]}" if several else BOUNDS[one.key]
+        for one in answers.outcomes
+    )
     return Figure(
         id=f"{prefix}-levels",
         title=f"{title} by language",
-        caption=f"{what}, {BOUNDS[answers.kind]}."
+        caption=f"{what}, with 95% intervals ({bounds})."
         + ("" if answers.outcomes[0].chance is None else CHANCE)
         + ("" if several or answers.reference is None else GREY)
         + ("" if answers.crossed else " The languages have different questions."),
-        alt=f"Bars of {title.lower()} by language for {run.label}; the numbers are in "
+        alt=f"Bars of {NOUNS[run.key]} by language for {run.label}; the numbers are in "
         "the table.",
         panels=bar_panels(
             parts, run.ordered(), name=f"{prefix}-levels", axis_title=f"{title}, %"

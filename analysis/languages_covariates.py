@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from analysis.languages_measures import NOT_SHARED
+from analysis.languages_measures import NOT_SHARED, bounded_by
 from analysis.languages_records import Maker
 from analysis.paired import Interval
 from analysis.records import Record
@@ -32,6 +33,9 @@ def covariate_records(maker: Maker) -> Iterator[Record]:
         for code in answers.languages:
             rows = np.isfinite(values) & answers.of(code)
             test = maker.test(values, rows)
+            if column == "logprob":
+                # No probability is above one.
+                test = dataclasses.replace(test, mean=bounded_by(test.mean, high=0.0))
             yield maker.mean(metric, test, rows, group=code, unit=unit)
     if answers.crossed:
         yield from _ratios(maker)

@@ -114,4 +114,4 @@ def _shown(texts: Sequence[str]) -> str:
         plain = " ".join(text.split())
         short = plain if len(plain) <= LONGEST else f"{plain[:LONGEST].rstrip()}\u2026"
         told.append(f"{_ISOLATE}{short}{_END}")
-    return " | ".join(told)
+    return "; ".join(told)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 
 from analysis import figures
@@ -9,10 +11,10 @@ from analysis.countries_figures import interval_rows
 from analysis.drawing import Scale
 from analysis.html import Figure, number
 from analysis.languages_analysis import LanguageRun
-from analysis.languages_bars import LABEL_SPACE, in_panels
+from analysis.languages_bars import LABEL_SPACE, in_panels, level_figure
 from analysis.languages_notes import rank_correlation, ratios
 from analysis.languages_places import letter, place_group
-from analysis.languages_words import TITLES, reference_name
+from analysis.languages_words import NOUNS, TITLES, reference_name
 from analysis.opinions_checks_figures import padded
 from analysis.opinions_words import side_of
 from analysis.wording import hundred
@@ -21,6 +23,23 @@ MOST_OPEN = 40
 """Up to so many languages a second figure of all is shown open."""
 LABELLED = 14
 """Points of the scatter plot that are named."""
+
+
+def level_figures(run: LanguageRun, prefix: str) -> tuple[Figure, ...]:
+    """Levels and differences: of few languages side by side in one figure."""
+    levels, differences = level_figure(run, prefix), difference_figure(run, prefix)
+    if differences is None:
+        return (levels,)
+    if len(levels.panels) > 1:
+        return levels, differences
+    both = dataclasses.replace(
+        levels,
+        title=f"{levels.title}, and less {reference_name(run)}",
+        caption=f"{levels.caption} Beside it, {differences.caption[0].lower()}"
+        f"{differences.caption[1:]}",
+        panels=levels.panels + differences.panels,
+    )
+    return (both,)
 
 
 def difference_figure(run: LanguageRun, prefix: str) -> Figure | None:
@@ -53,14 +72,11 @@ def difference_figure(run: LanguageRun, prefix: str) -> Figure | None:
     return Figure(
         id=f"{prefix}-differences",
         title=f"Each language less {reference}",
-        caption=f"{title}. Left of the dashed line {reference} is answered better. "
+        caption=f"Differences of {NOUNS[run.key]} "
+        + ("on the same" if run.answers.crossed else "between different")
+        + f" questions: left of the dashed line {reference} is answered better. "
         "Filled: shown, by the interval and by p below 5% after Holm; hollow: not "
-        "shown. Lines are 95% intervals, unadjusted. "
-        + (
-            "On the same questions."
-            if run.answers.crossed
-            else "Between different questions."
-        ),
+        "shown. Lines are 95% intervals, unadjusted.",
         alt=f"Forest plot of differences from {reference} for {run.label}; the numbers "
         "are in the table.",
         panels=tuple(panels),

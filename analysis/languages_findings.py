@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from analysis.dialects_md3_words import bounds, difference_text, p_phrase, points
-from analysis.html import Certainty, Finding, join_words, number
+from analysis.html import Finding, join_words, number
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_notes import DIFFERENT, note_findings
 from analysis.languages_places_report import place_finding
 from analysis.languages_records import NO_SPREAD
 from analysis.languages_words import (
     MOST_NAMED,
+    NOUNS,
     TITLES,
     by_side,
+    doubts,
     gap_text,
     languages,
     reference_name,
@@ -31,43 +34,87 @@ def _names(run: LanguageRun, gaps: Sequence[Record]) -> str:
     """Few languages by name; many by number, of all that are compared."""
     if len(gaps) <= MOST_NAMED + 1:
         return join_words([run.answers.name(gap.group or "") for gap in gaps])
-    return f"{len(gaps)} of {len(run.answers.others)} languages"
+    others = len(run.answers.others)
+    if len(gaps) == others:
+        return f"all {others} other languages"
+    return f"{len(gaps)} of {others} languages"
 
 
 def gap_findings(run: LanguageRun) -> tuple[Finding, ...]:
-    """Differences from the reference, those of one side in one finding."""
+    """Differences from the reference, those of equal standing in one finding."""
     sides = by_side(run)
-    order: tuple[int | None, ...] = (-1, 1, 0, None)
-    return tuple(
-        _gap_finding(run, side, sides[side]) for side in order if side in sides
+    found = []
+    for side in (-1, 1):
+        standing: dict[tuple[str, ...], list[Record]] = {}
+        for gap in sides.get(side, ()):
+            standing.setdefault(doubts(run, gap), []).append(gap)
+        found += [
+            _shown(run, side, against, gaps)
+            for against, gaps in sorted(standing.items(), key=lambda one: len(one[0]))
+        ]
+    if 0 in sides:
+        found.append(_not_shown(run, sides[0]))
+    if None in sides:
+        found.append(_not_tested(run, sides[None]))
+    if found and not run.answers.crossed:
+        evidence = (*found[0].evidence, DIFFERENT)
+        found[0] = dataclasses.replace(found[0], evidence=evidence)
+    return tuple(found)
+
+
+def _shown(
+    run: LanguageRun, side: int, against: tuple[str, ...], gaps: Sequence[Record]
+) -> Finding:
+    core = _difference_words(run, side, _names(run, gaps))
+    return Finding(
+        claim=f"{core}, but {join_words(against)}." if against else f"{core}.",
+        evidence=_gap_texts(run, gaps),
+        certainty="uncertain" if against else "supported",
     )
 
 
-def _gap_finding(run: LanguageRun, side: int | None, gaps: Sequence[Record]) -> Finding:
-    core = _difference_words(run, side or 0, _names(run, gaps))
-    certainty: Certainty = "supported" if side else "not shown"
-    if side:
-        claim = f"{core}."
-    elif side == 0:
-        claim = f"That {core} is not shown."
-    else:
-        alike = all(gap.ci_method == NO_SPREAD for gap in gaps)
-        why = "as all answers fare alike" if alike else "from so few questions"
-        claim = f"Whether {core} cannot be said{',' if alike else ''} {why}."
-    evidence = [
-        f"{run.answers.name(gap.group or '')}: {_gap_text(run, gap)}."
-        for gap in gaps[:MOST_NAMED]
-    ]
-    if len(gaps) > MOST_NAMED:
-        evidence.append(
-            f"The other {len(gaps) - MOST_NAMED}, with smaller differences, are in the "
-            "table."
-        )
-    if side == 0:
-        evidence += _power_text(run, gaps)
-    if not run.answers.crossed:
-        evidence.append(DIFFERENT)
-    return Finding(claim=claim, evidence=tuple(evidence), certainty=certainty)
+def _not_shown(run: LanguageRun, gaps: Sequence[Record]) -> Finding:
+    core = _difference_words(run, 0, _names(run, gaps))
+    return Finding(
+        claim=f"That {core} is not shown.",
+        evidence=(*_gap_texts(run, gaps), *_power_text(run, gaps)),
+        certainty="not shown",
+    )
+
+
+def _not_tested(run: LanguageRun, gaps: Sequence[Record]) -> Finding:
+    core = _difference_words(run, 0, _names(run, gaps))
+    alike = all(gap.ci_method == NO_SPREAD for gap in gaps)
+    why = "as all answers fare alike" if alike else "from so few questions"
+    codes = [gap.group or "" for gap in gaps]
+    counts = [f"{run.answers.name(code)} {run.level(code).n}" for code in codes]
+    there = run.level(run.answers.wanted_reference).n
+    return Finding(
+        claim=f"Whether {core} cannot be said{',' if alike else ''} {why}.",
+        evidence=(
+            f"Questions with an answer: {some(counts, 8)}; {reference_name(run)} "
+            f"{there}.",
+        ),
+        certainty="not shown",
+    )
+
+
+def _gap_texts(run: LanguageRun, gaps: Sequence[Record]) -> tuple[str, ...]:
+    """The largest differences, and how many more there are."""
+    # One more takes no more room than to say so.
+    told = gaps[: len(gaps) if len(gaps) == MOST_NAMED + 1 else MOST_NAMED]
+    more = len(gaps) - len(told)
+    return (
+        *(
+            f"{run.answers.name(one.group or '')}: {_gap_text(run, one)}."
+            for one in told
+        ),
+        *(
+            (f"The other {more}, with smaller differences, are in the table.",)
+            if more
+            else ()
+        ),
+    )
 
 
 def _difference_words(run: LanguageRun, side: int, names: str) -> str:
@@ -93,7 +140,7 @@ def _gap_text(run: LanguageRun, gap: Record) -> str:
     told = f"{title}{gap_text(run, gap)}"
     for one in rest:
         other = run.by_name[f"{one.key}_difference", gap.group]
-        told += f"; {TITLES[one.key].lower()} {difference_text(other)}"
+        told += f"; {NOUNS[one.key]} {difference_text(other)}"
     return told
 
 
@@ -158,12 +205,14 @@ def chance_finding(run: LanguageRun) -> Finding | None:
     chance = float(outcome.chance[outcome.known].mean())
     names = [answers.name(one.group or "") for one in above]
     more = f"{run.label} answers more questions right than chance would"
+    rest = [answers.name(one.group or "") for one in tested if one not in above]
+    few = len(rest) <= MOST_NAMED
     if not above:
         claim = (
             f"That {more} is shown for no language: differences between languages then "
             "say little."
         )
-    elif len(above) == len(tested):
+    elif not rest:
         every = "in every language" if len(tested) > 1 else f"in {names[0]}"
         claim = f"{more} {every}."
     else:
@@ -172,7 +221,8 @@ def chance_finding(run: LanguageRun) -> Finding | None:
             if len(names) <= MOST_NAMED
             else f"{len(names)} of {languages(len(tested))}"
         )
-        claim = f"{more} in {where}; for the others it is not shown."
+        other = join_words(rest) if few else "the others"
+        claim = f"{more} in {where}; for {other} it is not shown."
     ends = sorted(tested, key=lambda one: -(one.estimate or 0.0))
     evidence = []
     for one in dict.fromkeys((ends[0], ends[-1])):
@@ -182,10 +232,8 @@ def chance_finding(run: LanguageRun) -> Finding | None:
             f"{questions(one.n)}, chance {percent(chance)}, a difference of "
             f"{difference_text(one)}."
         )
-    rest = [one for one in tested if one not in above]
-    if above and rest:
-        hidden = some([answers.name(one.group or "") for one in rest], 12)
-        evidence.append(f"Not shown to be above chance: {hidden}.")
+    if above and not few:
+        evidence.append(f"Not shown to be above chance: {some(rest, 12)}.")
     if below:
         under = some([answers.name(one.group or "") for one in below])
         evidence.append(f"Below chance: {under}.")
@@ -218,11 +266,14 @@ def spread_finding(run: LanguageRun) -> Finding | None:
             f"{TITLES[key]}: best {name(spread.group or '')}, worst "
             f"{name(spread.reference or '')}, {points(spread.estimate)} points apart "
             f"over {questions(spread.n)}; permuted languages are "
-            f"{points(chance.estimate)} apart on average ({p_phrase(spread)}). The "
-            f"interval, {bounds(spread)}, cannot fall below zero and is no test."
+            f"{points(chance.estimate)} apart on average ({p_phrase(spread)})."
+            + (
+                ""
+                if spread.ci_low is None
+                else f" The interval, {bounds(spread)}, cannot fall below zero and is "
+                "no test."
+            )
         )
-    if not run.answers.crossed:
-        evidence.append(DIFFERENT)
     return Finding(
         claim=f"{what} would have it."
         if shown

@@ -5,6 +5,7 @@ Estimands, units and assumptions stand in `languages_analysis`.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 
@@ -23,6 +24,12 @@ NOT_SHARED = "not computed: no question in both"
 INDEPENDENT = "Wilson, questions independent"
 MCNEMAR = "none: McNemar's exact test, questions independent"
 NO_TEST = "percentile bootstrap; never below zero, no test"
+BOUNDED_LANGUAGES = 12
+"""Most languages whose best minus worst has an interval: of more, the ends of every
+resample lie farther apart than those of the sample, and the interval beside it."""
+TOO_MANY = (
+    f"none: of more than {BOUNDED_LANGUAGES} languages resampled ends drift apart"
+)
 CHANCE_ALONE = "none: mean under permuted languages"
 POWER_ALONE = "none: at 5% and a power of 80%, before Holm"
 
@@ -62,7 +69,16 @@ def levels(maker: Maker, outcome: Outcome, code: str) -> Iterator[Record]:
         )
     else:
         test = maker.test(outcome.values, rows)
-        yield maker.mean(outcome.key, test, rows, group=code)
+        inside = dataclasses.replace(
+            test, mean=bounded_by(test.mean, low=0.0, high=1.0)
+        )
+        yield maker.mean(
+            outcome.key,
+            inside,
+            rows,
+            group=code,
+            method=f"{maker.student}, cut at 0 and 1",
+        )
     if outcome.chance is None:
         return
     over = maker.test(outcome.values - outcome.chance, rows)
@@ -75,6 +91,15 @@ def levels(maker: Maker, outcome: Outcome, code: str) -> Iterator[Record]:
         family="models and languages",
         missing=maker.why(over, rows, fewest=len(values)),
     )
+
+
+def bounded_by(
+    mean: Interval, *, low: float = -math.inf, high: float = math.inf
+) -> Interval:
+    """The interval of a mean of values of which none is below `low` or above `high`."""
+    if not math.isfinite(mean.low):
+        return mean
+    return dataclasses.replace(mean, low=max(mean.low, low), high=min(mean.high, high))
 
 
 def differences(maker: Maker, outcome: Outcome) -> Iterator[Record]:
@@ -212,13 +237,16 @@ def spread(
     )
     if found is None:
         return
+    many = int((counts >= TESTED_QUESTIONS).sum()) > BOUNDED_LANGUAGES
+    observed = found.observed
     yield maker.record(
         f"{outcome.key}_disparity",
-        found.observed,
+        Interval(estimate=observed.estimate) if many else observed,
         rows,
         group=found.best,
         reference=found.worst,
         method=NO_TEST,
+        missing=TOO_MANY,
         p_value=found.p_value,
         family="models",
     )

@@ -162,11 +162,6 @@ def _data(run: LanguageRun) -> Finding | None:
             f"Fewer than {TESTED_QUESTIONS} answers, shown and not tested: "
             f"{some(few, 8)}."
         )
-    if answers.reference is None and len(answers.languages) > 1:
-        evidence.append(
-            f"{answers.wanted_reference} is not in the run: no language is compared "
-            "with it."
-        )
     if "tied" in answers.frame and answers.frame["tied"].any():
         tied = answers.frame["tied"].to_numpy(dtype=bool)
         evidence.append(

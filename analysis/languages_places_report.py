@@ -72,11 +72,11 @@ def _places_by_language(run: LanguageRun, places: Sequence[int]) -> tuple[str, .
             and side_of(one) > 0
         ]
         if liked:
-            found.append(f"{letter(place)} in {len(liked)}")
+            found.append(f"for {letter(place)} in {len(liked)}")
     total = languages(len(run.answers.languages))
     if not found:
-        return (f"By itself, none of {total} shows a liking.",)
-    return (f"Of {total} by themselves: {join_words(found)}.",)
+        return (f"Of {total}, none shows a liking by itself.",)
+    return (f"A liking is shown {join_words(found)} of {total} taken one by one.",)
 
 
 def place_table(run: LanguageRun, prefix: str) -> Table | None:

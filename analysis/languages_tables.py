@@ -17,6 +17,7 @@ from analysis.html import (
 )
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_answers import TESTED_QUESTIONS
+from analysis.languages_measures import BOUNDED_LANGUAGES
 from analysis.languages_words import TITLES, reference_name
 from analysis.records import Record
 from analysis.wording import hundred
@@ -231,7 +232,8 @@ def spread_table(run: LanguageRun, prefix: str) -> Table | None:
             else "Languages are permuted over all documents, as if all questions were "
             "of one difficulty."
         )
-        + " The interval never falls below zero and is no test.",
+        + " The interval never falls below zero and is no test; more than "
+        f"{BOUNDED_LANGUAGES} languages have none.",
         header=(
             "Outcome",
             "Questions",

@@ -8,7 +8,7 @@ from analysis.dialects_md3_words import difference_text
 from analysis.html import join_words
 from analysis.languages_analysis import LanguageRun
 from analysis.opinions_words import side_of
-from analysis.records import Record
+from analysis.records import ALPHA, Record
 from analysis.wording import count_of, percent, questions
 
 TITLES: Mapping[str, str] = {
@@ -17,6 +17,13 @@ TITLES: Mapping[str, str] = {
     "exact_match": "Exact match",
 }
 """Outcome -> its name."""
+
+NOUNS: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "exact_match": "exact match",
+}
+"""The same within a sentence."""
 
 MOST_NAMED = 5
 """Languages that a finding names one by one; the tables have them all."""
@@ -52,6 +59,25 @@ def by_side(run: LanguageRun, key: str | None = None) -> dict[int | None, list[R
     for gaps in found.values():
         gaps.sort(key=lambda gap: -abs(gap.estimate or 0.0))
     return found
+
+
+def doubts(run: LanguageRun, gap: Record) -> tuple[str, ...]:
+    """What speaks against a difference that its test shows; of choices only.
+
+    A model that picks by place, whatever is asked, is right in one language more often
+    than in another as well. Where few questions differ, Student's t is rough.
+    """
+    if not run.answers.crossed:
+        return ()
+    found = []
+    better = gap.reference if side_of(gap) < 0 else gap.group
+    over = run.find(f"{run.key}_over_chance", better)
+    if over is None or side_of(over) <= 0:
+        found.append("neither is shown to be above chance")
+    exact = run.find(f"{run.key}_difference_mcnemar", gap.group)
+    if exact is not None and (exact.p_value is None or exact.p_value >= ALPHA):
+        found.append("the exact test does not show it")
+    return tuple(found)
 
 
 def gap_text(run: LanguageRun, gap: Record, key: str | None = None) -> str:

