@@ -134,9 +134,9 @@ def _analyse(
 
 
 def _kind_of_items(run: Run) -> str:
-    if run.manifest.axis in AXES:
-        return f"axis {run.manifest.axis}, without the column role"
-    return f"axis {run.manifest.axis}"
+    axis = run.manifest.axis
+    needed = {"preferences": "role", "languages": "language"}.get(axis)
+    return f"axis {axis}" + (f", without the column {needed}" if needed else "")
 
 
 def build_page(

@@ -305,6 +305,7 @@ def audit(
     normalisation: NormalisationOpt = Normalisation.sum,
     common: CommonOpt = None,
     reference_dialect: DialectOpt = None,
+    reference_language: LanguageOpt = "eng_Latn",
     articles: ArticlesOpt = Articles.english,
     span: SpanOpt = Span.country,
     protocol: ProtocolOpt = None,
@@ -327,7 +328,13 @@ def audit(
     )
     # Read before hours of scoring, so that a misspelt name ends the call at once.
     wanted = read_wanted(
-        opinions, reference, base, normalisation, common, reference_dialect
+        opinions,
+        reference,
+        base,
+        normalisation,
+        common,
+        reference_dialect,
+        reference_language,
     )
     _audit(model, None, options, settings, limit, out, wanted)
 
@@ -484,11 +491,18 @@ def report(
     normalisation: NormalisationOpt = Normalisation.sum,
     common: CommonOpt = None,
     reference_dialect: DialectOpt = None,
+    reference_language: LanguageOpt = "eng_Latn",
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
     wanted = read_wanted(
-        opinions, reference, base, normalisation, common, reference_dialect
+        opinions,
+        reference,
+        base,
+        normalisation,
+        common,
+        reference_dialect,
+        reference_language,
     )
     _report(read_runs(run, mixed), out, wanted)
 

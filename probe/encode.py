@@ -151,7 +151,7 @@ class Encoder:
 
     def _read_template(self) -> None:
         template = self.config.template
-        where = f"model '{self.config.name}': `template`"
+        where = f"{self.config.where}: `template`"
         if template == "tokenizer":
             if not self.tokenizer.chat_template:
                 raise ConfigError(
@@ -189,7 +189,7 @@ class Encoder:
 
     def _check_bos_promise(self) -> None:
         bos = self.config.bos
-        where = f"model '{self.config.name}': `bos: {bos}`"
+        where = f"{self.config.where}: `bos: {bos}`"
         if self.bos_id is None and bos != "none":
             raise ConfigError(
                 f"{where}, but the tokenizer has no BOS token",
@@ -573,8 +573,8 @@ class Encoder:
         if count == promised:
             return
         raise ConfigError(
-            f"model '{self.config.name}': `bos: {self.config.bos}` promises {promised} "
-            f"leading BOS token(s) ({self.tokenizer.bos_token!r}), and the text starts "
+            f"{self.config.where}: `bos: {self.config.bos}` promises {promised} leading "
+            f"BOS token(s) ({self.tokenizer.bos_token!r}), and the text starts "
             f"with {count}",
             "The template and `bos` together give the promised number",
             "Write BOS into `template` or take it out, or change `bos`",

@@ -371,6 +371,8 @@ class RunFolder:
         return dataclasses.replace(
             manifest,
             counts=before.counts,
+            # Another language's file is a source more, not another source.
+            sources={**before.sources, **manifest.sources},
             engine=before.engine,
             limit=None if None in limits else max(filter(None, limits)),
             measures=tuple(measures),

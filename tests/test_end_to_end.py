@@ -82,12 +82,14 @@ def test_audit_killed_and_resumed_equals_uninterrupted(
     assert set(expected) == set(resumed)
     assert {name.split("@")[0] for name in expected} == {
         "askreddit",
+        "belebele",
         "country_questions",
         "dialect_features",
         "dialect_pairs",
         "global_opinions",
         "md3",
         "preferences",
+        "tydiqa",
         "where_from",
     }
     for name, frame in expected.items():

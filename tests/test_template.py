@@ -179,7 +179,7 @@ def test_no_chat_template_where_the_config_asks_for_one(tmp_path: Path) -> None:
     result = call("score", "where_from", file, "--runs", tmp_path / "runs")
     assert isinstance(result.exception, ConfigError)
     message = str(result.exception)
-    assert "model 'tiny'" in message
+    assert f"model 'tiny' ({file})" in message
     assert "`template` is `tokenizer`, which has no chat template" in message
     assert 'Write a literal such as "{user} {assistant}", or a .jinja' in message
 
