@@ -573,8 +573,8 @@ class Encoder:
         if count == promised:
             return
         raise ConfigError(
-            f"{self.config.where}: `bos: {self.config.bos}` promises {promised} leading "
-            f"BOS token(s) ({self.tokenizer.bos_token!r}), and the text starts "
+            f"{self.config.where}: `bos: {self.config.bos}` promises {promised} "
+            f"leading BOS token(s) ({self.tokenizer.bos_token!r}), and the text starts "
             f"with {count}",
             "The template and `bos` together give the promised number",
             "Write BOS into `template` or take it out, or change `bos`",
