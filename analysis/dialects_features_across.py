@@ -22,9 +22,8 @@ from analysis.html import (
     p_cell,
     text_cell,
 )
-from analysis.opinions_words import side_of
 from analysis.records import Record
-from analysis.wording import hundred
+from analysis.wording import hundred, side_of
 
 HEAT_MODELS = 10
 """Most models of the heat map: a phone's width."""

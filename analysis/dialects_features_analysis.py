@@ -32,10 +32,10 @@ from analysis.dialects_features_effects import (
 from analysis.dialects_features_length import slope_record
 from analysis.dialects_features_named import feature_tests, holm_by_run, record
 from analysis.load import Run, labels, load_run
-from analysis.opinions_words import side_of
 from analysis.paired import Interval
 from analysis.records import Record
 from analysis.resample import DRAWS, SEED
+from analysis.wording import side_of
 from probe.types import Measure
 
 

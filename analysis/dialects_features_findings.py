@@ -22,10 +22,9 @@ from analysis.dialects_features_words import (
     verb,
 )
 from analysis.html import Certainty, Finding, interval, join_words, number
-from analysis.opinions_words import side_of
 from analysis.paired import MIN_CLUSTERS
 from analysis.records import ALPHA, Record
-from analysis.wording import p_words, percent
+from analysis.wording import p_words, percent, side_of
 
 NAMED = 3
 """Most features of one side that a finding lists with their numbers."""

@@ -9,14 +9,7 @@ import pandas as pd
 from analysis.dialects_md3_analysis import GamesRun, OutcomeResult
 from analysis.dialects_md3_data import CHOICE, GUESS
 from analysis.dialects_md3_findings import Standing, standing
-from analysis.dialects_md3_words import (
-    HELD,
-    SHARED,
-    dialect_name,
-    outcome_name,
-    p_of,
-    points,
-)
+from analysis.dialects_md3_words import HELD, SHARED, dialect_name, outcome_name
 from analysis.html import (
     DASH,
     Cell,
@@ -29,7 +22,7 @@ from analysis.html import (
     text_cell,
 )
 from analysis.records import Record
-from analysis.wording import hundred, percent
+from analysis.wording import hundred, p_of, percent, points
 
 
 def across_table(runs: Sequence[GamesRun], prefix: str) -> Table:

@@ -26,9 +26,9 @@ import numpy as np
 from analysis.dialects_md3_data import Games, Outcome, read_games
 from analysis.dialects_md3_measures import Measures, Spread
 from analysis.load import Run, labels
-from analysis.opinions_words import side_of
 from analysis.records import Record, with_holm
 from analysis.resample import DRAWS, SEED
+from analysis.wording import side_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.paired import MIN_CLUSTERS, Interval, clustered_error, wilson
+from analysis.paired import MIN_CLUSTERS, Interval
 from analysis.resample import Floats, cluster_counts, percentile_interval
 
 TOO_FEW_ANSWERS = f"none: fewer than {MIN_CLUSTERS} answers"
@@ -133,28 +133,3 @@ class _Sums:
         found = np.full(moments.shape, np.nan)
         found[known] = np.linalg.solve(grams[known], moments[known][..., None])[..., 0]
         return found
-
-
-def share(won: Floats, answers: NDArray[np.str_]) -> Interval:
-    """Share of games won.
-
-    Wilson's interval of as many independent games as would have the share's standard
-    error clustered by answer: at least the answers, at most the games (Korn and
-    Graubard 1998). A bootstrap would have no width where all or none are won, as a
-    small model's guesses are. A share of 0 or 1 rests on the answers alone.
-
-    Args:
-        won: Shape (G,), finite, between 0 and 1.
-        answers: Shape (G,): clusters.
-    """
-    n = len(won)
-    if n == 0:
-        return Interval(estimate=NAN)
-    _, codes = np.unique(answers, return_inverse=True)
-    groups, mean = int(codes.max()) + 1, float(won.mean())
-    units = groups
-    if 0 < mean < 1 and groups > 1:
-        error = clustered_error(won, codes)
-        known = round(mean * (1 - mean) / error**2) if error > 0 else n
-        units = min(max(known, groups), n)
-    return wilson(mean * units, units)

@@ -15,7 +15,7 @@ from analysis.dialects_md3_words import dialect_name, outcome_name
 from analysis.drawing import BLUE, INK, Panel, json_rows, render, rows_of
 from analysis.html import Figure
 from analysis.opinions_checks_figures import padded
-from analysis.opinions_words import side_of
+from analysis.wording import side_of
 
 COLOURS = ("#a3acb6", BLUE, "#d3782b", "#7fb3d3", "#8a3d07", "#c9a227")
 """Of dialects, the reference first; used again where there are more."""

@@ -12,19 +12,21 @@ from analysis.dialects_md3_words import (
     HELD,
     SHARED,
     answers,
-    bounds,
     dialect_name,
-    difference_text,
     games,
     outcome_name,
-    p_of,
-    p_phrase,
-    points,
 )
 from analysis.html import Certainty, Finding, join_words, number
-from analysis.opinions_words import side_of
 from analysis.records import ALPHA, Record
-from analysis.wording import percent
+from analysis.wording import (
+    bounds,
+    difference_text,
+    p_of,
+    p_phrase,
+    percent,
+    points,
+    side_of,
+)
 
 Standing = tuple[int, tuple[str, ...]]
 """Side of a difference (0: not shown), and what it is not resolved with."""

@@ -21,10 +21,9 @@ from analysis.dialects_md3_estimates import (
     WILSON,
     Estimate,
     coefficient,
-    share,
 )
 from analysis.disparity import best_minus_worst
-from analysis.paired import Interval
+from analysis.paired import Interval, clustered_share
 from analysis.records import Record
 from analysis.resample import CI_LEVEL, Floats
 
@@ -73,7 +72,7 @@ class Measures:
         return self._record(
             f"{outcome.key}_accuracy" + ("_answer_not_said" if unsaid else ""),
             "share",
-            share(outcome.won[rows], self.games.answer[rows]),
+            clustered_share(outcome.won[rows], self.games.answer[rows]),
             rows,
             group=dialect,
             method=WILSON,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.dialects_md3_analysis import GamesRun, Gap
-from analysis.dialects_md3_words import dialect_name, outcome_name, result_text
+from analysis.dialects_md3_words import dialect_name, outcome_name
 from analysis.html import (
     Cell,
     Table,
@@ -17,7 +17,7 @@ from analysis.html import (
     text_cell,
 )
 from analysis.records import Record
-from analysis.wording import hundred
+from analysis.wording import hundred, result_text
 
 
 def _value(record: Record | None, digits: int, scale: float = 100.0) -> Cell:

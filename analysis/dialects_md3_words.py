@@ -6,10 +6,7 @@ from collections.abc import Mapping
 
 from analysis.dialects_md3_analysis import GamesRun
 from analysis.dialects_md3_data import CHOICE, GUESS, PER_TOKEN
-from analysis.html import interval, number
-from analysis.opinions_words import side_of
-from analysis.records import Record
-from analysis.wording import count_of, hundred, p_words
+from analysis.wording import count_of
 
 NAMES: Mapping[str, str] = {
     "en_us": "US English",
@@ -52,45 +49,3 @@ def games(count: int) -> str:
 def answers(count: int) -> str:
     """``1 answer`` or ``418 answers``."""
     return count_of(count, "answer")
-
-
-def points(value: float | None) -> str:
-    """A difference of shares in points, with a decimal."""
-    return number(hundred(value), 1)
-
-
-def bounds(record: Record) -> str:
-    """The interval of a difference in points."""
-    return interval(hundred(record.ci_low), hundred(record.ci_high), 1)
-
-
-def p_of(record: Record) -> float | None:
-    """After Holm, where there is a family."""
-    return record.p_value if record.p_holm is None else record.p_holm
-
-
-def p_phrase(record: Record) -> str:
-    """``p < 0.001`` or ``p after Holm = 0.012``."""
-    # A family over dialects has several tests even of one model.
-    several = record.group is not None or record.p_holm != record.p_value
-    holm = " after Holm" if several and record.p_holm is not None else ""
-    return p_words(p_of(record), holm)
-
-
-def difference_text(record: Record) -> str:
-    """``20.4 points (95% 13.3 to 27.7, p < 0.001)``, or why there is less."""
-    if record.estimate is None:
-        return "not computed"
-    text = f"{points(record.estimate)} points"
-    if record.ci_low is None:
-        why = (record.ci_method or "none").removeprefix("none: ")
-        return f"{text} (not tested: {why})"
-    tested = "" if record.p_value is None else f", {p_phrase(record)}"
-    return f"{text} (95% {bounds(record)}{tested})"
-
-
-def result_text(record: Record) -> str:
-    """``lower``, ``higher``, ``not shown`` or ``not tested``, unbroken."""
-    if record.p_value is None:
-        return "not\u00a0tested"
-    return {-1: "lower", 1: "higher", 0: "not\u00a0shown"}[side_of(record)]

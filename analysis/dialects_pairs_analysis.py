@@ -18,9 +18,9 @@ from analysis.dialects_pairs_data import PairTable, pair_table
 from analysis.dialects_pairs_effects import Counts, effect_records
 from analysis.dialects_pairs_settings import Setting, settings_of
 from analysis.load import Run, labels
-from analysis.opinions_words import side_of
 from analysis.records import Record, with_holm
 from analysis.resample import DRAWS, SEED
+from analysis.wording import side_of
 from probe.types import DataError
 
 Key = tuple[str, str, str | None]

@@ -23,8 +23,8 @@ from analysis.html import (
     join_words,
     number,
 )
-from analysis.opinions_words import side_of
 from analysis.records import Record
+from analysis.wording import side_of
 
 
 def length_finding(run: PairRun) -> Finding | None:

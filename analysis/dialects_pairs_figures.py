@@ -17,7 +17,7 @@ from analysis.dialects_pairs_words import name_of, rows_text
 from analysis.drawing import BLUE, INK, MUTED, Panel, json_rows, render, rows_of
 from analysis.html import Figure
 from analysis.opinions_checks_figures import padded
-from analysis.opinions_words import side_of
+from analysis.wording import side_of
 
 LABEL_SPACE = 165
 """Pixels for the names of dialects."""

@@ -99,7 +99,7 @@ def best_minus_worst(
 def clustered_best_minus_worst(
     values: Floats,
     groups: Sequence[str] | NDArray[np.str_],
-    clusters: Sequence[str] | NDArray[np.str_],
+    clusters: Sequence[str] | NDArray[np.str_] | NDArray[np.intp],
     *,
     crossed: bool,
     draws: int,

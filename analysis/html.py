@@ -165,7 +165,7 @@ class Page:
     title: str
     subtitle: str
     overview: Table
-    """What was audited: one row per run."""
+    """What was read: one row per run."""
     warnings: tuple[str, ...]
     """What a reader must know before the first number."""
     notes: tuple[str, ...]
@@ -177,6 +177,8 @@ class Page:
     provenance: tuple[Provenance, ...]
     generated: str
     """Program and version, for the footer."""
+    kind: str = "audit report"
+    """What the page is, above its title."""
     downloads: tuple[tuple[str, str], ...] = field(default=())
     """(label, relative path) of the files beside the page."""
 

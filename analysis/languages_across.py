@@ -18,9 +18,8 @@ from analysis.languages_words import (
     reference_name,
     some,
 )
-from analysis.opinions_words import side_of
 from analysis.records import Record
-from analysis.wording import hundred, percent
+from analysis.wording import hundred, percent, side_of
 
 
 def ordered(runs: Sequence[LanguageRun]) -> list[str]:

@@ -16,8 +16,7 @@ from analysis.languages_notes import rank_correlation, ratios
 from analysis.languages_places import letter, place_group
 from analysis.languages_words import NOUNS, TITLES, reference_name
 from analysis.opinions_checks_figures import padded
-from analysis.opinions_words import side_of
-from analysis.wording import hundred
+from analysis.wording import hundred, side_of
 
 MOST_OPEN = 40
 """Up to so many languages a second figure of all is shown open."""

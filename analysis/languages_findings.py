@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from analysis.dialects_md3_words import bounds, difference_text, p_phrase, points
 from analysis.html import Finding, join_words, number
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_notes import DIFFERENT, note_findings
@@ -22,9 +21,16 @@ from analysis.languages_words import (
     reference_name,
     some,
 )
-from analysis.opinions_words import side_of
 from analysis.records import ALPHA, Record
-from analysis.wording import percent, questions
+from analysis.wording import (
+    bounds,
+    difference_text,
+    p_phrase,
+    percent,
+    points,
+    questions,
+    side_of,
+)
 
 _REACHED = {"accuracy": "an accuracy", "f1": "an F1"}
 """Outcome of a headline -> its name in a sentence."""

@@ -13,11 +13,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import paired
-from analysis.dialects_md3_estimates import share
 from analysis.disparity import clustered_best_minus_worst
 from analysis.languages_answers import TESTED_QUESTIONS, Answers, Outcome
 from analysis.languages_records import CHANCE, NO_ANSWER, NONE, Maker, coded
-from analysis.paired import Interval, TTest
+from analysis.paired import Interval, TTest, clustered_share
 from analysis.records import Record
 
 NOT_SHARED = "not computed: no question in both"
@@ -52,7 +51,7 @@ def levels(maker: Maker, outcome: Outcome, code: str) -> Iterator[Record]:
     if outcome.binary:
         yield maker.record(
             outcome.key,
-            share(values, maker.answers.cluster[rows].astype(str)),
+            clustered_share(values, maker.answers.cluster[rows]),
             rows,
             group=code,
             method=maker.wilson,
@@ -230,7 +229,7 @@ def spread(
     found = clustered_best_minus_worst(
         outcome.values[rows],
         np.array(answers.languages)[answers.language[rows]],
-        answers.cluster[rows].astype(str),
+        answers.cluster[rows],
         crossed=answers.crossed,
         draws=draws,
         seed=seed,

@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from analysis.dialects_md3_words import points
 from analysis.html import Finding, join_words, number
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_answers import TESTED_QUESTIONS
 from analysis.languages_words import languages, reference_name, some
-from analysis.wording import count_of, questions
+from analysis.wording import count_of, points, questions
 
 DIFFERENT = (
     "The questions of the languages are different questions, of which some are easier "

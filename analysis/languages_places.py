@@ -13,10 +13,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from analysis.dialects_md3_estimates import share
 from analysis.languages_covariates import COUNTED
 from analysis.languages_records import Maker
-from analysis.paired import Interval
+from analysis.paired import Interval, clustered_share
 from analysis.records import Record
 
 ALL = "all languages"
@@ -53,7 +52,7 @@ def place_records(maker: Maker) -> Iterator[Record]:
             values = picked[rows].astype(np.float64)
             yield maker.record(
                 "place_share",
-                share(values, answers.cluster[rows].astype(str)),
+                clustered_share(values, answers.cluster[rows]),
                 rows,
                 group=group,
                 method=maker.wilson,

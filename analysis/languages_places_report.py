@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.dialects_md3_words import difference_text
 from analysis.html import Finding, Table, join_words, number_cell, p_cell, text_cell
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_places import letter, place_group
 from analysis.languages_tables import around, frame_of, value
 from analysis.languages_words import languages
-from analysis.opinions_words import side_of
 from analysis.records import Record
-from analysis.wording import percent, questions
+from analysis.wording import difference_text, percent, questions, side_of
 
 
 def place_finding(run: LanguageRun) -> Finding | None:

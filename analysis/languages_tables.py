@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.dialects_md3_words import result_text
 from analysis.html import (
     Cell,
     Table,
@@ -20,7 +19,7 @@ from analysis.languages_answers import TESTED_QUESTIONS
 from analysis.languages_measures import BOUNDED_LANGUAGES
 from analysis.languages_words import TITLES, reference_name
 from analysis.records import Record
-from analysis.wording import hundred
+from analysis.wording import hundred, result_text
 
 TALL = 30
 """Tables of more rows are folded."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analysis.dialects_md3_words import difference_text
 from analysis.html import join_words
 from analysis.languages_analysis import LanguageRun
-from analysis.opinions_words import side_of
 from analysis.records import ALPHA, Record
-from analysis.wording import count_of, percent, questions
+from analysis.wording import count_of, difference_text, percent, questions, side_of
 
 TITLES: Mapping[str, str] = {
     "accuracy": "Accuracy",

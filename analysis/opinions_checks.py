@@ -8,15 +8,8 @@ from analysis.drawing import rows_of
 from analysis.html import Finding, interval, join_words, number, p_text
 from analysis.opinions import OpinionRun
 from analysis.opinions_measures import TESTED_QUESTIONS
-from analysis.opinions_words import (
-    all_of,
-    name,
-    names,
-    side_of,
-    untested,
-    value_text,
-)
-from analysis.wording import countries, questions
+from analysis.opinions_words import all_of, name, names, untested, value_text
+from analysis.wording import countries, questions, side_of
 
 FEW_QUESTIONS = 30
 """Of fewer, intervals are rough and the report says so."""

@@ -20,18 +20,11 @@ from analysis.opinions_checks import (
 )
 from analysis.opinions_diversity import Standing
 from analysis.opinions_fidelity import Fidelity
-from analysis.opinions_words import (
-    all_of,
-    name,
-    names,
-    side_of,
-    untested,
-    value_text,
-)
+from analysis.opinions_words import all_of, name, names, untested, value_text
 from analysis.records import ALPHA, Record
 from analysis.resample import MIN_QUESTIONS
 from analysis.similarity import BASE_NAMES
-from analysis.wording import countries, questions
+from analysis.wording import countries, questions, side_of
 
 
 def headline(run: OpinionRun) -> Record:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from analysis.html import interval, join_words, number
 from analysis.opinions_measures import TESTED_QUESTIONS
-from analysis.records import ALPHA, Record
+from analysis.records import Record
 from analysis.wording import countries
 from data_builders.countries import by_key
 
@@ -37,14 +37,6 @@ def value_text(record: Record, digits: int = 3) -> str:
         f"{number(record.estimate, digits)} "
         f"(95% {interval(record.ci_low, record.ci_high, digits)})"
     )
-
-
-def side_of(record: Record) -> int:
-    """1: above zero by interval and test, -1: below, 0: not shown."""
-    p = record.p_holm if record.p_holm is not None else record.p_value
-    if record.ci_low is None or record.ci_high is None or p is None or p >= ALPHA:
-        return 0
-    return 1 if record.ci_low > 0 else -1 if record.ci_high < 0 else 0
 
 
 def untested(record: Record) -> tuple[str, ...]:

@@ -406,6 +406,33 @@ def wilson(successes: float, n: int) -> Interval:
     return Interval(estimate=successes / n, low=float(low), high=float(high))
 
 
+def clustered_share(
+    won: Floats, clusters: NDArray[np.str_] | NDArray[np.intp]
+) -> Interval:
+    """A share of units that belong to clusters.
+
+    Wilson's interval of as many independent units as would have the share's
+    cluster-robust standard error: at least the clusters, at most the units (Korn and
+    Graubard 1998). A bootstrap would have no width where all or none are won, as a
+    small model's guesses are. A share of 0 or 1 rests on the clusters alone.
+
+    Args:
+        won: Shape (U,), finite, between 0 and 1.
+        clusters: Shape (U,): labels; units with the same label belong together.
+    """
+    n = len(won)
+    if n == 0:
+        return Interval(estimate=math.nan)
+    _, codes = np.unique(clusters, return_inverse=True)
+    groups, mean = int(codes.max()) + 1, float(won.mean())
+    units = groups
+    if 0 < mean < 1 and groups > 1:
+        error = clustered_error(won, codes)
+        known = round(mean * (1 - mean) / error**2) if error > 0 else n
+        units = min(max(known, groups), n)
+    return wilson(mean * units, units)
+
+
 @functools.lru_cache(maxsize=64)
 def detectable_d(n: int) -> float | None:
     """Smallest d_z that a two-sided paired t-test of `n` units finds.

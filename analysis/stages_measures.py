@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.dialects_md3_estimates import share
 from analysis.paired import (
     MIN_CLUSTERS,
     TOO_FEW_CLUSTERS,
     Interval,
+    clustered_share,
     shared_counts,
     wilson,
 )
@@ -116,7 +116,10 @@ class StageMeasures:
         elif cells.n_clusters < MIN_CLUSTERS:
             found, method = Interval(estimate=float(values.mean())), missing
         elif aligned.binary:
-            found, method = share(values, clusters.astype(np.str_)), WILSON_CLUSTERS
+            found, method = (
+                clustered_share(values, clusters),
+                WILSON_CLUSTERS,
+            )
         else:
             found, method = paired_t(values, clusters).mean, STUDENT
             missing = NO_SPREAD

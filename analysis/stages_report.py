@@ -87,6 +87,7 @@ def build_comparison(compared: Compared, *, step: Step = lambda: None) -> Page:
         ),
         provenance=tuple(provenance(run) for run in compared.runs),
         generated=written_by(),
+        kind="comparison of checkpoints",
         downloads=DOWNLOADS,
     )
 

@@ -102,3 +102,53 @@ def overlap(a: Record, b: Record) -> bool | None:
     if a.ci_low is None or a.ci_high is None or b.ci_low is None or b.ci_high is None:
         return None
     return a.ci_low <= b.ci_high and b.ci_low <= a.ci_high
+
+
+def side_of(record: Record) -> int:
+    """1: above zero by interval and test, -1: below, 0: not shown."""
+    p = record.p_holm if record.p_holm is not None else record.p_value
+    if record.ci_low is None or record.ci_high is None or p is None or p >= ALPHA:
+        return 0
+    return 1 if record.ci_low > 0 else -1 if record.ci_high < 0 else 0
+
+
+def points(value: float | None) -> str:
+    """A difference of shares in points, with a decimal."""
+    return number(hundred(value), 1)
+
+
+def bounds(record: Record) -> str:
+    """The interval of a difference in points."""
+    return interval(hundred(record.ci_low), hundred(record.ci_high), 1)
+
+
+def p_of(record: Record) -> float | None:
+    """After Holm, where there is a family."""
+    return record.p_value if record.p_holm is None else record.p_holm
+
+
+def p_phrase(record: Record) -> str:
+    """``p < 0.001`` or ``p after Holm = 0.012``."""
+    # A family over dialects has several tests even of one model.
+    several = record.group is not None or record.p_holm != record.p_value
+    holm = " after Holm" if several and record.p_holm is not None else ""
+    return p_words(p_of(record), holm)
+
+
+def difference_text(record: Record) -> str:
+    """``20.4 points (95% 13.3 to 27.7, p < 0.001)``, or why there is less."""
+    if record.estimate is None:
+        return "not computed"
+    text = f"{points(record.estimate)} points"
+    if record.ci_low is None:
+        why = (record.ci_method or "none").removeprefix("none: ")
+        return f"{text} (not tested: {why})"
+    tested = "" if record.p_value is None else f", {p_phrase(record)}"
+    return f"{text} (95% {bounds(record)}{tested})"
+
+
+def result_text(record: Record) -> str:
+    """``lower``, ``higher``, ``not shown`` or ``not tested``, unbroken."""
+    if record.p_value is None:
+        return "not\u00a0tested"
+    return {-1: "lower", 1: "higher", 0: "not\u00a0shown"}[side_of(record)]

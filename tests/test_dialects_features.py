@@ -26,8 +26,8 @@ from analysis.dialects_features_named import feature_tests
 from analysis.drawing import BLUE
 from analysis.html import Figure, Page, Section, Table, render_html, render_markdown
 from analysis.load import load_run
-from analysis.opinions_words import side_of
 from analysis.part import ProbePart, Wanted
+from analysis.wording import side_of
 from data_builders import dialect_features
 from probe import audit
 from probe.audit import Settings

@@ -17,10 +17,11 @@ from scipy import stats
 from analysis.dialects_md3 import md3_part
 from analysis.dialects_md3_analysis import GamesRun, Gap, OutcomeResult, analyse_games
 from analysis.dialects_md3_data import CHOICE, GUESS, PER_TOKEN, Games, read_games
-from analysis.dialects_md3_estimates import NO_SPREAD, coefficient, share
+from analysis.dialects_md3_estimates import NO_SPREAD, coefficient
 from analysis.dialects_md3_findings import run_findings, standing
 from analysis.html import Figure, Section, Table
 from analysis.load import load_run
+from analysis.paired import clustered_share
 from analysis.part import ProbePart, Wanted
 from analysis.resample import Floats
 from data_builders import md3
@@ -205,11 +206,11 @@ def test_a_null_is_rejected_in_five_percent_although_answers_repeat() -> None:
 
 def test_a_share_is_less_certain_where_answers_repeat_and_never_without_width() -> None:
     won = np.repeat([1.0, 0.0], 30)
-    alone = share(won, np.arange(60).astype(str))
-    together = share(won, (np.arange(60) // 6).astype(str))
+    alone = clustered_share(won, np.arange(60).astype(str))
+    together = clustered_share(won, (np.arange(60) // 6).astype(str))
     assert alone.estimate == together.estimate == 0.5
     assert together.high - together.low > 1.5 * (alone.high - alone.low)
-    none = share(np.zeros(30), np.arange(30).astype(str))
+    none = clustered_share(np.zeros(30), np.arange(30).astype(str))
     assert none.estimate == 0 and none.low == 0 and none.high > 0.1
 
 

@@ -18,10 +18,10 @@ from analysis.dialects_pairs_accuracy import ACCURACY
 from analysis.dialects_pairs_analysis import PairRun, analyse_pairs
 from analysis.html import Figure, Table
 from analysis.load import Run, load_run
-from analysis.opinions_words import side_of
 from analysis.paired import rank_biserial
 from analysis.part import ProbePart, Wanted
 from analysis.records import Record
+from analysis.wording import side_of
 from data_builders import dialect_pairs
 from probe import audit
 from probe.audit import Settings

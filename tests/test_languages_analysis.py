@@ -25,10 +25,10 @@ from analysis.languages_findings import headline_finding, run_findings
 from analysis.languages_measures import BOUNDED_LANGUAGES, differences
 from analysis.languages_records import Maker
 from analysis.load import load_run
-from analysis.opinions_words import side_of
 from analysis.part import AxisPart, Wanted
 from analysis.records import with_holm
 from analysis.report import write_report
+from analysis.wording import side_of
 from data_builders import tydiqa
 from probe.types import Candidate, Item
 from tests import language_runs
