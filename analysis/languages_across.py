@@ -105,7 +105,9 @@ def across_figure(runs: Sequence[LanguageRun], prefix: str) -> Figure:
 
 def across_findings(runs: Sequence[LanguageRun]) -> tuple[Finding, ...]:
     """In how many models each language falls behind; none for one run."""
-    compared = [run for run in runs if any(gap.p_value for gap in run.gaps())]
+    compared = [
+        run for run in runs if any(gap.p_value is not None for gap in run.gaps())
+    ]
     if len(compared) < 2:
         return ()
     behind = {

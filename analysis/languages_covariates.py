@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from analysis.languages_measures import NOT_SHARED, bounded_by
+from analysis.languages_measures import NOT_SHARED
 from analysis.languages_records import Maker
-from analysis.paired import Interval
+from analysis.paired import Interval, bounded_by
 from analysis.records import Record
 
 COUNTED = "none: of these very questions"

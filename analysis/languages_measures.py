@@ -69,7 +69,7 @@ def levels(maker: Maker, outcome: Outcome, code: str) -> Iterator[Record]:
     else:
         test = maker.test(outcome.values, rows)
         inside = dataclasses.replace(
-            test, mean=bounded_by(test.mean, low=0.0, high=1.0)
+            test, mean=paired.bounded_by(test.mean, low=0.0, high=1.0)
         )
         yield maker.mean(
             outcome.key,
@@ -90,15 +90,6 @@ def levels(maker: Maker, outcome: Outcome, code: str) -> Iterator[Record]:
         family="models and languages",
         missing=maker.why(over, rows, fewest=len(values)),
     )
-
-
-def bounded_by(
-    mean: Interval, *, low: float = -math.inf, high: float = math.inf
-) -> Interval:
-    """The interval of a mean of values of which none is below `low` or above `high`."""
-    if not math.isfinite(mean.low):
-        return mean
-    return dataclasses.replace(mean, low=max(mean.low, low), high=min(mean.high, high))
 
 
 def differences(maker: Maker, outcome: Outcome) -> Iterator[Record]:

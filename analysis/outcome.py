@@ -11,6 +11,8 @@ from typing import Literal
 
 import pandas as pd
 
+from analysis.paired import MIN_CLUSTERS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -25,7 +27,8 @@ class Outcome:
     grouping: str
     """What a group is, in the singular: `language`, `dialect`, `country`."""
     reference: str | None
-    """Group that the others' changes are compared with; None: there is none."""
+    """Group that the others' changes are compared with, whether or not the run has it;
+    None: there is none."""
     better: Literal["higher", "lower"] | None
     """Which values are better; None: neither is, such as of a similarity."""
     binary: bool
@@ -36,6 +39,15 @@ class Outcome:
     frame: pd.DataFrame
     """One row per unit and group: `unit` (text; the same unit in another run has the
     same), `group` (text), `cluster` (text: units of one cluster are not independent,
-    such as questions on one passage), `value` (float64; NaN = unscored)."""
+    such as questions on one passage), `stratum` (text: of the cluster; how many units
+    are of which is the probe's design, as of questions that praise or blame), `value`
+    (float64; NaN = unscored)."""
+    fewest: int = MIN_CLUSTERS
+    """Fewest units of a group that are tested, as in the axis's own analysis."""
+    chosen: bool = False
+    """Whether a value depends on everything that an item's candidates are, such as
+    which of them scores highest."""
+    wanted: str | None = None
+    """Group that was asked for as reference, where `reference` stands in for it."""
     names: tuple[tuple[str, str], ...] = ()
     """Group -> name for people, where they differ: ("deu_Latn", "German")."""

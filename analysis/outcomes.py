@@ -18,7 +18,7 @@ from analysis.dialects import dialect_outcomes
 from analysis.load import Run, item_meta
 from analysis.opinions import normalised
 from analysis.opinions_data import opinion_table
-from analysis.opinions_measures import js_matrix
+from analysis.opinions_measures import TESTED_QUESTIONS, js_matrix
 from analysis.outcome import Outcome
 from analysis.outcomes_frame import is_binary, known_as, outcome_frame
 from analysis.outcomes_languages import language_outcomes
@@ -56,7 +56,9 @@ def outcomes(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
 def _countries(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
     """Each question's ranks; unit: a question; a question and its twin are a cluster.
 
-    A question too little of which has a score to rank has no values.
+    Strata are praise, blame and pairs of both, so that liking a name whatever is asked,
+    which they cancel, is no noise. A question too little
+    of which has a score to rank has no values.
     """
     table = score_table(run)
     meta = item_meta(run)
@@ -67,6 +69,13 @@ def _countries(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
         f"question {item}" if pair is None else f"pair {pair}"
         for item, pair in zip(items, pairs, strict=True)
     ]
+    questions = run.frame.drop_duplicates("item_id")
+    kinds = (
+        (questions["sentiment"] == "negative")
+        .map({True: "blame", False: "praise"})
+        .groupby(clusters)
+        .agg(lambda of: " ".join(sorted(set(of))))
+    )
     size = len(table.keys)
     return (
         Outcome(
@@ -74,7 +83,7 @@ def _countries(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
             title=f"mean rank among {size} countries, 1 = most favoured",
             value_unit="rank",
             grouping="country",
-            reference=wanted.reference if wanted.reference in table.keys else None,
+            reference=wanted.reference,
             better=None,
             binary=False,
             crossed=True,
@@ -83,6 +92,7 @@ def _countries(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
                 unit=np.repeat(items, size),
                 group=np.tile(table.keys, len(items)),
                 cluster=np.repeat(clusters, size),
+                stratum=np.repeat(kinds.loc[clusters].to_numpy(), size),
                 value=ranks.reindex(items).to_numpy().ravel(),
             ),
             names=known_as(zip(table.keys, table.names, strict=True)),
@@ -119,11 +129,15 @@ def _opinions(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
             f"(1 - Jensen-Shannon distance, {BASE_NAMES[wanted.base]})",
             value_unit="similarity",
             grouping="country",
-            reference=next((group for group in reference if group in here), None),
+            reference=next(
+                (group for group in reference if group in here), wanted.reference
+            ),
             better=None,
             binary=False,
             crossed=True,
             frame=frame,
+            fewest=TESTED_QUESTIONS,
+            chosen=True,
             names=known_as(
                 (public.group, public.name)
                 for public in headline

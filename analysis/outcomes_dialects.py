@@ -56,10 +56,14 @@ def game_outcomes(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
                 value_unit="share",
                 grouping="dialect",
                 reference=games.reference,
+                wanted=None
+                if games.reference == games.wanted_reference
+                else games.wanted_reference,
                 better="higher",
                 binary=is_binary(frame),
                 crossed=False,
                 frame=frame,
+                chosen=one.key != GUESS,
                 names=known_as((name, dialect_name(name)) for name in games.dialects),
             )
         )
@@ -102,7 +106,7 @@ def _pair_accuracy(table: PairTable) -> Outcome | None:
         title="share of rows whose chosen answer scores above the rejected one",
         value_unit="share",
         grouping="dialect",
-        reference=table.reference if table.reference in dialects else None,
+        reference=table.reference,
         better="higher",
         binary=is_binary(frame),
         crossed=True,

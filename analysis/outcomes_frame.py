@@ -19,6 +19,7 @@ def outcome_frame(
     group: Iterable[object],
     cluster: Iterable[object],
     value: Floats,
+    stratum: Iterable[object] | None = None,
 ) -> pd.DataFrame:
     """Lays values out as `Outcome.frame`.
 
@@ -28,6 +29,7 @@ def outcome_frame(
         group: N groups, with no gaps.
         cluster: N clusters, with no gaps.
         value: Shape (N,); NaN = unscored.
+        stratum: N strata of the clusters; None: all are of one.
 
     Raises:
         DataError: A unit stands twice in a group, so that nobody could say which of
@@ -38,6 +40,9 @@ def outcome_frame(
             "unit": pd.Series(list(map(str, unit)), dtype="str"),
             "group": pd.Series(list(map(str, group)), dtype="str"),
             "cluster": pd.Series(list(map(str, cluster)), dtype="str"),
+            "stratum": ""
+            if stratum is None
+            else pd.Series(list(map(str, stratum)), dtype="str"),
             "value": np.asarray(value, dtype=np.float64),
         }
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
-from analysis.languages_answers import Answers, read_answers
-from analysis.load import UNITS, Run
+from analysis.languages_answers import TESTED_QUESTIONS, Answers, read_answers
+from analysis.load import Run
 from analysis.outcome import Outcome
 from analysis.outcomes_frame import is_binary, is_crossed, known_as, outcome_frame
 from analysis.part import Wanted
@@ -22,8 +23,8 @@ _TITLES = {
 def language_outcomes(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
     """How good the answers are in each language, in each sense of the analysis.
 
-    Of short answers also the mean log-probability per token of the likeliest reference,
-    where the references were scored.
+    Of short answers also the mean log-probability of the likeliest reference, where the
+    references were scored: per character, as checkpoints may have other tokenizers.
 
     Unit: a question, which is the same in every language where letters are chosen among
     and one language's own where answers are short. Clusters: passages; documents.
@@ -38,18 +39,33 @@ def language_outcomes(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
         for one in answers.outcomes
     ]
     if answers.kind == "extractions":
-        values = answers.number("logprob")
+        values = _per_character(run)
         if np.isfinite(values).any():
             found.append(
                 _outcome(
                     answers,
-                    "reference_logprob",
+                    "reference_logprob_per_character",
                     values,
-                    "mean log-probability per token of the likeliest reference",
-                    UNITS[Measure.LOGPROB_MEAN],
+                    "mean log-probability per character of the likeliest reference",
+                    "log-probability per character",
                 )
             )
     return tuple(found)
+
+
+def _per_character(run: Run) -> Floats:
+    """Of each item's likeliest reference; NaN: none is scored.
+
+    A token is long for one model and short for another, and a character is one for all.
+    """
+    frame = run.frame
+    codes, ids = pd.factorize(frame["item_id"])
+    found = np.full(len(ids), np.nan)
+    if run.measure is Measure.LOGPROB_MEAN:
+        sums = frame["score"] * frame["n_answer_tokens"]
+        lengths = frame["n_chars"].where(frame["n_chars"] > 0)
+        np.fmax.at(found, codes, (sums / lengths).to_numpy(dtype=np.float64))
+    return found
 
 
 def _outcome(
@@ -68,10 +84,12 @@ def _outcome(
         title=title,
         value_unit=value_unit,
         grouping="language",
-        reference=answers.reference,
+        reference=answers.wanted_reference,
         better="higher",
         binary=is_binary(frame),
         crossed=is_crossed(frame),
         frame=frame,
+        fewest=TESTED_QUESTIONS,
+        chosen=answers.kind == "choices",
         names=known_as(answers.names.items()),
     )

@@ -37,6 +37,7 @@ class Stream(enum.IntEnum):
     SWAPS = 4
     CLUSTERS = 5
     LABELS = 6
+    SIGNS = 7
 
 
 def generator(seed: int, stream: Stream, size: int) -> np.random.Generator:
@@ -44,7 +45,9 @@ def generator(seed: int, stream: Stream, size: int) -> np.random.Generator:
     return np.random.default_rng((seed, int(stream), size))
 
 
-def question_counts(strata: NDArray[np.bool_], draws: int, seed: int) -> Floats:
+def question_counts(
+    strata: NDArray[np.bool_] | NDArray[np.intp], draws: int, seed: int
+) -> Floats:
     """How often each question enters each bootstrap draw.
 
     Questions are drawn within strata, positive and negative ones apart: how many of
@@ -53,7 +56,7 @@ def question_counts(strata: NDArray[np.bool_], draws: int, seed: int) -> Floats:
     pass for noise of the measurement.
 
     Args:
-        strata: Shape (Q,): whether each question is negative.
+        strata: Shape (Q,): whether each question is negative, or another stratum.
         draws: Number of draws.
         seed: Of the draws.
 

@@ -9,9 +9,12 @@ Levels have Wilson's interval where values are 0 or 1 (of the effective number o
 where units are clustered), else a cluster-robust t interval. A change has a percentile
 bootstrap interval over clusters, and a test: McNemar's by its mid-p where values are 0
 or 1 and each unit is its own cluster, else the cluster-robust t-test. Changes less the
-reference's are paired by unit where a unit stands in several groups, else two
-independent means. Best minus worst is tested by swapping stage labels within units, and
-never read by an interval: in a sample it is above zero whatever is true.
+reference's are paired by unit where both groups have the same units, else two means
+whose clusters may be the same. Best minus worst is tested by swapping stage labels
+within units and by whether all groups changed alike (see `stages_tests.widening`), and
+never read by an interval: in a sample it is above zero whatever is true. Where units
+are of strata by design, such as questions that praise and blame, nothing that strata
+differ by counts as noise.
 
 Holm's correction is over all groups and later stages of a lineage and measure, in one
 family each for changes from the base, from the stage before, and less the reference's;
@@ -24,7 +27,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.paired import MIN_CLUSTERS
 from analysis.records import Record, with_holm
 from analysis.resample import DRAWS, SEED
 from analysis.stages_data import Aligned
@@ -40,7 +42,7 @@ class Step:
     change: Record
     """From the base."""
     previous: Record | None
-    """From the stage before; None: that is the base."""
+    """From the stage before; None: that is the base, or there is none."""
     beyond: Record | None
     """The change from the base less the reference group's; None for the reference, or
     where there is none."""
@@ -93,7 +95,7 @@ class MeasureResult:
 
 
 def analyse_stages(
-    aligned: Aligned, *, draws: int = DRAWS, seed: int = SEED
+    aligned: Aligned, *, draws: int = DRAWS, seed: int = SEED, trained: bool = True
 ) -> MeasureResult:
     """Levels, changes and their tests.
 
@@ -101,6 +103,8 @@ def analyse_stages(
         aligned: One measure of the stages of a lineage.
         draws: Bootstrap draws, and permutations.
         seed: Of both.
+        trained: Whether each stage was made from the one before, so that the change
+            from that one means something.
     """
     measures = StageMeasures(aligned=aligned, draws=draws, seed=seed)
     cells = measures.groups()
@@ -120,7 +124,7 @@ def analyse_stages(
         return Step(
             place=place,
             change=change(place, 0, code),
-            previous=change(place, place - 1, code) if place > 1 else None,
+            previous=change(place, place - 1, code) if trained and place > 1 else None,
             beyond=measures.beyond(place, cells[code], cells[0], aligned.groups[code])
             if has_reference
             else None,
@@ -153,7 +157,7 @@ def _gaps(
     """Best minus worst of the groups that are large enough to be either."""
     if len(cells) < 2:
         return (), ()
-    kept = [one for one in cells if one.n_clusters >= MIN_CLUSTERS]
+    kept = [one for one in cells if measures.too_few(one) is None]
     every = measures.cells(
         np.concatenate([one.rows for one in kept] or [np.empty(0, dtype=np.intp)])
     )

@@ -114,5 +114,6 @@ def _rest(measure: MeasureResult) -> str:
     if not more:
         return ""
     return (
-        f"  {groups_of(measure, more)} more that change less: --json or --out has all"
+        f"  {groups_of(measure, more)} more that change less or are not tested: --json "
+        "or --out has all"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from analysis.load import Run
 from analysis.outcome import Outcome
 from analysis.resample import Floats
 from probe.store import read_items
-from probe.types import Stage, StoreError, UsageError
+from probe.types import GENERATED, Stage, StoreError, UsageError
 
 Codes = NDArray[np.intp]
 
@@ -48,6 +49,8 @@ class Aligned:
     """Shape (R,): place in `groups`."""
     cluster: Codes
     """Shape (R,): units of one cluster are not independent."""
+    stratum: Codes
+    """Shape (R,): of the cluster; how many units are of which is design, not chance."""
     values: Floats
     """Shape (checkpoints, R), finite."""
     left_out: tuple[int, ...]
@@ -100,11 +103,12 @@ def align(lineage: str, measured: Sequence[Measured]) -> Aligned | None:
         shared = shared[shared.isin(one.index)]
     if not len(shared):
         return None
-    first = frames[0]["cluster"].to_numpy()[
-        np.isfinite(frames[0]["value"].to_numpy(dtype=np.float64))
-    ]
-    clusters = pd.Series(first, index=series[0].index).loc[shared]
-    _, cluster = np.unique(clusters.to_numpy(dtype=str), return_inverse=True)
+    first = frames[0][np.isfinite(frames[0]["value"].to_numpy(dtype=np.float64))]
+    kept = series[0].index.get_indexer(shared)
+    cluster, stratum = (
+        np.unique(first[name].to_numpy(dtype=str)[kept], return_inverse=True)[1]
+        for name in ("cluster", "stratum")
+    )
     codes = shared.to_numpy() % len(group_names)
     present = list(pd.unique(codes))
     wanted = measured[0].outcome.reference
@@ -121,6 +125,7 @@ def align(lineage: str, measured: Sequence[Measured]) -> Aligned | None:
         unit=shared.to_numpy() // len(group_names),
         group=place[codes],
         cluster=cluster.astype(np.intp),
+        stratum=stratum.astype(np.intp),
         values=np.stack([one.loc[shared].to_numpy() for one in series]),
         left_out=tuple(len(one) - len(shared) for one in series),
         lacking=tuple(name for name in group_names if name not in here),
@@ -153,29 +158,61 @@ def _refuse_other_ranks(measured: Sequence[Measured]) -> None:
             )
 
 
-def refuse_other_texts(runs: Sequence[Run]) -> None:
+def refuse_other_texts(runs: Sequence[Run], *, chosen: bool) -> None:
     """Checks that what several runs both have is the same text.
 
     Args:
         runs: Of one probe; versions may differ where the user allowed it.
+        chosen: Whether an answer depends on what it was chosen among: then the runs
+            must also have the same candidates to the items that both have.
 
     Raises:
-        StoreError: One item x candidate has two texts; or a file is damaged.
+        StoreError: One item x candidate has two texts, or one item other candidates; or
+            a file is damaged.
     """
     columns = ["item_id", "candidate_id", "text_sha"]
-    first = read_items(runs[0].path, columns).to_pandas()
-    for run in runs[1:]:
-        other = read_items(run.path, columns).to_pandas()
+    items = [read_items(run.path, columns).to_pandas() for run in runs]
+    if chosen:
+        _refuse_other_candidates(runs, items)
+    for (run_before, first), (run, other) in itertools.combinations(
+        zip(runs, items, strict=True), 2
+    ):
         both = first.merge(other, on=columns[:2], suffixes=("", "_other"))
         differ = both[both["text_sha"] != both["text_sha_other"]]
         if len(differ):
             one = differ.iloc[0]
             raise StoreError(
-                f"{runs[0].name} and {run.name} have different texts for "
+                f"{run_before.name} and {run.name} have different texts for "
                 f"{len(differ)} of {len(both)} pairs that both scored, first "
                 f"{one['item_id']} / {one['candidate_id']}",
                 "Checkpoints are compared on the same text (--mixed allows versions "
                 "of a probe whose shared items have one)",
+                "Score one of the two again with the same data and options, or leave "
+                "it out",
+            )
+
+
+def _refuse_other_candidates(
+    runs: Sequence[Run], items: Sequence[pd.DataFrame]
+) -> None:
+    """Of two letters more are right by chance than of four."""
+    found = []
+    for frame in items:
+        # What a model wrote itself is no candidate.
+        scored = frame[frame["candidate_id"] != GENERATED]
+        hashes = pd.util.hash_array(scored["candidate_id"].to_numpy(dtype=object))
+        found.append(pd.Series(hashes, scored["item_id"].to_numpy()).groupby(level=0))
+    sums = [one.sum() for one in found]
+    for first, other in itertools.combinations(range(len(runs)), 2):
+        both = sums[first].index.intersection(sums[other].index)
+        differ = both[(sums[first].loc[both] != sums[other].loc[both]).to_numpy()]
+        if len(differ):
+            sizes = [found[place].size()[differ[0]] for place in (first, other)]
+            raise StoreError(
+                f"{runs[first].name} and {runs[other].name} have different candidates "
+                f"for {len(differ)} of {len(both)} items that both have, first "
+                f"{differ[0]} ({sizes[0]} and {sizes[1]})",
+                "Choices are compared where they are among the same answers",
                 "Score one of the two again with the same data and options, or leave "
                 "it out",
             )

@@ -73,8 +73,9 @@ def change_finding(measure: MeasureResult, place: int) -> Finding:
     ]
     tested = [one for one in measure.groups if _p(_step(one, place).change) is not None]
     if parts:
-        if sides[0]:
-            parts.append(f"not shown for {_named(measure, sides[0], examples=False)}")
+        rest = [one for one in sides[0] if one in tested]
+        if rest:
+            parts.append(f"not shown for {_named(measure, rest, examples=False)}")
         claim = f"{title}: {'; '.join(parts)}."
     else:
         whom = f" for any of {groups_of(measure, len(tested))}" if several else ""
@@ -112,12 +113,13 @@ def _beyond_finding(
         claim = f"{title}: {first.format(f'{change} is')} that for {reference}"
         claim += "".join(f"; {part.format('it is')}" for part in second) + "."
     else:
+        tested = [one for one in others if _p(_step(one, place).beyond) is not None]
+        asked = tested or others
         whom = (
-            f"any of {groups_of(measure, len(others))}"
-            if len(others) > 1
-            else group_name(measure, others[0].group)
+            f"any of {groups_of(measure, len(asked))}"
+            if len(asked) > 1
+            else group_name(measure, asked[0].group)
         )
-        tested = any(_p(_step(one, place).beyond) is not None for one in others)
         differs = f"{change} differs from that for {reference}"
         claim = (
             f"{title}: that {differs} is not shown for {whom}."
@@ -151,7 +153,8 @@ def _gap_finding(measure: MeasureResult, gap: GapStep) -> Finding:
             f"{gap_text(measure, after.estimate)} in {then}; "
             f"{p_words(p_of(gap.change), ' after Holm')} by swapping the labels of the "
             "two within units, which alone changes the gap by "
-            f"{gap_text(measure, gap.permuted.estimate)} on average.",
+            f"{gap_text(measure, gap.permuted.estimate)} on average, and by whether "
+            "all groups changed alike.",
         ),
         certainty="supported" if side else "not shown",
     )

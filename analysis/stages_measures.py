@@ -15,8 +15,10 @@ from analysis.paired import (
     MIN_CLUSTERS,
     TOO_FEW_CLUSTERS,
     Interval,
+    TTest,
+    bounded_by,
     clustered_share,
-    shared_counts,
+    varies,
     wilson,
 )
 from analysis.records import Record
@@ -25,6 +27,7 @@ from analysis.stages_data import Aligned, Codes
 from analysis.stages_tests import (
     Widening,
     bootstrap_means,
+    drawn_clusters,
     mcnemar_mid_p,
     paired_t,
     welch,
@@ -38,13 +41,19 @@ STUDENT = "Student's t, cluster-robust"
 STUDENT_PAIRED = f"{STUDENT}, paired by unit"
 STUDENT_TWO = "Student's t of two means, cluster-robust, Satterthwaite"
 BOOTSTRAP = "percentile bootstrap over {}, unadjusted; p of {}"
+ALIKE = "none: all changes are alike; p of {}"
+CUT = "{}, cut at 0 and 1"
 MID_P = "McNemar's mid-p"
 T_TEST = "a cluster-robust t-test"
 NO_SPREAD = "none: no spread"
 NO_INTERVAL = "none: best minus worst is never read by an interval"
-SWAPPED = "none: p of stage labels swapped within each {}"
+SWAPPED = (
+    "none: the larger p of stage labels swapped within each {} and of equal changes of "
+    "all groups"
+)
 CHANCE_ALONE = "none: mean size of the change under swapped stage labels"
-TOO_FEW_GROUPS = f"not computed: fewer than two groups of {MIN_CLUSTERS} units"
+TOO_FEW_UNITS = "none: fewer than {} units"
+TOO_FEW_GROUPS = "not computed: fewer than two groups are large enough to be tested"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +109,18 @@ class StageMeasures:
     def intervals(self, place: int, earlier: int) -> list[tuple[float, float]]:
         """Bootstrap bounds of each group's change."""
         aligned = self.aligned
-        counts = shared_counts(int(aligned.cluster.max()) + 1, self.draws, self.seed)
+        counts = drawn_clusters(aligned.cluster, aligned.stratum, self.draws, self.seed)
         change = aligned.values[place] - aligned.values[earlier]
         means = bootstrap_means(change, aligned.group, aligned.cluster, counts)
         low, high = percentile_interval(means)
         return list(zip(low.tolist(), high.tolist(), strict=True))
+
+    def too_few(self, cells: Cells) -> str | None:
+        """Why a group is too small to be tested; None: it is not."""
+        if cells.n_clusters < MIN_CLUSTERS:
+            return TOO_FEW_CLUSTERS
+        fewest = self.aligned.outcome.fewest
+        return TOO_FEW_UNITS.format(fewest) if cells.n < fewest else None
 
     def level(self, place: int, cells: Cells, group: str) -> Record:
         """Mean of a group at a stage."""
@@ -121,8 +137,10 @@ class StageMeasures:
                 WILSON_CLUSTERS,
             )
         else:
-            found, method = paired_t(values, clusters).mean, STUDENT
-            missing = NO_SPREAD
+            found, method, missing = self._test(values, cells).mean, STUDENT, NO_SPREAD
+            if aligned.outcome.value_unit == "share":
+                found = bounded_by(found, low=0.0, high=1.0)
+                method = CUT.format(STUDENT)
         bounded = math.isfinite(found.low)
         return self._record(
             place, "", found, cells, group=group, method=method if bounded else missing
@@ -140,18 +158,23 @@ class StageMeasures:
         aligned = self.aligned
         changes = self._changes(place, cells, earlier)
         p_value: float | None = None
+        low, high = math.nan, math.nan
         test = MID_P if aligned.binary and cells.alone else T_TEST
-        if cells.n_clusters < MIN_CLUSTERS:
-            method = TOO_FEW_CLUSTERS
-        else:
+        method = self.too_few(cells)
+        if method is None:
             p_value = (
                 mcnemar_mid_p(changes)
                 if test == MID_P
-                else paired_t(changes, self._clusters(cells)).p_value
+                else self._test(changes, cells).p_value
             )
-            tested = BOOTSTRAP.format(cells.independents, test)
-            method = NO_SPREAD if p_value is None else tested
-        low, high = (math.nan, math.nan) if p_value is None else bounds
+            if p_value is None:
+                method = NO_SPREAD
+            elif not varies(changes):
+                # Any draw is the sample over again, and says nothing of other units.
+                method = ALIKE.format(test)
+            else:
+                method = BOOTSTRAP.format(cells.independents, test)
+                low, high = bounds
         kind = "change" if earlier == 0 else "change_from_previous"
         return self._record(
             place,
@@ -166,33 +189,29 @@ class StageMeasures:
         )
 
     def beyond(self, place: int, cells: Cells, reference: Cells, group: str) -> Record:
-        """A group's change from the base less the reference group's."""
+        """A group's change from the base less the reference group's.
+
+        Paired by unit where both groups have the very same units, else the difference
+        of two means, whose clusters may still be the same.
+        """
         aligned = self.aligned
-        if aligned.crossed:
-            of_reference = np.full(int(aligned.unit.max()) + 1, np.nan)
-            of_reference[aligned.unit[reference.rows]] = self._changes(place, reference)
-            differences = (
-                self._changes(place, cells) - of_reference[aligned.unit[cells.rows]]
-            )
-            both = np.isfinite(differences)
-            used = self.cells(cells.rows[both])
-            few, method = used.n_clusters, STUDENT_PAIRED
-            if used.n:
-                test = paired_t(differences[both], self._clusters(used))
-                found, p_value = test.mean, test.p_value
-            else:
-                found, p_value = Interval(estimate=math.nan), None
+        few = self.too_few(cells) or self.too_few(reference)
+        changes = self._changes(place, cells), self._changes(place, reference)
+        units = aligned.unit[cells.rows], aligned.unit[reference.rows]
+        own, others = (np.argsort(one) for one in units)
+        if np.array_equal(units[0][own], units[1][others]):
+            used, method = self.cells(cells.rows[own]), STUDENT_PAIRED
+            differences = changes[0][own] - changes[1][others]
+            test = self._test(differences, used)
         else:
             used = self.cells(np.concatenate([cells.rows, reference.rows]))
-            few = min(cells.n_clusters, reference.n_clusters)
-            test = welch(
-                self._changes(place, cells),
-                self._changes(place, reference),
-                (self._clusters(cells), self._clusters(reference)),
-            )
-            found, p_value, method = test.mean, test.p_value, STUDENT_TWO
-        if p_value is None:
-            method = TOO_FEW_CLUSTERS if few < MIN_CLUSTERS else NO_SPREAD
+            method = STUDENT_TWO
+            test = welch(*changes, (self._clusters(cells), self._clusters(reference)))
+        found, p_value = test.mean, test.p_value
+        if few is not None:
+            found, p_value, method = Interval(estimate=found.estimate), None, few
+        elif p_value is None:
+            method = NO_SPREAD
         return self._record(
             place,
             "_change_minus_reference",
@@ -237,6 +256,7 @@ class StageMeasures:
             aligned.values[place][every.rows],
             np.repeat(np.arange(len(kept)), [len(one.rows) for one in kept]),
             np.unique(self._clusters(every), return_inverse=True)[1],
+            np.unique(aligned.stratum[every.rows], return_inverse=True)[1],
             draws=self.draws,
             seed=self.seed,
         )
@@ -258,8 +278,14 @@ class StageMeasures:
             every,
             reference=base,
             method=CHANCE_ALONE,
+            family="change of best minus worst: stages",
         )
         return change, permuted
+
+    def _test(self, values: Floats, cells: Cells) -> TTest:
+        """Of a mean over the rows of `cells`."""
+        strata = self.aligned.stratum[cells.rows]
+        return paired_t(values, self._clusters(cells), strata)
 
     def _clusters(self, cells: Cells) -> Codes:
         return self.aligned.cluster[cells.rows]
@@ -279,7 +305,7 @@ class StageMeasures:
         reference: str | None = None,
         method: str | None = None,
         p_value: float | None = None,
-        family: str = "",
+        family: str = "levels",
     ) -> Record:
         aligned, outcome = self.aligned, self.aligned.outcome
         measured = aligned.measured[place]
@@ -302,7 +328,8 @@ class StageMeasures:
             cluster=cells.independent,
             p_value=p_value,
             p_holm=None,
-            family=None if p_value is None else f"{scope}, {family}",
+            # Levels too say whose they are: lineages are held to units of their own.
+            family=f"{scope}, {family}",
             n=cells.n,
             n_clusters=cells.n_clusters,
         )

@@ -40,7 +40,7 @@ from analysis.stages_figures import change_figure, level_figure
 from analysis.stages_findings import comparison_findings, measure_findings
 from analysis.stages_runs import SIDE_BY_SIDE, Compared, Comparison
 from analysis.stages_tables import gap_table, group_table
-from analysis.stages_words import measure_title, stage_name
+from analysis.stages_words import measure_title, stage_name, stage_word
 from analysis.wording import count_of
 
 MOST_FINDINGS = 9
@@ -243,11 +243,19 @@ def _section(one: Comparison, id: str, title: str, *, levels: bool) -> Section:
     )
 
 
+def _measured(one: Comparison, measure: MeasureResult) -> str:
+    """What is measured, and of which stages where it is not all."""
+    title = measure_title(measure)
+    title = title[:1].lower() + title[1:]
+    stages = [each.stage for each in measure.aligned.measured]
+    if len(stages) == len(one.lineage.stages):
+        return title
+    return f"{title} (of {join_words([stage_word(stage) for stage in stages])} only)"
+
+
 def _lead(one: Comparison) -> str:
     stages = [stage_name(stage) for stage in one.lineage.stages]
-    what = join_words(
-        [measure_title(m)[:1].lower() + measure_title(m)[1:] for m in one.measures]
-    )
+    what = join_words([_measured(one, measure) for measure in one.measures])
     if one.trained:
         return f"{join_words(stages)}, compared by {what}."
     return (
@@ -264,20 +272,25 @@ METHOD = (
         "read, and each is held against itself. Where values are 0 or 1 and units are "
         "independent, a change is tested by McNemar's test with the mid-p-value "
         "(Fagerland, Lydersen and Laake 2013), else by a t-test whose error knows "
-        "which units belong together, such as questions on one passage.",
+        "which units belong together, such as questions on one passage, and how many "
+        "are of which kind by design, such as questions that praise and that blame. "
+        "Groups that the model's own report does not test are not tested here.",
     ),
     Paragraph(
         head="Whose change",
         text="A group's change less the reference group's is paired by unit where the "
         "same unit stands in both, such as a question asked in many languages; else it "
-        "is a difference of two independent means (Welch).",
+        "is a difference of two means (Welch), whose clusters may be the same.",
     ),
     Paragraph(
         head="Gaps",
         text="The highest less the lowest group is above zero in any sample. Whether "
         "it changed is tested by swapping the values of the two stages within units, "
-        "all groups of a unit together, and never read from an interval. Groups of "
-        "fewer than five units do not enter.",
+        "all groups of a unit together, and never read from an interval. Where all "
+        "groups rise or fall alike the gap can grow or shrink by more than swapping "
+        "does, since shares near one half scatter most: so the groups must also be "
+        "shown to have changed unequally, by a wild bootstrap over clusters. Groups "
+        "too small to be tested do not enter.",
     ),
     Paragraph(
         head="Several tests",

@@ -14,6 +14,13 @@ from analysis.records import Record
 from analysis.resample import DRAWS
 from analysis.stages import MeasureResult, analyse_stages
 from analysis.stages_data import Measured, align, refuse_other_texts
+from analysis.stages_notes import (
+    lost_values,
+    missing_runs,
+    missing_stages,
+    other_reference,
+    precision,
+)
 from probe.types import Lineage, Stage, UsageError
 
 SIDE_BY_SIDE = "models side by side"
@@ -35,7 +42,7 @@ class Comparison:
     @property
     def trained(self) -> bool:
         """Whether the models were made one from another."""
-        return self.lineage.stages[0].role != MODEL
+        return is_trained(self.lineage.stages)
 
     @property
     def probe(self) -> str:
@@ -79,6 +86,11 @@ class Compared:
         return list(found.values())
 
 
+def is_trained(stages: Sequence[Stage]) -> bool:
+    """Whether checkpoints were made one from another, as far as is known."""
+    return stages[0].role != MODEL
+
+
 def compare_runs(
     runs: Sequence[Run],
     lineages: Sequence[Lineage],
@@ -107,6 +119,8 @@ def compare_runs(
     """
     table = _by_probe(runs)
     chosen, notes = _lineages(runs, lineages)
+    for lineage in chosen:
+        notes += precision(lineage, _of_models(runs, lineage))
     measured: dict[str, tuple[Outcome, ...]] = {}
 
     def of(run: Run) -> tuple[Outcome, ...]:
@@ -118,9 +132,11 @@ def compare_runs(
 
     found = []
     for probe, by_model in table.items():
-        here = []
+        here, absent = [], list[str]()
         for lineage in chosen:
             stages = tuple(one for one in lineage.stages if one.model in by_model)
+            if stages:
+                absent += missing_runs(probe, lineage, by_model)
             if len(stages) < 2:
                 continue
             here.append(
@@ -130,14 +146,19 @@ def compare_runs(
                 )
             )
         for lineage, stage_runs in here:
-            refuse_other_texts(stage_runs)
+            measured_by = [one for run in stage_runs for one in of(run)]
+            refuse_other_texts(
+                stage_runs, chosen=any(one.chosen for one in measured_by)
+            )
             measures, lacking = _measures(lineage, stage_runs, of, draws)
             notes += [f"{probe}, {lineage.name}: {note}" for note in lacking]
             if measures:
                 found.append(
                     Comparison(lineage=lineage, runs=stage_runs, measures=measures)
                 )
-        if not here:
+        if here:
+            notes += absent
+        else:
             notes.append(
                 f"{probe}: nothing to compare, as it was run with "
                 f"{join_words(list(by_model))} only."
@@ -178,22 +199,32 @@ def _lineages(
 ) -> tuple[list[Lineage], list[str]]:
     """The lineages to compare, and notes on models that are in none."""
     models = list(dict.fromkeys(run.model for run in runs))
-    chosen = []
+    chosen, notes = [], list[str]()
     for lineage in lineages:
         stages = tuple(one for one in lineage.stages if one.model in models)
         if len(stages) >= 2:
-            chosen.append(Lineage(name=lineage.name, stages=stages))
+            kept = Lineage(name=lineage.name, stages=stages)
+            chosen.append(kept)
+            notes += missing_stages(lineage, kept)
     placed = {stage.model for lineage in chosen for stage in lineage.stages}
     rest = [model for model in models if model not in placed]
     if len(rest) >= 2:
         stages = tuple(Stage(role=MODEL, model=model) for model in rest)
         chosen.append(Lineage(name=SIDE_BY_SIDE, stages=stages))
     elif rest:
-        return chosen, [
+        notes.append(
             f"{rest[0]} is left out: it shares no lineage with another of the models "
             "(a lineage can be given with --families)."
-        ]
-    return chosen, []
+        )
+    return chosen, notes
+
+
+def _of_models(runs: Sequence[Run], lineage: Lineage) -> list[Run]:
+    """The first run of each model of a lineage."""
+    return [
+        next(run for run in runs if run.model == stage.model)
+        for stage in lineage.stages
+    ]
 
 
 def _measures(
@@ -222,8 +253,12 @@ def _measures(
         if aligned is None:
             notes.append(f"{name}: {join_words(models)} have no scored unit in common.")
             continue
-        found.append(analyse_stages(aligned, draws=draws))
-    return tuple(found), notes
+        result = analyse_stages(
+            aligned, draws=draws, trained=is_trained(lineage.stages)
+        )
+        found.append(result)
+        notes += [*lost_values(result), *other_reference(result)]
+    return tuple(found), list(dict.fromkeys(notes))
 
 
 def _nothing_common(

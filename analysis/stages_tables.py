@@ -27,6 +27,7 @@ from analysis.stages_words import (
     shown,
     signed,
     stage_name,
+    stage_word,
     unit_words,
 )
 from analysis.wording import count_of
@@ -76,7 +77,11 @@ def group_table(comparison: Comparison, measure: MeasureResult, prefix: str) -> 
                 )
             )
     unit = unit_words(measure)
-    changed = "Change from base" if comparison.trained else "Difference from first"
+    changed = (
+        f"Change from {stage_word(stages[0])}"
+        if comparison.trained
+        else "Difference from first"
+    )
     less = None if reference is None else group_name(measure, reference)
     return Table(
         id=f"{prefix}-groups",
@@ -185,8 +190,11 @@ def gap_table(comparison: Comparison, prefix: str) -> Table | None:
         id=f"{prefix}-gaps",
         title="Highest less lowest group",
         note="Shares in points. A gap is above zero in any sample, so its change is "
-        "read against swapped labels: base and later values of a unit change places at "
-        "random. Chance: mean size of the change that this alone gives.",
+        "read against swapped labels: earlier and later values of a unit change places "
+        "at random. Chance: mean size of the change that this alone gives. Levels that "
+        "rise or fall alike in all groups can change the gap by more than that, so the "
+        "groups must also be shown to have changed unequally; p is the larger of the "
+        "two.",
         header=(
             "Measure",
             "Stage" if comparison.trained else "Model",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import enum
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -307,6 +307,33 @@ def did_you_mean(word: str, valid: Iterable[str]) -> str:
     return f"{hint}Valid: {', '.join(names)}"
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe, and a key that stands twice is an error: YAML itself forbids it."""
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Hashable, object]:
+        """As the library's, which would keep the last of two silently."""
+        seen: set[object] = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if isinstance(name, Hashable) and name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{name}' stands twice", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep=deep)
+
+
+def load_yaml(text: str) -> object:
+    """Reads one YAML document of plain values.
+
+    Raises:
+        yaml.YAMLError: It is not YAML, or a key stands twice in one mapping.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
 def parse_config(text: str, file: str) -> ModelConfig:
     """Reads one YAML document.
 
@@ -319,7 +346,7 @@ def parse_config(text: str, file: str) -> ModelConfig:
             fit, with the key and the nearest valid spelling.
     """
     try:
-        data = yaml.safe_load(text)
+        data = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{file} is not YAML: {' '.join(str(error).split())}",

@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from probe.config import Strict, did_you_mean, load_file, shipped
+from probe.config import Strict, did_you_mean, load_file, load_yaml, shipped
 from probe.types import ConfigError, Lineage, Stage, UsageError
 
 SHIPPED = "rm_configs/families.yaml"
@@ -100,7 +100,7 @@ def _read(path: Path | None, file: str) -> dict[str, object]:
             f"{file} is not UTF-8 text", "Lineages are UTF-8 YAML", "Re-save it"
         ) from error
     try:
-        data = yaml.safe_load(text)
+        data = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{file} is not YAML: {' '.join(str(error).split())}",

@@ -242,16 +242,83 @@ def test_a_stage_that_was_not_run_is_skipped(lineage: Path) -> None:
         stages=(Stage(role="base", model="elsewhere"), *LINEAGE.stages[1:]),
     )
     runs = [one for one in load_runs(run_paths(lineage)) if one.model != "plain"]
-    [one] = compare_runs(runs, [longer], Wanted(polls=()), draws=50).comparisons
+    found = compare_runs(runs, [longer], Wanted(polls=()), draws=50)
+    [one] = found.comparisons
     assert [stage.role for stage in one.lineage.stages] == ["sft", "preference"]
-    assert (
-        "in PT than in SFT"
-        in build_comparison(
-            Compared(runs=tuple(runs), comparisons=(one,), notes=(), draws=50)
-        )
-        .findings[0]
-        .claim
+    assert found.notes == (
+        "longer: there is no run of elsewhere (base), so that changes are from taught "
+        "(SFT).",
     )
+    page = build_comparison(found)
+    assert "in PT than in SFT" in page.findings[0].claim
+    text = render_markdown(page)
+    assert "Change from SFT, points" in text and "from base" not in text.lower()
+
+
+def test_a_stage_that_did_not_run_on_one_probe_is_said(
+    items: list[Item], tmp_path: Path
+) -> None:
+    some = items[::10]
+    for model in ("plain", "taught", "liked"):
+        stored(tmp_path, some, wins(level)[0], model)
+    for model in ("taught", "liked"):
+        stored(tmp_path, some, wins(level)[0], model, probe="games", title="Games")
+    found = compared(tmp_path, LINEAGE)
+    assert len(found.comparisons) == 2
+    assert found.notes == (
+        "games, mine: plain did not run on it, so that changes are from taught (SFT).",
+    )
+
+
+def test_another_precision_is_said(items: list[Item], tmp_path: Path) -> None:
+    score, _ = wins(level)
+    stored(tmp_path, items[::10], score, "plain", dtype="float32")
+    stored(tmp_path, items[::10], score, "taught", dtype="bfloat16")
+    stored(tmp_path, items[::10], score, "liked", dtype="float32")
+    [note] = compared(tmp_path, LINEAGE).notes
+    assert note.startswith(
+        "mine: plain and liked in float32 and taught in bfloat16. What the precision"
+    )
+
+
+def test_a_run_that_lacks_most_is_said(items: list[Item], tmp_path: Path) -> None:
+    score, _ = wins(level)
+    stored(tmp_path, items, score, "plain")
+    stored(tmp_path, items[:270], score, "taught")
+    [note] = compared(tmp_path, LINEAGE).notes
+    assert note.startswith("md3, mine: 270 values that all have; left out are 350 of ")
+    assert "of plain, and with them all of Nigerian English. The run" in note
+    assert note.endswith("score the rest, or leave it out.")
+
+
+def test_a_reference_that_is_not_there_is_said(
+    items: list[Item], tmp_path: Path
+) -> None:
+    score, _ = wins(level)
+    foreign = [one for one in items if one.groups["dialect"] != "en_us"]
+    for model in ("plain", "taught"):
+        stored(tmp_path, foreign, score, model)
+    [note] = compared(tmp_path, LINEAGE).notes
+    assert note == "md3, mine: no dialect en_us, so that en_in is the reference."
+
+
+def test_choices_among_other_answers_are_refused(
+    items: list[Item], tmp_path: Path
+) -> None:
+    score, _ = wins(level)
+    some = items[::10]
+    fewer = [
+        dataclasses.replace(some[0], candidates=some[0].candidates[:3]),
+        *some[1:],
+    ]
+    stored(tmp_path, some, score, "plain")
+    stored(tmp_path, some, score, "taught")
+    stored(tmp_path, fewer, score, "liked")
+    with pytest.raises(
+        StoreError,
+        match=rf"different candidates for 1 of 62 items .* {some[0].id} \(\d+ and 3\)",
+    ):
+        compared(tmp_path, LINEAGE)
 
 
 def test_units_of_one_stage_are_left_out_and_counted(
@@ -265,6 +332,8 @@ def test_units_of_one_stage_are_left_out_and_counted(
     assert [one.levels[0].n for one in measure.groups] == [230, 180, 180]
     [table] = [t for t in build_comparison(found).tables() if "groups" in t.id]
     assert "of Base: plain 30 scored values" in table.note
+    note = "md3, mine: 590 values that all have; left out are 30 of plain."
+    assert found.notes == (note,) and note in build_comparison(found).warnings
 
 
 # Bad input.

@@ -111,6 +111,10 @@ def test_the_order_is_that_of_training_whatever_the_files(tmp_path: Path) -> Non
         ("- a\n", "holds list, not a mapping"),
         ("", "mine.yaml holds nothing"),
         ("a: [\n", "mine.yaml is not YAML"),
+        (
+            "a:\n  base: yi_6b\n  sft: my_model\na:\n  base: yi_6b\n",
+            "mine.yaml is not YAML: the key 'a' stands twice.*line 4",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:

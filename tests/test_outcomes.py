@@ -29,6 +29,7 @@ from probe.types import BuildOptions, Candidate, DataError, Item, Measure, Messa
 from tests import feature_runs, language_runs, md3_runs, opinion_runs, pair_runs
 from tests.test_preferences_analysis import pairs_run
 
+KEYS = ["unit", "group", "cluster", "stratum"]
 WANTED = Wanted(polls=())
 COUNTRIES = ("BRA", "DEU", "IND", "NGA", "USA")
 
@@ -83,16 +84,16 @@ def of(path: Path, wanted: Wanted = WANTED) -> dict[str, Outcome]:
 def checked(found: tuple[Outcome, ...]) -> dict[str, Outcome]:
     for one in found:
         frame = one.frame
-        assert [*frame.columns] == ["unit", "group", "cluster", "value"]
-        assert [str(kind) for kind in frame.dtypes] == ["str", "str", "str", "float64"]
+        assert [*frame.columns] == [*KEYS, "value"]
+        assert [str(kind) for kind in frame.dtypes] == [*["str"] * 4, "float64"]
         assert not frame.duplicated(["unit", "group"]).any()
-        assert not frame[["unit", "group", "cluster"]].isna().any(axis=None)
+        assert not frame[KEYS].isna().any(axis=None)
         assert (frame.groupby("unit")["cluster"].nunique() == 1).all()
+        assert (frame.groupby("cluster")["stratum"].nunique() == 1).all()
         values = set(frame["value"].dropna())
         assert one.binary == (values <= {0.0, 1.0})
         assert one.crossed == frame["unit"].duplicated().any()
         groups = set(frame["group"])
-        assert one.reference is None or one.reference in groups
         assert {group for group, _ in one.names} <= groups
         assert all(group != name for group, name in one.names)
     assert len({one.name for one in found}) == len(found)
@@ -122,9 +123,8 @@ def agree(
 
 def same_content(one: Outcome, other: Outcome) -> None:
     """Two models' outcomes of the same items have the same rows, scored or not."""
-    keys = ["unit", "group", "cluster"]
     first, second = (
-        each.frame[keys].sort_values(keys).reset_index(drop=True)
+        each.frame[KEYS].sort_values(KEYS).reset_index(drop=True)
         for each in (one, other)
     )
     pd.testing.assert_frame_equal(first, second)
@@ -166,6 +166,27 @@ def test_a_question_and_its_twin_are_one_cluster(tmp_path: Path) -> None:
     for twins in units:
         a, b = sorted(twins)
         assert a.removesuffix("-negative") == b.removesuffix("-positive")
+    assert frame["stratum"].nunique() == 1
+
+
+def test_questions_that_praise_and_that_blame_are_strata(tmp_path: Path) -> None:
+    items = [
+        dataclasses.replace(item, meta={})
+        for item in country_questions.PROBE.build(BuildOptions(countries=COUNTRIES))
+    ]
+    path = md3_runs.store(
+        tmp_path,
+        items,
+        {Measure.REWARD: noise(1)},
+        probe="country_questions",
+        axis="countries",
+        item_columns=("sentiment",),
+        candidate_columns=("iso3", "country"),
+    )
+    frame = of(path)["mean_rank"].frame
+    negative = frame["unit"].str.endswith("-negative")
+    assert frame["stratum"][negative].unique().tolist() == ["blame"]
+    assert frame["stratum"][~negative].unique().tolist() == ["praise"]
 
 
 def test_questions_without_a_pair_are_clusters_of_their_own(tmp_path: Path) -> None:
@@ -207,9 +228,9 @@ def test_an_unscored_country_has_no_rank_and_keeps_its_row(tmp_path: Path) -> No
     agree(found, analyse_countries([load_run(path)], (), draws=20).records, "mean_rank")
 
 
-def test_a_reference_that_is_not_there_is_none(tmp_path: Path) -> None:
+def test_a_reference_that_is_not_there_is_still_the_one_wanted(tmp_path: Path) -> None:
     path = country_run(tmp_path, noise(1), keys=("BRA", "IND"))
-    assert of(path)["mean_rank"].reference is None
+    assert of(path)["mean_rank"].reference == "USA"
     other = of(path, Wanted(polls=(), reference="IND"))["mean_rank"]
     assert other.reference == "IND"
 
@@ -248,7 +269,7 @@ def test_similarities_are_those_of_the_opinion_axis(
     other = of(path, Wanted(polls=(), base=base, reference="IND"))["similarity"]
     assert other.reference == "IND (Old national sample)"
     none = of(path, Wanted(polls=(), base=base, reference="FRA"))["similarity"]
-    assert none.reference is None
+    assert none.reference == "FRA"
 
 
 def test_answers_of_a_persona_do_not_count(tmp_path: Path) -> None:
@@ -353,7 +374,16 @@ def test_a_reference_dialect_counts_where_a_run_has_it(tmp_path: Path) -> None:
     assert of(path, wanted)["choice"].reference == "en_in"
     # That of another probe is no error of this one's.
     other = Wanted(polls=(), reference_dialect="jamaican")
-    assert of(path, other)["choice"].reference == "en_us"
+    found = of(path, other)["choice"]
+    assert (found.reference, found.wanted) == ("en_us", None)
+
+
+def test_a_dialect_that_stands_in_as_reference_is_said(tmp_path: Path) -> None:
+    items = md3_runs.games({"en_in": 30, "en_ng": 20})
+    score, _ = md3_runs.wins(lambda item: 0.5)
+    path = md3_runs.store(tmp_path, items, {Measure.REWARD: score})
+    found = of(path)["choice"]
+    assert (found.reference, found.wanted) == ("en_in", "en_us")
 
 
 def _same(row: str, part: str, dialect: str) -> bool:
@@ -496,7 +526,7 @@ def test_choices_are_those_of_the_language_axis(tmp_path: Path) -> None:
     assert found.frame["unit"].nunique() == 30
     assert dict(found.names)["deu_Latn"] == "German"
     wanted = Wanted(polls=(), reference_language="rus_Cyrl")
-    assert of(path, wanted)["accuracy"].reference is None
+    assert of(path, wanted)["accuracy"].reference == "rus_Cyrl"
 
 
 def test_short_answers_are_those_of_the_language_axis(tmp_path: Path) -> None:
@@ -509,17 +539,22 @@ def test_short_answers_are_those_of_the_language_axis(tmp_path: Path) -> None:
         reply=lambda item: None if item is items[0] else reply(item),
     )
     found = of(path)
-    assert [*found] == ["f1", "exact_match", "reference_logprob"]
+    assert [*found] == ["f1", "exact_match", "reference_logprob_per_character"]
     records = analyse_languages([load_run(path)], reference="eng_Latn", draws=20)
     for name in ("f1", "exact_match"):
         agree(found[name], records[0].records, name)
         assert found[name].frame["value"].isna().sum() == 1
     assert found["exact_match"].binary and not found["f1"].binary
-    same_content(found["f1"], found["reference_logprob"])
-    logprob = found["reference_logprob"].frame.set_index("unit")["value"]
-    assert logprob.to_dict() == {
-        item.id: -language_runs.unit(item.id, "reference-1") for item in items
-    }
+    per_character = found["reference_logprob_per_character"]
+    same_content(found["f1"], per_character)
+    # The mean per token times the tokens, which are one here, over the characters.
+    assert per_character.frame.set_index("unit")["value"].to_dict() == pytest.approx(
+        {
+            item.id: -language_runs.unit(item.id, "reference-1")
+            / len(item.candidates[0].answer)
+            for item in items
+        }
+    )
     assert found["f1"].reference == "eng_Latn" and not found["f1"].crossed
     assert found["f1"].frame["cluster"].nunique() == 15 + 12
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -175,3 +177,40 @@ def test_rank_biserial_is_what_wilcoxon_ranks() -> None:
     smaller = stats.wilcoxon(values).statistic
     total = 30 * 31 / 2
     assert abs(ranked(values)) == pytest.approx(1 - 2 * smaller / total)
+
+
+@pytest.mark.parametrize("sizes", [[20, 1, 1, 1, 1], [40] + [2] * 9, [30] + [1] * 30])
+def test_one_large_cluster_does_not_pass_for_many(sizes: list[int]) -> None:
+    """Where whole clusters change together, a true null is not rejected too often."""
+    codes = np.repeat(np.arange(len(sizes)), sizes)
+    wrong = 0
+    for seed in range(500):
+        rng = np.random.default_rng(seed)
+        own = rng.choice([-1.0, 0.0, 1.0], size=len(codes))
+        shared = rng.choice([-1.0, 0.0, 1.0], size=len(sizes))[codes]
+        together = (rng.random(len(sizes)) < 0.4)[codes]
+        found = paired.t_test(np.where(together, shared, own), codes)
+        wrong += found.p_value is not None and found.p_value < 0.05
+    assert wrong / 500 <= 0.08
+
+
+def test_the_error_of_a_mean_is_that_of_leaving_clusters_out() -> None:
+    rng = np.random.default_rng(11)
+    codes = np.repeat(np.arange(6), [1, 2, 3, 4, 5, 9])
+    values = rng.normal(size=24)
+    without = [values[codes != code].mean() for code in range(6)]
+    jackknife = math.sqrt(5 / 6 * sum((one - values.mean()) ** 2 for one in without))
+    assert paired.clustered_error(values, codes) == pytest.approx(jackknife)
+    groups = np.array([0, 1] * 12)
+    found = paired.mean_of_means(values, groups, codes)
+    kept = [
+        np.mean([values[(codes != code) & (groups == g)].mean() for g in (0, 1)])
+        for code in range(6)
+    ]
+    mean = np.mean([values[groups == g].mean() for g in (0, 1)])
+    assert found.mean.estimate == pytest.approx(mean)
+    expected = math.sqrt(5 / 6 * sum((one - mean) ** 2 for one in kept))
+    assert found.error == pytest.approx(expected)
+    # Nobody knows how a group would be without its only cluster.
+    lone = paired.mean_of_means(values, (codes == 5).astype(np.intp), codes)
+    assert lone.p_value is None and lone.mean.estimate is not None
