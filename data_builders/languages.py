@@ -61,6 +61,12 @@ _HAN = {"Hans": "Simplified Han", "Hant": "Traditional Han"}
 """The names that stand alone; the library has those that follow 'Chinese'."""
 
 _QUALIFIER = re.compile(r" \([^)]*\)$")
+_IN_SCRIPT = re.compile(
+    r"(?P<name>.+?)(?:\s*\((?P<inside>[^()]+)\)|[\s-]+(?P<last>[A-Za-z]+))"
+)
+"""A name and the script it is written in: `Hindi (Latin script)`, `hindi roman`."""
+_LATIN = ("latin", "latn", "roman", "romanized", "romanised")
+"""What the Latin script is called where a language is as a rule written in another."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +103,8 @@ def resolve(label: str) -> str:
 
     Args:
         label: A code, a BCP 47 tag such as `hi` or `zh-TW` (of which a territory only
-            serves to tell the script), or a name such as `German`.
+            serves to tell the script), or a name such as `German` or `Hindi (Latin)`.
+            A macrolanguage such as `no` is its member, where only one is here.
 
     Raises:
         DataError: Nobody knows it, or it is none of `CODES`; the nearest is named.
@@ -106,9 +113,10 @@ def resolve(label: str) -> str:
     if exact is not None:
         return exact
     tag = _tag(label.strip())
-    code = None if tag is None else _by_tag().get(_key(tag))
+    code = None if tag is None else _by_tag().get(_key(tag)) or _only_member(tag)
     if code is None:
-        name = label if tag is None else tag.language_name()
+        meant = tag or _begins_with(label)
+        name = label if meant is None else meant.language_name()
         near = [f"{one.name} ({one.code})" for one in _nearest(name)]
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
         raise DataError(
@@ -189,10 +197,68 @@ def _tag(label: str) -> Tag | None:
             return tag
     except langcodes.LanguageTagError:
         pass
+    parts = _IN_SCRIPT.fullmatch(label)
+    script = None if parts is None else _script(parts["inside"], parts["last"])
+    if parts is None or script is None:
+        return _named(label)
+    tag = _named(parts["name"])
+    if tag is None:
+        return None
+    return langcodes.Language.make(language=tag.language, script=script)
+
+
+def _script(inside: str | None, last: str | None) -> str | None:
+    """The script that a name is followed by; None: it is none.
+
+    Any script may stand in brackets; without them only the Latin one is meant, as
+    others are languages too.
+    """
+    said = (inside or last or "").strip().casefold()
+    said = said.removesuffix(" script")
+    if said in _LATIN:
+        return "Latn"
+    scripts = {code.partition("_")[2] for code in CODES}
+    names = {
+        name.casefold(): script
+        for script in scripts
+        for name in (script, _HAN.get(script, _parsed(f"und-{script}").script_name()))
+    }
+    return None if inside is None else names.get(said)
+
+
+def _named(name: str) -> Tag | None:
+    """The language that is called so in English or any other language."""
+    from language_data import names
+
+    for language in ("en", "und"):
+        tag = _begins_with(name, language)
+        # The library takes what a name begins with for the name.
+        known = names.TRIES[f"{language}/name_to_language"]
+        if names.normalize_name(name) in known:
+            return tag
+    return None
+
+
+def _begins_with(name: str, language: str = "und") -> Tag | None:
+    """The language whose name this is, or begins with; `und`: in any language."""
+    import langcodes
+
     try:
-        return langcodes.find(label)
+        return langcodes.find(name, language=language)
     except LookupError:
         return None
+
+
+def _only_member(tag: Tag) -> str | None:
+    """The one language here of a macrolanguage; None: there are more, or none."""
+    from langcodes.data_dicts import MACROLANGUAGES
+
+    members = [
+        code
+        for (language, script), code in _by_tag().items()
+        if MACROLANGUAGES.get(language) == tag.language and tag.script in (None, script)
+    ]
+    return members[0] if len(members) == 1 else None
 
 
 def _nearest(name: str) -> list[Language]:
@@ -201,5 +267,5 @@ def _nearest(name: str) -> list[Language]:
     holding = [one for one in _known().values() if wanted in one.name.casefold()]
     if wanted and holding:
         return holding[:3]
-    near = difflib.get_close_matches(wanted, _spellings(), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(wanted, _spellings(), n=3, cutoff=0.6)
     return [by_code(code) for code in dict.fromkeys(_spellings()[one] for one in near)]
