@@ -21,7 +21,7 @@ import json
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self, TextIO
@@ -300,10 +300,14 @@ class RunFolder:
     there or begins it.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, lock: TextIO) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, asked: Manifest, lock: TextIO
+    ) -> None:
         """Use `open`."""
         self.path = path
         self.manifest = manifest
+        self._asked = asked
+        """What this call asks for, of which the run may hold more or other items."""
         self._lock = lock
 
     @classmethod
@@ -334,11 +338,12 @@ class RunFolder:
                 "Wait for it, stop it, or score into another --runs folder",
             ) from error
         try:
+            asked = manifest
             if (path / "manifest.json").exists():
                 manifest = cls._continued(path, manifest)
             for leftover in (*path.glob(".tmp-*"), *path.glob("parts/.tmp-*")):
                 leftover.unlink()
-            run = cls(path, manifest, lock)
+            run = cls(path, manifest, asked, lock)
             run.save()
         except BaseException:
             lock.close()
@@ -367,14 +372,15 @@ class RunFolder:
         notes = dict.fromkeys((*before.notes, *manifest.notes))
         # A smaller selection may ask for no generation; those stored stay.
         measures = dict.fromkeys((*before.measures, *manifest.measures))
-        limits = (before.limit, manifest.limit)
         return dataclasses.replace(
             manifest,
             counts=before.counts,
             # Another language's file is a source more, not another source.
             sources={**before.sources, **manifest.sources},
             engine=before.engine,
-            limit=None if None in limits else max(filter(None, limits)),
+            # Those of the items that are stored, until `write_items` adds others.
+            limit=before.limit,
+            dropped=before.dropped,
             measures=tuple(measures),
             started=before.started,
             wall_seconds=before.wall_seconds,
@@ -413,9 +419,13 @@ class RunFolder:
         columns = (*self.manifest.item_columns, *self.manifest.candidate_columns)
         table = _items_table(rows, columns)
         path = self.path / "items.parquet"
+        limit, dropped = self._asked.limit, self._asked.dropped
         if path.exists():
             before = read_items(self.path)
             _refuse_changed_text(before, table, path)
+            limit, dropped = self._of_all_items(
+                set(before["item_id"].to_pylist()), {row.item_id for row in rows}
+            )
             now = {(row.item_id, row.candidate_id) for row in rows}
             stored = zip(
                 before["item_id"].to_pylist(),
@@ -438,7 +448,31 @@ class RunFolder:
                 dictionary_pagesize_limit=2**27,
             ),
         )
+        self.save(limit=limit, dropped=dropped)
         return table.num_rows
+
+    def _of_all_items(
+        self, stored: Set[str], now: Set[str]
+    ) -> tuple[int | None, Mapping[str, int]]:
+        """Limit and dropped of the items stored and those of this call together.
+
+        A call that asks for all of them tells it; one that asks for nothing new changes
+        nothing. Else, as of another language, the run is a sample if either part is,
+        and leaves out what both leave out; of parts that overlap, at least the more.
+        """
+        before, asked = self.manifest, self._asked
+        if now >= stored:
+            return asked.limit, asked.dropped
+        if now <= stored:
+            return before.limit, before.dropped
+        limits = [one for one in (before.limit, asked.limit) if one is not None]
+        together = sum if now.isdisjoint(stored) else max
+        return max(limits, default=None), {
+            reason: together(
+                (before.dropped.get(reason, 0), asked.dropped.get(reason, 0))
+            )
+            for reason in dict.fromkeys((*before.dropped, *asked.dropped))
+        }
 
     def done(self) -> set[Key]:
         """Keys of the rows already stored.

@@ -352,7 +352,8 @@ def test_the_checkpoints_own_settings_are_not_used(
     model.save_pretrained(tmp_path)
     byte_tokenizer(chat_template=CHAT_TEMPLATE).save_pretrained(tmp_path)
     settings = scorer_of(tmp_path)
-    assert settings.end_ids == {2, 5}
+    # The checkpoint's, and every mark of the tokenizer but the unknown token.
+    assert settings.end_ids == {1, 2, 3, 4, 5, 6}
     settings = dataclasses.replace(settings, end_ids=plain.end_ids)
     for one in (settings, with_choice(settings, "batches")):
         assert together_of(one) == together_of(plain)
@@ -360,6 +361,27 @@ def test_the_checkpoints_own_settings_are_not_used(
 
 def together_of(scorer: PolicyScorer) -> list[tuple[int, ...]]:
     return together(scorer, [scorer.prompt(asked) for asked in ITEMS])
+
+
+def test_a_mark_of_the_chat_format_ends_an_answer(folder: Path, tmp_path: Path) -> None:
+    """Who learned no end goes on as the next speaker, by a mark that is no EOS."""
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = byte_tokenizer(chat_template=CHAT_TEMPLATE)
+    mark = tokenizer.convert_tokens_to_ids("<|user|>")
+    assert mark not in tokenizer.all_special_ids
+    before = scorer_of(folder)
+    prompt = before.prompt(ITEMS[0])
+    written = alone(before, [prompt])[0]
+    assert len(written) > 1
+    # What the model says first is made its mark, by the rows of its output layer.
+    rows = model.lm_head.weight.data
+    rows[[mark, written[1]]] = rows[[written[1], mark]]
+    model.config.tie_word_embeddings = False
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    after = scorer_of(tmp_path)
+    for one in (after, with_choice(after, "batches")):
+        assert together(one, [prompt]) == [written[:1]]
 
 
 def test_end_at_the_first_token_is_an_empty_text(tiny: PolicyScorer) -> None:

@@ -256,8 +256,9 @@ def test_the_mean_of_groups_counts_each_the_same() -> None:
     found = paired.mean_of_means(values, groups, np.arange(90))
     parts = [values[groups == group] for group in range(3)]
     assert found.mean.estimate == pytest.approx(np.mean([p.mean() for p in parts]))
-    error = math.sqrt(sum(p.var() / len(p) for p in parts)) / 3
-    assert found.error == pytest.approx(error * math.sqrt(90 / 89))
+    # Leaving one value out moves its group's mean by its residual over the others.
+    error = math.sqrt(sum(p.var() * len(p) / (len(p) - 1) ** 2 for p in parts)) / 3
+    assert found.error == pytest.approx(error * math.sqrt(89 / 90))
     one = paired.mean_of_means(values, np.zeros(90, dtype=np.intp), np.arange(90) // 3)
     plain = paired.t_test(values, np.arange(90) // 3)
     assert (one.t, one.error, one.freedom) == pytest.approx(

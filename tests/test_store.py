@@ -121,15 +121,47 @@ def test_changed_data_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "then", "kept"), [(4, 9, 9), (9, 4, 9), (None, 4, None), (4, None, None)]
+    ("first", "then", "kept"),
+    [
+        # Items asked for, limit and what is left out, of one call and of the next.
+        ((4, 4, {"blank": 1}), (9, 9, {"blank": 2}), (9, {"blank": 2})),
+        ((9, 9, {"blank": 2}), (4, 4, {"blank": 2}), (9, {"blank": 2})),
+        ((9, None, {}), (4, 4, {}), (None, {})),
+        ((4, 4, {}), (9, None, {}), (None, {})),
+        ((4, 4, {}), (4, None, {}), (None, {})),
+    ],
 )
-def test_limit_of_a_run_is_the_largest_so_far(
-    tmp_path: Path, first: int | None, then: int | None, kept: int | None
+def test_limit_and_dropped_of_a_run_are_those_of_the_larger_call(
+    tmp_path: Path,
+    first: tuple[int, int | None, dict[str, int]],
+    then: tuple[int, int | None, dict[str, int]],
+    kept: tuple[int | None, dict[str, int]],
 ) -> None:
-    for limit in (first, then):
-        manifest = dataclasses.replace(MANIFEST, limit=limit)
-        RunFolder.open(tmp_path, manifest).close()
-    assert read_manifest(tmp_path / MANIFEST.folder).limit == kept
+    for size, limit, dropped in (first, then):
+        asked = dataclasses.replace(MANIFEST, limit=limit, dropped=dropped)
+        with RunFolder.open(tmp_path, asked) as run:
+            run.write_items([item(i) for i in range(size)])
+    found = read_manifest(tmp_path / MANIFEST.folder)
+    assert (found.limit, found.dropped) == kept
+
+
+def test_another_language_keeps_what_the_first_was(tmp_path: Path) -> None:
+    """A sample of one language and all of another is a sample."""
+
+    def call(places: range, limit: int | None, dropped: dict[str, int]) -> None:
+        asked = dataclasses.replace(MANIFEST, limit=limit, dropped=dropped)
+        with RunFolder.open(tmp_path, asked) as run:
+            run.write_items([item(i) for i in places])
+
+    call(range(4), 4, {"blank": 2})
+    call(range(10, 16), None, {"blank": 1, "twice": 1})
+    # The same once more adds nothing.
+    call(range(10, 16), None, {"blank": 1, "twice": 1})
+    found = read_manifest(tmp_path / MANIFEST.folder)
+    assert (found.limit, found.dropped) == (4, {"blank": 3, "twice": 1})
+    call(range(12, 18), None, {"blank": 1})
+    found = read_manifest(tmp_path / MANIFEST.folder)
+    assert (found.limit, found.dropped) == (4, {"blank": 3, "twice": 1})
 
 
 def test_changed_text_is_refused(tmp_path: Path) -> None:

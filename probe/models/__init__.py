@@ -33,7 +33,7 @@ __all__ = [
     "resolve_weights",
 ]
 
-SCORING_VERSION = "1"
+SCORING_VERSION = "2"
 """Changes whenever the same config and weights would give other scores, or another
 generation to the same prompt."""
 

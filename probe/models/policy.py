@@ -339,12 +339,20 @@ def load(
 
 
 def _end_ids(model: PreTrainedModel, encoder: Encoder) -> frozenset[int]:
-    """Tokens that end an answer: the checkpoint's for generation, the tokenizer's."""
-    declared = model.generation_config.eos_token_id
+    """Tokens that end an answer: the checkpoint's for generation, and all marks.
+
+    A base model that is prompted in a chat format may end its turn, and begin another,
+    by marks that neither it nor its tokenizer declares as an end; they are no part of
+    a text, and what follows one is no longer the answer. A token for what is unknown
+    is no mark.
+    """
+    tokenizer = encoder.tokenizer
+    declared = model.generation_config.eos_token_id if model.can_generate() else None
     found = declared if isinstance(declared, list) else [declared]
-    return frozenset(
-        one for one in (*found, encoder.tokenizer.eos_token_id) if one is not None
-    )
+    added = tokenizer.added_tokens_decoder.items()
+    marks = {*tokenizer.all_special_ids, *(id for id, token in added if token.special)}
+    ends = {*found, *marks} - {None, tokenizer.unk_token_id}
+    return frozenset(int(one) for one in ends)
 
 
 def vocabulary_head(model: PreTrainedModel) -> VocabularyHead | None:

@@ -13,6 +13,7 @@ from probe.types import ConfigError, UsageError
 BASE_TEMPLATE = "{user} {assistant}"
 """Of a checkpoint without a chat template: a base model continues a text."""
 _MAX_TOKENS = 2048
+"""Of a checkpoint that declares no number of positions."""
 
 
 def resolve_model(ref: str, *, trust_remote_code: bool = False) -> ModelConfig:
@@ -208,7 +209,7 @@ def _config(
         bos="none" if no_bos else "exactly_one",
         pool="model" if own_output else "last_token",
         output="logits" if own_output else None,
-        max_tokens=min(int(positions or _MAX_TOKENS), _MAX_TOKENS),
+        max_tokens=int(positions or _MAX_TOKENS),
         trust_remote_code=remote,
         **fields,
     )
