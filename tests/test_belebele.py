@@ -141,6 +141,21 @@ def test_questions_of_a_passage_follow_each_other(tmp_path: Path) -> None:
     assert len(set(passages)) == 4
 
 
+def test_a_blank_more_in_a_passage_does_not_part_its_questions(tmp_path: Path) -> None:
+    german = made(FINNISH)
+    text = str(german[1]["flores_passage"])
+    german[1] = german[1] | {"flores_passage": text.replace(" ", "  ", 1)}
+    files = {ENGLISH: made(ENGLISH), FINNISH: german}
+    items = by_language(built(written(tmp_path, files)))
+    for column in ("question_id",):
+        first, second = (
+            [item.groups[column] for item in items[code]] for code in (ENGLISH, FINNISH)
+        )
+        assert first == second
+    passages = [item.meta["passage_id"] for item in items[FINNISH]]
+    assert passages[0] == passages[1]
+
+
 def test_two_passages_of_one_link_stay_apart(tmp_path: Path) -> None:
     """The card tells them apart by a split that the hub's rows need not have."""
 

@@ -78,6 +78,17 @@ def test_show_prints_both_texts(tmp_path: Path) -> None:
     assert bare["BOS"] == "1 (exactly_one)"
 
 
+def test_show_prints_what_is_answered_in_own_words(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    shown = call("show", "tydiqa", policy(tmp_path), "--data", shared_data)
+    assert shown.exception is None, shown.exception
+    asked, scored = shown.stdout.split("item  ")[1:]
+    assert "answered in its own words" in asked.partition("\n")[0]
+    assert "ends        after 50 tokens, or at '\\n\\n'" in asked
+    assert "answer span" in scored and "reference-1" in scored
+
+
 def test_runs_of_both_stand_side_by_side(tmp_path: Path) -> None:
     file, runs = policy(tmp_path), tmp_path / "runs"
     score = ("score", "country_questions", file, "--limit", "2", "--runs", runs)
