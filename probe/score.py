@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,8 +38,9 @@ from probe.types import (
 GROUP_CANDIDATES = 512
 """Items are scored in consecutive groups of at least this many candidates."""
 GROUP_CHARACTERS = 60_000
-"""A group also ends at so many characters of prompts (each counted once) and answers:
-one of long texts would take minutes without progress and without a stored row."""
+"""A group also ends at so many characters of prompts and answers: one of long texts
+would take minutes without progress and without a stored row. What a prompt begins with
+like the one before, such as a worked example, is read once and counted once."""
 PART_SECONDS = 15.0
 """Scored rows are written at least this often (at the end of a group)."""
 PART_ROWS = 20_000
@@ -245,14 +247,17 @@ def groups(
     """
     group: list[Item] = []
     count = length = 0
+    before = ""
     for item in items:
         group.append(item)
         count += len(item.candidates)
-        length += sum(len(message.content) for message in item.messages)
+        prompt = "".join(message.content for message in item.messages)
+        length += len(prompt) - len(os.path.commonprefix((before, prompt)))
         length += sum(len(candidate.answer) for candidate in item.candidates)
+        before = prompt
         if count >= size or length >= characters:
             yield group
-            group, count, length = [], 0, 0
+            group, count, length, before = [], 0, 0, ""
     if group:
         yield group
 

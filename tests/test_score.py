@@ -302,10 +302,11 @@ def test_personas_asked_later_extend_the_run(
 
 
 def test_a_group_ends_at_its_candidates_or_at_its_characters() -> None:
-    def item(number: int, n_candidates: int, length: int) -> Item:
+    def item(number: int, n_candidates: int, length: int, begins: str = "") -> Item:
+        own = f"{number}".ljust(length, "a")
         return Item(
             id=f"i{number}",
-            messages=(Message(role="user", content="a" * length),),
+            messages=(Message(role="user", content=f"{begins}{own}"),),
             candidates=tuple(
                 Candidate(id=str(i), answer="b" * length) for i in range(n_candidates)
             ),
@@ -315,3 +316,6 @@ def test_a_group_ends_at_its_candidates_or_at_its_characters() -> None:
     assert [len(group) for group in score.groups(short, 4, 1000)] == [2, 2, 1]
     long = [item(i, 1, 10) for i in range(5)]
     assert [len(group) for group in score.groups(long, 100, 40)] == [2, 2, 1]
+    # What the prompts of a group begin with alike is read once: 30, then 10 each.
+    alike = [item(i, 1, 5, begins="c" * 20) for i in range(7)]
+    assert [len(group) for group in score.groups(alike, 100, 50)] == [3, 3, 1]

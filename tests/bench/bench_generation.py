@@ -43,10 +43,10 @@ from probe.types import BuildOptions, Encoded, Item, Probe
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 CASES: dict[str, tuple[Probe, int]] = {
-    "md3": (md3.PROBE, 12),
-    "tydiqa": (tydiqa.PROBE, 24),
+    "md3": (md3.PROBE, 48),
+    "tydiqa": (tydiqa.PROBE, 48),
 }
-"""Name -> probe, and items a turn."""
+"""Name -> probe, and items a turn: no more than a run puts together itself."""
 
 
 class Stop(StoppingCriteria):
@@ -184,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("probes", nargs="*", help=f"of {', '.join(CASES)}; all")
     parser.add_argument("--data", type=Path, default=SHARED)
-    parser.add_argument("--items", type=int, default=48)
+    parser.add_argument("--items", type=int, default=96)
     parser.add_argument("--languages", default="eng_Latn", help="codes; commas between")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=tree.DEFAULT_BUDGET)
