@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -252,7 +251,7 @@ def groups(
         group.append(item)
         count += len(item.candidates)
         prompt = "".join(message.content for message in item.messages)
-        length += len(prompt) - len(os.path.commonprefix((before, prompt)))
+        length += len(prompt) - _shared(before, prompt)
         length += sum(len(candidate.answer) for candidate in item.candidates)
         before = prompt
         if count >= size or length >= characters:
@@ -260,6 +259,14 @@ def groups(
             group, count, length, before = [], 0, 0, ""
     if group:
         yield group
+
+
+def _shared(first: str, second: str) -> int:
+    """Characters that two texts begin with alike."""
+    for at, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return at
+    return min(len(first), len(second))
 
 
 def _numbers(measures: Sequence[Measure]) -> tuple[Measure, ...]:
