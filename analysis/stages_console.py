@@ -32,7 +32,7 @@ CLOSING = (
 def stage_tables(comparison: Comparison) -> list[tuple[str, Rows, str]]:
     """Per measure a heading, a row for each group and later stage, and what is left.
 
-    Of many groups only the reference and those that change most have a row.
+    Of many groups only the reference and those that figures draw have a row.
     """
     stages = ", ".join(stage_name(stage) for stage in comparison.lineage.stages)
     found = []

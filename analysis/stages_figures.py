@@ -41,17 +41,22 @@ Pair = tuple[Comparison, MeasureResult]
 
 
 def picked(measure: MeasureResult) -> tuple[GroupResult, ...]:
-    """Groups that figures draw: all of a few, else the reference and the most changed.
+    """Groups that figures draw: all of a few, else the reference and some others.
 
-    In the order of the groups; of many, by the change to the last stage.
+    First those that are shown to change, then those that change most; in the order of
+    the groups, or of many by the change to the last stage.
     """
     if len(measure.groups) <= FEW_GROUPS:
         return measure.groups
 
-    def size(one: GroupResult) -> tuple[bool, float]:
+    def size(one: GroupResult) -> tuple[bool, bool, float]:
         # What is too small to be tested changes most, and says least.
-        tested = any(step.change.p_value is not None for step in one.steps)
-        return tested, max(abs(step.change.estimate or 0.0) for step in one.steps)
+        changes = [step.change for step in one.steps]
+        return (
+            any(side_of(change) for change in changes),
+            any(change.p_value is not None for change in changes),
+            max(abs(change.estimate or 0.0) for change in changes),
+        )
 
     def last(one: GroupResult) -> float:
         return -(one.steps[-1].change.estimate or 0.0)
@@ -70,10 +75,11 @@ def of_how_many(measure: MeasureResult) -> str:
     if len(drawn) == len(measure.groups):
         return ""
     reference = "the reference and " if measure.aligned.reference else ""
-    changed = len(drawn) - bool(reference)
+    others = len(drawn) - bool(reference)
     return (
-        f" Shown are {reference}the {changed} that change most of "
-        f"{groups_of(measure, len(measure.groups))}; the table has all."
+        f" Drawn are {reference}{others} of {groups_of(measure, len(measure.groups))}, "
+        "first those that are shown to change, then those that change most; the table "
+        "has all."
     )
 
 
