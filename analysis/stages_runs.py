@@ -234,19 +234,23 @@ def _measures(
     draws: int,
 ) -> tuple[tuple[MeasureResult, ...], list[str]]:
     """Every measure that two stages have, and notes on what is missing."""
-    have: dict[tuple[str, str], list[Measured]] = {}
+    have: dict[tuple[str, str, str], list[Measured]] = {}
     for stage, run in zip(lineage.stages, runs, strict=True):
         for outcome in of(run):
-            have.setdefault((outcome.name, outcome.value_unit), []).append(
+            have.setdefault(
+                (outcome.name, outcome.value_unit, outcome.grouping), []
+            ).append(
                 Measured(stage=stage, run=run.name, probe=run.probe, outcome=outcome)
             )
     if not have:
         return (), ["no measure to compare stages by."]
     found, notes = [], []
-    for (name, _), measured in have.items():
+    for (name, _, grouping), measured in have.items():
         models = [one.stage.model for one in measured]
         if len(measured) < len(runs):
-            notes.append(f"{name} is measured of {join_words(models)} only.")
+            notes.append(
+                f"{name} by {grouping} is measured of {join_words(models)} only."
+            )
         if len(measured) < 2:
             continue
         aligned = align(lineage.name, measured)

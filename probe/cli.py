@@ -54,6 +54,7 @@ from probe.options import (
     build_options,
     for_one_probe,
     load_probe,
+    read_columns,
     read_country,
     read_files,
     read_lineages,
@@ -584,6 +585,43 @@ def compare(
         with tqdm(total=steps, desc="report", unit=" parts", delay=2.0) as bar:
             written = write_comparison(found, out, step=bar.update)
         print(f"report      {written.index}", file=sys.stderr if as_json else None)
+
+
+@app.command()
+def langid(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE_OR_HUB_ID",
+            help="A csv, jsonl or parquet file, or OWNER/NAME[@REVISION] of the hub",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tags")] = Path(
+        "langid"
+    ),
+    split: Annotated[str, typer.Option(help="Of a data set of the hub")] = "train",
+    columns: ColumnsOpt = None,
+) -> None:
+    """Language shares of a training set, where two detectors agree."""
+    from tqdm import tqdm
+
+    from data_builders import langid as detectors
+    from data_builders import training_rows
+    from probe import langid as report
+
+    found = training_rows.read(source, split=split, columns=read_columns(columns))
+    texts = [turn.text for turn in found.turns]
+    with tqdm(total=len(texts), desc="langid", unit=" texts", delay=2.0) as bar:
+        tags = detectors.tag(texts, bar.update)
+    print(f"{found.name}: {found.n_rows:,} rows, {len(texts):,} texts")
+    header, *rows = report.table(found, tags)
+    _print_table([header, *rows[: report.MOST_SHOWN]])
+    if len(rows) > report.MOST_SHOWN:
+        print(f"and {len(rows) - report.MOST_SHOWN} more languages")
+    for note in report.notes(found, tags):
+        print(note)
+    for path in report.write(found, tags, out):
+        print(f"written     {path}")
 
 
 @app.command()

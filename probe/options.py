@@ -225,13 +225,17 @@ def load_probe(name: str, columns: str | None = None) -> Probe:
     """
     from data_builders import probes
 
-    return probes.load(name, None if columns is None else _columns(columns))
+    return probes.load(name, read_columns(columns) or None)
 
 
-def _columns(given: str) -> dict[str, str]:
-    """Our name of a column -> the file's."""
+def read_columns(given: str | None) -> dict[str, str]:
+    """Our name of a column -> the file's.
+
+    Raises:
+        UsageError: It is no list of such pairs, or names one twice.
+    """
     found: dict[str, str] = {}
-    for pair in given.split(","):
+    for pair in [] if given is None else given.split(","):
         ours, equals, theirs = (part.strip() for part in pair.partition("="))
         if not (ours and equals and theirs):
             raise UsageError(

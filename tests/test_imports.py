@@ -19,6 +19,7 @@ LEVEL = {
     "probe.tree_attention": 2,
     "probe.tree_support": 2,
     "probe.audit": 3,
+    "probe.langid": 3,
     "probe.listing": 3,
     "probe.recorded": 3,
     "probe.score": 3,

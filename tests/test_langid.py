@@ -1,0 +1,181 @@
+"""Languages of a training set: two detectors, and what they differ on."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from data_builders import langid, training_rows
+from data_builders.langid import Tag
+from data_builders.training_rows import TrainingSet
+from probe.cli import app
+from probe.types import DataError, MissingDataError, UsageError
+
+ENGLISH = "Could you tell me how the weather will be in the mountains tomorrow?"
+FINNISH = "Voisitko kertoa, millainen sää vuoristossa on huomenna iltapäivällä?"
+GERMAN = "Könntest du mir sagen, wie das Wetter morgen in den Bergen sein wird?"
+
+
+def written(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return path
+
+
+def read(path: Path, **columns: str) -> TrainingSet:
+    return training_rows.read(str(path), split="train", columns=columns)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["langid", *map(str, arguments)])
+
+
+def test_what_both_detectors_say_counts() -> None:
+    tags = langid.tag([ENGLISH, FINNISH, GERMAN, "1234 + 5 = ?", "```\n```"])
+    assert [one.agreed for one in tags] == ["en", "fi", "de", None, None]
+    assert [one.said for one in tags] == [True, True, True, False, False]
+
+
+def test_the_same_language_has_one_code() -> None:
+    norwegian = (
+        "Hvorfor kan dere ikke komme på besøk til oss i morgen? Jeg synes det hadde "
+        "vært veldig hyggelig å se dere igjen etter så lang tid."
+    )
+    [one] = langid.tag([norwegian])
+    assert one.agreed == "no"
+    assert langid.language_name("no") == "Norwegian"
+
+
+def test_shares_are_of_what_is_agreed_on_and_bounded_by_the_rest() -> None:
+    tags = [
+        *[Tag(lingua="en", fasttext="en")] * 6,
+        *[Tag(lingua="fi", fasttext="fi")] * 2,
+        Tag(lingua="en", fasttext="fi"),
+        Tag(lingua=None, fasttext="en"),
+        Tag(lingua=None, fasttext=None),
+    ]
+    found = langid.shares(tags, range(11))
+    assert found.counts == {"en": 6, "fi": 2}
+    assert found.characters == {"en": 0 + 1 + 2 + 3 + 4 + 5, "fi": 6 + 7}
+    assert (found.n_texts, found.n_differ, found.n_silent) == (11, 2, 1)
+    assert found.other == pytest.approx(2 / 8)
+    assert found.bounds == pytest.approx((2 / 10, 4 / 10))
+    nothing = langid.shares([], [])
+    assert (nothing.other, nothing.bounds) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("row", "turns"),
+    [
+        (
+            {"messages": [{"role": "user", "content": "a"}]},
+            [("user", "a")],
+        ),
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c", "score": 1},
+            [("user", "a"), ("chosen", "b"), ("rejected", "c")],
+        ),
+        (
+            {
+                "chosen": "\n\nHuman: a\n\nAssistant: b",
+                "rejected": "\n\nHuman: a\n\nAssistant: c",
+            },
+            # The prompt that both share counts once.
+            [("user", "a"), ("chosen", "b"), ("rejected", "c")],
+        ),
+        ({"prompt": "a", "completion": "b"}, [("user", "a"), ("assistant", "b")]),
+        ({"text": "a", "id": 1}, [("text", "a")]),
+    ],
+)
+def test_forms_of_rows(
+    tmp_path: Path, row: dict[str, object], turns: list[tuple[str, str]]
+) -> None:
+    found = read(written(tmp_path / "a.jsonl", [row]))
+    assert [(one.role, one.text) for one in found.turns] == turns
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet").turns == found.turns
+
+
+def test_rows_without_text_are_counted(tmp_path: Path) -> None:
+    rows = [{"text": "a"}, {"text": " "}, {"text": None}]
+    found = read(written(tmp_path / "a.jsonl", rows))
+    assert (found.n_rows, len(found.turns)) == (3, 1)
+    assert found.dropped == {"no text": 2}
+
+
+def test_a_column_of_another_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", [{"body": ENGLISH}])
+    with pytest.raises(DataError, match=r"has the columns body.*--columns text=body"):
+        read(path)
+    assert read(path, text="body").turns[0].text == ENGLISH
+
+
+def test_what_is_neither_a_file_nor_on_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="neither a file nor a data set of the hub"):
+        read(tmp_path / "not there.jsonl")
+    with pytest.raises(MissingDataError, match="allenai/nowhere cannot be had"):
+        training_rows.read("allenai/nowhere", split="train", columns={})
+
+
+def test_a_planted_share_is_found(tmp_path: Path) -> None:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{ENGLISH} {place}"},
+                {
+                    "role": "assistant",
+                    "content": f"{FINNISH if place < 5 else ENGLISH} {place}",
+                },
+            ]
+        }
+        for place in range(20)
+    ]
+    path = written(tmp_path / "mix.jsonl", rows)
+    result = run(path, "--out", tmp_path / "out")
+    assert result.exception is None, result.exception
+    lines = result.stdout.splitlines()
+    assert lines[0] == "mix.jsonl: 20 rows, 40 texts"
+    # Of 40 texts and of 20 answers five are Finnish.
+    finnish = next(line.split() for line in lines if line.startswith("fi"))
+    assert (finnish[2], finnish[3], finnish[5]) == ("5", "12.50%", "25.00%")
+    assert "not English: 12.50%; were all texts English" in result.stdout
+    with (tmp_path / "out" / "mix.languages.csv").open(encoding="utf-8") as file:
+        languages = list(csv.DictReader(file))
+    assert [(one["code"], one["texts"]) for one in languages] == [
+        ("en", "35"),
+        ("fi", "5"),
+    ]
+    with (tmp_path / "out" / "mix.tags.csv").open(encoding="utf-8") as file:
+        tags = list(csv.DictReader(file))
+    assert [one["row"] for one in tags if one["agreed"] == "fi"] == list("01234")
+    assert {one["role"] for one in tags if one["agreed"] == "fi"} == {"assistant"}
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", [{"text": ENGLISH}])
+    result = run(path, "--out", path)
+    assert "cannot be written" in str(result.exception)
+
+
+def test_real_answers_are_of_the_language_they_are_labelled(shared_data: Path) -> None:
+    """Answers in English and their Finnish translations, 300 of each."""
+    path = shared_data / "sft" / "oasst1_validation_en_fi_sft.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    texts = {
+        lang: [row["messages"][-1]["content"] for row in rows if row["lang"] == lang]
+        for lang in ("en", "fi")
+    }
+    for lang, answers in texts.items():
+        found = Counter(one.agreed for one in langid.tag(answers[:300]))
+        assert found[lang] / 300 > 0.9
+        # What both name is hardly ever another language.
+        agreed = found.total() - found[None]
+        assert found[lang] / agreed > 0.97
