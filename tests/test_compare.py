@@ -270,6 +270,23 @@ def test_a_stage_that_did_not_run_on_one_probe_is_said(
     )
 
 
+def test_a_measure_that_some_lack_is_said(items: list[Item], tmp_path: Path) -> None:
+    """A guess that only the later two made is compared between those two."""
+    score, guess = wins(level)
+    some = items[::10]
+    stored(tmp_path, some, score, "plain")
+    for model in ("taught", "liked"):
+        scores = {Measure.LOGPROB_SUM: score, Measure.LOGPROB_MEAN: score}
+        store(tmp_path, some, scores, guess=guess, model=model)
+    found = compared(tmp_path, LINEAGE)
+    assert found.notes == (
+        "md3, mine: guess by dialect is measured of taught and liked only.",
+    )
+    text = render_markdown(build_comparison(found))
+    assert "Change from base, points" in text and "Change from SFT, points" in text
+    assert "guessing the secret word (of SFT and PT only)" in text
+
+
 def test_another_precision_is_said(items: list[Item], tmp_path: Path) -> None:
     score, _ = wins(level)
     stored(tmp_path, items[::10], score, "plain", dtype="float32")
