@@ -83,7 +83,7 @@ def dialects_part(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
         DataError: A run has the columns of no kind, or too little to analyse.
         UsageError: The reference dialect that is wanted is in no run.
     """
-    _check_reference(runs, wanted.reference_dialect)
+    check_reference(runs, wanted.reference_dialect)
     groups = sorted(by_probe(runs), key=lambda group: KINDS.index(_kind(group[0])))
     names = names_of(groups)
     several = len(groups) > 1
@@ -119,7 +119,12 @@ def _dialects(runs: Sequence[Run]) -> set[str]:
     return found
 
 
-def _check_reference(runs: Sequence[Run], reference: str | None) -> None:
+def check_reference(runs: Sequence[Run], reference: str | None) -> None:
+    """Checks that the dialect that is to be the reference is in some run.
+
+    Raises:
+        UsageError: It is in none.
+    """
     known = sorted(_dialects(runs))
     if reference is not None and reference not in known:
         raise UsageError(

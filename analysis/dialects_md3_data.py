@@ -99,7 +99,12 @@ def read_games(run: Run, label: str, reference: str | None) -> Games:
     codes, ids = pd.factorize(frame["item_id"])
     dialect = frame.drop_duplicates("item_id")["dialect"].to_numpy(dtype=str)
     right = (frame["correct"] == "yes").to_numpy()
-    words = frame["answer"].to_numpy(dtype=object)
+    spoken = frame["answer"].fillna("").astype(str)
+    if "word" in frame.columns:
+        # An imported candidate has no text, only the word that it stands for.
+        known = spoken.str.strip() != ""
+        spoken = spoken.where(known, frame["word"].fillna("").astype(str))
+    words = spoken.to_numpy(dtype=object)
     answers = np.empty(len(ids), dtype=object)
     answers[codes[right]] = words[right]
     others: list[list[str]] = [[] for _ in ids]

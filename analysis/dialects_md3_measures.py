@@ -114,7 +114,11 @@ class Measures:
         """
         lengths, zipf = np.log1p(self.games.n_words), self.games.zipf
         rows = self._both(outcome, dialect) & np.isfinite(lengths) & np.isfinite(zipf)
-        held = tuple(one[rows] - one[rows].mean() for one in (lengths, zipf))
+        # Of no game there is no mean to take out.
+        held = tuple(
+            one[rows] - (one[rows].mean() if rows.any() else 0.0)
+            for one in (lengths, zipf)
+        )
         return self._difference(outcome, "difference_adjusted", dialect, rows, held)
 
     def shared(self, outcome: Outcome, dialect: str) -> Record:

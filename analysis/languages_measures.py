@@ -191,12 +191,13 @@ def _difference(
 
 def mean_of_languages(maker: Maker, outcome: Outcome) -> Record:
     """Mean over languages, each counting the same."""
+    test = maker.mean_of_languages(outcome.values, outcome.known)
     return maker.mean(
         f"{outcome.key}_mean_of_languages",
-        maker.mean_of_languages(outcome.values, outcome.known),
+        dataclasses.replace(test, mean=paired.bounded_by(test.mean, low=0.0, high=1.0)),
         outcome.known,
         group=None,
-        method=f"{maker.student}, languages held",
+        method=f"{maker.student}, languages held, cut at 0 and 1",
     )
 
 

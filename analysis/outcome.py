@@ -47,6 +47,8 @@ class Outcome:
     chosen: bool = False
     """Whether a value depends on everything that an item's candidates are, such as
     which of them scores highest."""
+    beside: str = ""
+    """What must be read beside this run's levels, as a clause: "chance is 25%"."""
     wanted: str | None = None
     """Group that was asked for as reference, where `reference` stands in for it."""
     names: tuple[tuple[str, str], ...] = ()

@@ -12,9 +12,12 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
+from analysis.association import MIN_COUNTRIES
 from analysis.axes import has_section
 from analysis.dialects import dialect_outcomes
+from analysis.html import number
 from analysis.load import Run, item_meta
 from analysis.opinions import normalised
 from analysis.opinions_data import opinion_table
@@ -24,8 +27,9 @@ from analysis.outcomes_frame import is_binary, known_as, outcome_frame
 from analysis.outcomes_languages import language_outcomes
 from analysis.part import Wanted
 from analysis.preferences import MOST_GROUPS, pair_frame
-from analysis.ranks import favour_ranks
-from analysis.scores import score_table
+from analysis.ranks import favour_ranks, question_ranks
+from analysis.resample import weighted_means
+from analysis.scores import ScoreTable, score_table
 from analysis.similarity import BASE_NAMES
 
 ALL = "all"
@@ -95,8 +99,27 @@ def _countries(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
                 stratum=np.repeat(kinds.loc[clusters].to_numpy(), size),
                 value=ranks.reindex(items).to_numpy().ravel(),
             ),
+            beside=_valence(table),
             names=known_as(zip(table.keys, table.names, strict=True)),
         ),
+    )
+
+
+def _valence(table: ScoreTable) -> str:
+    """How alike questions of praise and of blame are answered, before reversal."""
+    raw = question_ranks(table.scores)
+    sides = [raw[rows] for rows in (table.negative, ~table.negative)]
+    if not all(len(one) for one in sides):
+        return ""
+    means = [weighted_means(one, np.ones((1, len(one))))[0] for one in sides]
+    known = np.isfinite(means).all(axis=0)
+    if known.sum() < MIN_COUNTRIES:
+        return ""
+    rho = float(spearmanr(*(one[known] for one in means)).statistic)
+    return (
+        "before blame is reversed, rankings by praise and by blame correlate "
+        f"{number(rho)} (a name that is ranked alike whatever is asked comes out in "
+        "the middle)"
     )
 
 

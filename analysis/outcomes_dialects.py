@@ -21,6 +21,7 @@ from analysis.load import Run, item_meta
 from analysis.outcome import Outcome
 from analysis.outcomes_frame import is_binary, known_as, outcome_frame
 from analysis.part import Wanted
+from analysis.wording import percent
 
 STANDARD_PREFERRED = "standard_preferred"
 
@@ -64,6 +65,7 @@ def game_outcomes(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
                 crossed=False,
                 frame=frame,
                 chosen=one.key != GUESS,
+                beside="" if one.chance is None else f"chance is {percent(one.chance)}",
                 names=known_as((name, dialect_name(name)) for name in games.dialects),
             )
         )

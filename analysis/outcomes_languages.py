@@ -11,6 +11,7 @@ from analysis.outcome import Outcome
 from analysis.outcomes_frame import is_binary, is_crossed, known_as, outcome_frame
 from analysis.part import Wanted
 from analysis.resample import Floats
+from analysis.wording import percent
 from probe.types import Measure
 
 _TITLES = {
@@ -53,6 +54,20 @@ def language_outcomes(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
     return tuple(found)
 
 
+def _letters(answers: Answers) -> str:
+    """Chance, and the letter that is picked most: a liking for it is no knowledge."""
+    picked = answers.number("chosen")
+    picked = picked[np.isfinite(picked)]
+    chance = percent(float((1.0 / answers.number("n_candidates")).mean()))
+    if not len(picked):
+        return f"chance is {chance}"
+    counts = np.bincount(picked.astype(np.intp))
+    most = int(counts.argmax())
+    share = percent(float(counts[most] / len(picked)))
+    letter = chr(ord("A") + most)
+    return f"chance is {chance}, and {letter} is picked most, in {share} of questions"
+
+
 def _per_character(run: Run) -> Floats:
     """Of each item's likeliest reference; NaN: none is scored.
 
@@ -91,5 +106,6 @@ def _outcome(
         frame=frame,
         fewest=TESTED_QUESTIONS,
         chosen=answers.kind == "choices",
+        beside=_letters(answers) if answers.kind == "choices" else "",
         names=known_as(answers.names.items()),
     )

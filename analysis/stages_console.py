@@ -8,6 +8,7 @@ from analysis.stages import MeasureResult
 from analysis.stages_figures import picked
 from analysis.stages_runs import Comparison
 from analysis.stages_words import (
+    beside_words,
     digits_of,
     gap_text,
     group_name,
@@ -23,8 +24,8 @@ from analysis.stages_words import (
 
 Rows = list[tuple[str, ...]]
 CLOSING = (
-    "changes of shares in points, with 95% bootstrap intervals; p is Holm's over "
-    "groups and stages of a measure; --json has every record"
+    "changes with 95% bootstrap intervals, those of shares in points; p is Holm's over "
+    "groups and stages of a measure, - where nothing is tested; --json has every record"
 )
 """What must be known of the tables."""
 
@@ -41,7 +42,7 @@ def stage_tables(comparison: Comparison) -> list[tuple[str, Rows, str]]:
             f"{comparison.runs[0].probe}  {comparison.lineage.name} ({stages})\n"
             f"{measure_title(measure)}"
         )
-        found.append((heading, _rows(comparison, measure), _rest(measure)))
+        found.append((heading, _rows(comparison, measure), _below(measure)))
     return found
 
 
@@ -52,7 +53,8 @@ def _rows(comparison: Comparison, measure: MeasureResult) -> Rows:
     header = [f"  {aligned.outcome.grouping}", "n", first, "", "level"]
     header += ["change" if comparison.trained else "difference", "p (Holm)"]
     if reference is not None:
-        header += [f"less {group_name(measure, reference)}", "p (Holm)"]
+        change = "change" if comparison.trained else "difference"
+        header += [f"less {change} of {group_name(measure, reference)}", "p (Holm)"]
     rows: Rows = [tuple(header)]
     for one in picked(measure):
         for step in one.steps:
@@ -109,11 +111,15 @@ def _plain(text: str) -> str:
     return text.replace("\u2212", "-").replace("\u2013", "-").replace("\u00a0", " ")
 
 
-def _rest(measure: MeasureResult) -> str:
+def _below(measure: MeasureResult) -> str:
+    """What stands below the rows: what is not in them, and what they do not say."""
     more = len(measure.groups) - len(picked(measure))
-    if not more:
-        return ""
-    return (
-        f"  {groups_of(measure, more)} more that change less or are not tested: --json "
-        "or --out has all"
-    )
+    lines = []
+    if more:
+        lines.append(
+            f"  {groups_of(measure, more)} more of which nothing is shown or that "
+            "change less: --json or --out has all"
+        )
+    if beside := beside_words(measure):
+        lines.append(f"  {_plain(beside)}")
+    return "\n".join(lines)

@@ -43,8 +43,9 @@ Pair = tuple[Comparison, MeasureResult]
 def picked(measure: MeasureResult) -> tuple[GroupResult, ...]:
     """Groups that figures draw: all of a few, else the reference and some others.
 
-    First those that are shown to change, then those that change most; in the order of
-    the groups, or of many by the change to the last stage.
+    First those that are shown to change, or to change otherwise than the reference;
+    then those that change most. In the order of the groups, or of many by the change to
+    the last stage.
     """
     if len(measure.groups) <= FEW_GROUPS:
         return measure.groups
@@ -52,8 +53,9 @@ def picked(measure: MeasureResult) -> tuple[GroupResult, ...]:
     def size(one: GroupResult) -> tuple[bool, bool, float]:
         # What is too small to be tested changes most, and says least.
         changes = [step.change for step in one.steps]
+        beyond = [step.beyond for step in one.steps]
         return (
-            any(side_of(change) for change in changes),
+            any(side_of(record) for record in (*changes, *beyond)),
             any(change.p_value is not None for change in changes),
             max(abs(change.estimate or 0.0) for change in changes),
         )

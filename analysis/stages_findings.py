@@ -10,6 +10,7 @@ from analysis.stages import GapStep, GroupResult, MeasureResult, Step
 from analysis.stages_runs import Comparison
 from analysis.stages_words import (
     MOST_NAMED,
+    beside_words,
     change_text,
     gap_text,
     group_name,
@@ -84,11 +85,13 @@ def change_finding(measure: MeasureResult, place: int) -> Finding:
             if tested
             else f"{title}: whether {after} differs from {before} cannot be said."
         )
+    beside = beside_words(measure)
     return Finding(
         claim=claim,
         evidence=_evidence(
             measure, [*sides[1], *sides[-1], *sides[0]], place, _change_evidence
-        ),
+        )
+        + ((beside,) if beside else ()),
         certainty="supported" if sides[1] or sides[-1] else "not shown",
     )
 
@@ -174,17 +177,22 @@ def _sides(
     of: Callable[[Step], Record | None],
     groups: Sequence[GroupResult] | None = None,
 ) -> _Sides:
-    """Groups above zero, below it, and not shown; each the largest first."""
+    """Groups above zero, below it, and not shown; each the largest first.
+
+    Of what is not shown, what is tested comes first.
+    """
     found: _Sides = {1: [], -1: [], 0: []}
     for one in measure.groups if groups is None else groups:
         found[side_of(of(_step(one, place)))].append(one)
 
-    def size(one: GroupResult) -> float:
+    def size(one: GroupResult) -> tuple[bool, float]:
         record = of(_step(one, place))
-        return -abs(record.estimate or 0.0) if record is not None else 0.0
+        if record is None:
+            return True, 0.0
+        return record.p_value is None, -abs(record.estimate or 0.0)
 
-    for side in (1, -1):
-        found[side].sort(key=size)
+    for groups_of_side in found.values():
+        groups_of_side.sort(key=size)
     return found
 
 

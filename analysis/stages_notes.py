@@ -77,7 +77,8 @@ def lost_values(measure: MeasureResult) -> list[str]:
     if not lost:
         return []
     counts = join_words([f"{number(n, 0)} of {model}" for model, n, _ in lost])
-    text = f"{count_of(kept, 'value')} that all have; left out are {counts}"
+    name = aligned.outcome.name
+    text = f"{name}: {count_of(kept, 'value')} that all have; left out are {counts}"
     if aligned.lacking:
         names = [group_name(measure, one) for one in aligned.lacking]
         some = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]

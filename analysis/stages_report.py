@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from analysis.html import (
@@ -40,7 +41,7 @@ from analysis.stages_figures import change_figure, level_figure
 from analysis.stages_findings import comparison_findings, measure_findings
 from analysis.stages_runs import SIDE_BY_SIDE, Compared, Comparison
 from analysis.stages_tables import gap_table, group_table
-from analysis.stages_words import measure_title, stage_name, stage_word
+from analysis.stages_words import beside_words, measure_title, stage_name, stage_word
 from analysis.wording import count_of
 
 MOST_FINDINGS = 9
@@ -119,13 +120,14 @@ def _overview(compared: Compared) -> Table:
     for one in compared.comparisons:
         for stage, run in zip(one.lineage.stages, one.runs, strict=True):
             first = one.measures[0]
+            units = len(np.unique(first.aligned.unit))
             rows.append(
                 (
                     text_cell(one.lineage.name),
                     text_cell(stage_name(stage)),
                     text_cell(run.probe),
                     text_cell(verified(run)),
-                    number_cell(run.frame["item_id"].nunique(), 0),
+                    number_cell(units, 0),
                     number_cell(len(first.groups), 0),
                 )
             )
@@ -137,7 +139,7 @@ def _overview(compared: Compared) -> Table:
                     "run": run.name,
                     "probe": run.probe,
                     "verified": run.manifest.verified,
-                    "items": run.frame["item_id"].nunique(),
+                    "units": units,
                     "groups": len(first.groups),
                     "status": run.manifest.status,
                 }
@@ -145,8 +147,8 @@ def _overview(compared: Compared) -> Table:
     return Table(
         id="runs",
         title="What was compared",
-        note="",
-        header=("Lineage", "Stage", "Probe", "Verified", "Items", "Groups"),
+        note="Compared: questions, games or pairs that all stages have scored.",
+        header=("Lineage", "Stage", "Probe", "Verified", "Compared", "Groups"),
         rows=tuple(rows),
         frame=pd.DataFrame(frame),
     )
@@ -171,10 +173,18 @@ def _summary(compared: Compared, several: bool) -> tuple[Finding, ...]:
             finding,
             claim=f"{one.probe}{f', {one.lineage.name}' if several else ''}: "
             f"{finding.claim[:1].lower()}{finding.claim[1:]}",
-            evidence=finding.evidence[:MOST_EVIDENCE] if many else finding.evidence,
+            evidence=_shortened(one, finding) if many else finding.evidence,
         )
         for one, finding in found
     )
+
+
+def _shortened(one: Comparison, finding: Finding) -> tuple[str, ...]:
+    """Some of a finding's evidence, and what must be read beside all of it."""
+    kept = finding.evidence[:MOST_EVIDENCE]
+    beside = beside_words(one.measures[0])
+    left_out = beside in finding.evidence and beside not in kept
+    return (*kept, beside) if left_out else kept
 
 
 def _probe_section(comparisons: Sequence[Comparison], step: Step) -> Section:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from analysis.dialects import check_reference
 from analysis.html import join_words
 from analysis.load import Run
 from analysis.outcome import Outcome
@@ -112,12 +113,15 @@ def compare_runs(
         step: Called once a run.
 
     Raises:
-        UsageError: One model only, two runs of one model on one probe, no probe that
-            two models of a lineage ran on, or ranks among different groups.
+        UsageError: A reference dialect that no run has, one model only, two runs of
+            one model on one probe, no probe that two models of a lineage ran on, or
+            ranks among different groups.
         StoreError: Two runs have different texts under one id.
         DataError: A run has too little to analyse.
     """
     table = _by_probe(runs)
+    if of_dialects := [run for run in runs if "dialect" in run.frame.columns]:
+        check_reference(of_dialects, wanted.reference_dialect)
     chosen, notes = _lineages(runs, lineages)
     for lineage in chosen:
         notes += precision(lineage, _of_models(runs, lineage))

@@ -18,10 +18,12 @@ from analysis.stages import MeasureResult
 from analysis.stages_runs import Comparison
 from analysis.stages_words import (
     FEW_GROUPS,
+    beside_words,
     bounds,
     digits_of,
     group_name,
     group_word,
+    is_share,
     measure_title,
     p_of,
     shown,
@@ -116,6 +118,8 @@ def _note(comparison: Comparison, measure: MeasureResult) -> str:
         for one, n in zip(aligned.measured, aligned.left_out, strict=True)
         if n
     ]
+    if beside := beside_words(measure):
+        text += f" {beside}"
     if lost:
         text += f" Left out, as not all have them: of {join_words(lost)}."
     if aligned.lacking:
@@ -186,15 +190,16 @@ def gap_table(comparison: Comparison, prefix: str) -> Table | None:
             )
     if not rows:
         return None
+    shares = any(is_share(one) for one in comparison.measures if one.gap_steps)
     return Table(
         id=f"{prefix}-gaps",
         title="Highest less lowest group",
-        note="Shares in points. A gap is above zero in any sample, so its change is "
-        "read against swapped labels: earlier and later values of a unit change places "
-        "at random. Chance: mean size of the change that this alone gives. Levels that "
-        "rise or fall alike in all groups can change the gap by more than that, so the "
-        "groups must also be shown to have changed unequally; p is the larger of the "
-        "two.",
+        note=("Shares in points. " if shares else "")
+        + "A gap is above zero in any sample, so its change is read against swapped "
+        "labels: earlier and later values of a unit change places at random. Chance: "
+        "mean size of the change that this alone gives. Levels that rise or fall alike "
+        "in all groups can change the gap by more than that, so the groups must also "
+        "be shown to have changed unequally; p is the larger of the two.",
         header=(
             "Measure",
             "Stage" if comparison.trained else "Model",

@@ -38,6 +38,18 @@ def measure_title(measure: MeasureResult) -> str:
     return _first_upper(measure.aligned.outcome.title)
 
 
+def beside_words(measure: MeasureResult) -> str:
+    """What must be read beside the levels of each stage, as a sentence; or nothing."""
+    said = [(one.stage, one.outcome.beside) for one in measure.aligned.measured]
+    told = [(stage, text) for stage, text in said if text]
+    if not told:
+        return ""
+    if len({text for _, text in said}) == 1:
+        return f"{_first_upper(told[0][1])}."
+    parts = "; ".join(f"{stage_word(stage)}: {text}" for stage, text in told)
+    return f"{_first_upper(parts)}."
+
+
 def group_name(measure: MeasureResult, group: str) -> str:
     """``German`` for ``deu_Latn``; else the group itself."""
     return dict(measure.aligned.outcome.names).get(group, group)

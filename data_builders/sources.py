@@ -22,6 +22,8 @@ from data_builders.source_list import SOURCES, Hub, Source, named
 from probe.types import DataError, MissingDataError, NothingAskedError
 
 logger = logging.getLogger(__name__)
+_MOST_SPOKEN = 12
+"""Languages that a message lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +165,12 @@ def _codes(wanted: Source, languages: Sequence[str] | None) -> tuple[str, ...]:
         raise NothingAskedError(
             f"--languages asks for {_spoken(missing)}, which {wanted.name} does not "
             "have",
-            f"Every language asked for is one of {wanted.name}'s "
-            f"{len(wanted.languages)}",
+            f"{wanted.name} has {len(wanted.languages)} languages"
+            + (
+                f": {_spoken(wanted.languages)}"
+                if len(wanted.languages) <= _MOST_SPOKEN
+                else ""
+            ),
             "Leave it away, or score a probe that has it (belebele has the most)",
         )
     return tuple(code for code in wanted.languages if code in languages)
@@ -244,8 +250,8 @@ def _check_all_there(
         raise MissingDataError(
             f"{data} does not hold the data of '{wanted.name}' in {_spoken(missing)}; "
             f"looked for {', '.join(looked)}",
-            f"Each language asked for has its file; there are those of "
-            f"{_spoken(there)}",
+            f"A language that is asked for has a file of its own; the folder has those "
+            f"of {_spoken(there)}",
             f"Download {', '.join(_published(wanted, missing))} from {wanted.url} into "
             f"{data}, or leave the language away",
         )

@@ -8,6 +8,7 @@ from data_builders import probes
 from data_builders.country_opinions import PEW, polls, publics
 from probe.config import load_shipped, parse_source, shipped
 from probe.store import find_runs, read_manifest
+from probe.types import StoreError
 
 Rows = list[tuple[str, ...]]
 
@@ -65,14 +66,14 @@ def ls_opinions() -> Rows:
 
 
 def ls_runs(root: Path) -> Rows:
-    """Folder, status, progress, unscored.
-
-    Raises:
-        StoreError: A manifest is damaged.
-    """
+    """Folder, status, progress, unscored; of a run that cannot be read, why."""
     rows: Rows = []
     for path in find_runs(root):
-        manifest = read_manifest(path)
+        try:
+            manifest = read_manifest(path)
+        except StoreError as error:
+            rows.append((str(path), "damaged", error.found, ""))
+            continue
         counts = manifest.counts
         rows.append(
             (

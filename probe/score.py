@@ -17,12 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from probe.encode import Prompt
 from probe.models import Generation, Scorer, TextGenerator
-from probe.store import Counts, Key, Manifest, RunFolder, read_items, read_scores
+from probe.store import Counts, Key, Manifest, RunFolder, count, numbers_of
 from probe.types import (
     GENERATED,
     Encoded,
@@ -166,7 +163,7 @@ def run(
         folder.save(status="started", started=started, finished=None)
 
         def close(status: str) -> Counts:
-            counts = _counts(folder)
+            counts = count(folder.path, folder.manifest.measures)
             if status == "complete" and counts.done < counts.expected:
                 # This call asked for fewer items than an earlier, stopped one.
                 status = "interrupted"
@@ -214,7 +211,7 @@ def _score_missing(
                 due = {item_id for item_id, _, _ in missing}
                 if scorer is None:
                     scorer = load()
-                    assert scorer.measures == _numbers(measures)
+                    assert scorer.measures == numbers_of(measures)
                     folder.save(engine=_engine(scorer, measures))
                 buffer += _score_group(
                     [item for item in group if item.id in due],
@@ -269,11 +266,6 @@ def _shared(first: str, second: str) -> int:
     return min(len(first), len(second))
 
 
-def _numbers(measures: Sequence[Measure]) -> tuple[Measure, ...]:
-    """The measures that every candidate has a row of."""
-    return tuple(measure for measure in measures if measure is not Measure.TEXT)
-
-
 def _engine(scorer: Scorer, measures: Sequence[Measure]) -> str:
     if Measure.TEXT not in measures:
         return scorer.engine
@@ -284,7 +276,7 @@ def _engine(scorer: Scorer, measures: Sequence[Measure]) -> str:
 def _missing(
     group: Sequence[Item], measures: Sequence[Measure], done: set[Key]
 ) -> set[Key]:
-    numbers = _numbers(measures)
+    numbers = numbers_of(measures)
     expected = {
         (item.id, candidate.id, measure.value)
         for item in group
@@ -406,28 +398,6 @@ def _why_unscored(encoded: Encoded, score: float) -> str:
     if encoded.n_answer_tokens == 0:
         return "truncation left no token of the answer"
     return f"the model gave {score}"
-
-
-def _counts(folder: RunFolder) -> Counts:
-    """Counts over everything the run holds."""
-    table = read_scores(folder.path)
-    is_text = pc.equal(table["measure"], Measure.TEXT.value)
-    texts, scores = table.filter(is_text), table.filter(pc.invert(is_text))
-    measures = [Measure(name) for name in folder.manifest.measures]
-    n_measures = max(1, len(_numbers(measures)))
-
-    def pairs(condition: Callable[[pa.Table], pa.ChunkedArray]) -> int:
-        """A candidate has a row for each measure, a generation has one."""
-        of_scores, of_texts = (one.filter(condition(one)) for one in (scores, texts))
-        return int(of_scores.num_rows // n_measures + of_texts.num_rows)
-
-    return Counts(
-        expected=read_items(folder.path).num_rows,
-        done=scores.num_rows // n_measures + texts.num_rows,
-        unscored=(pc.sum(pc.is_nan(scores["score"])).as_py() or 0)
-        + texts["text"].null_count,
-        truncated=pairs(lambda one: pc.greater(one["truncated_tokens"], 0)),
-    )
 
 
 def _now() -> str:

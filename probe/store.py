@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from probe.types import GroupValue, ItemRow, ScoreRow, StoreError
+from probe.types import GroupValue, ItemRow, Measure, ScoreRow, StoreError
 
 SCHEMA_VERSION = 1
 
@@ -180,7 +180,11 @@ def read_manifest(run: Path) -> Manifest:
         if isinstance(value, list):
             data[key] = tuple(value)
     data["counts"] = Counts(**data.get("counts", {}))
-    return Manifest(**data)
+    manifest = Manifest(**data)
+    if manifest.status == "started" and (run / "items.parquet").is_file():
+        # Counts are written at the end, and this run has not come to one.
+        return dataclasses.replace(manifest, counts=count(run, manifest.measures))
+    return manifest
 
 
 def read_items(run: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -231,6 +235,40 @@ def find_runs(root: Path) -> list[Path]:
         return [root]
     found = {*root.glob("*@*/*@*/manifest.json"), *root.glob("*@*/manifest.json")}
     return sorted(path.parent for path in found)
+
+
+def numbers_of(measures: Iterable[str]) -> tuple[Measure, ...]:
+    """The measures that every candidate has a row of: all but texts."""
+    return tuple(Measure(one) for one in measures if one != Measure.TEXT)
+
+
+def count(run: Path, measures: Iterable[str]) -> Counts:
+    """Counts everything a run holds.
+
+    Args:
+        run: The run folder.
+        measures: The manifest's.
+
+    Raises:
+        StoreError: As `read_items` and `read_scores`.
+    """
+    table = read_scores(run)
+    is_text = pc.equal(table["measure"], Measure.TEXT.value)
+    texts, scores = table.filter(is_text), table.filter(pc.invert(is_text))
+    n_measures = max(1, len(numbers_of(measures)))
+
+    def pairs(condition: Callable[[pa.Table], pa.ChunkedArray]) -> int:
+        """A candidate has a row for each measure, a generation has one."""
+        of_scores, of_texts = (one.filter(condition(one)) for one in (scores, texts))
+        return int(of_scores.num_rows // n_measures + of_texts.num_rows)
+
+    return Counts(
+        expected=read_items(run, ["item_id"]).num_rows,
+        done=scores.num_rows // n_measures + texts.num_rows,
+        unscored=(pc.sum(pc.is_nan(scores["score"])).as_py() or 0)
+        + texts["text"].null_count,
+        truncated=pairs(lambda one: pc.greater(one["truncated_tokens"], 0)),
+    )
 
 
 def has_scores(run: Path) -> bool:

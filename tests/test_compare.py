@@ -20,8 +20,10 @@ from analysis.records import ALPHA, Record, loads
 from analysis.stages_console import stage_tables
 from analysis.stages_report import build_comparison
 from analysis.stages_runs import SIDE_BY_SIDE, Compared, compare_runs
+from data_builders import country_questions
 from probe import cli
 from probe.types import (
+    BuildOptions,
     Candidate,
     Item,
     Lineage,
@@ -165,11 +167,11 @@ def test_the_terminal_says_it_too(lineage: Path) -> None:
     [one] = compared(lineage, LINEAGE).comparisons
     [(heading, table, rest)] = stage_tables(one)
     assert "mine (Base: plain, SFT: taught, PT: liked)" in heading
-    assert rest == ""
+    assert rest == "  Chance is 17%."
     header, *rows = table
     assert [cell.strip() for cell in header] == [
         "dialect", "n", "base", "", "level", "change", "p (Holm)",
-        "less US English", "p (Holm)",
+        "less change of US English", "p (Holm)",
     ]  # fmt: skip
     assert len(rows) == 2 * 3 + 2
     indian = next(row for row in rows if row[0].strip() == "Indian English")
@@ -303,7 +305,9 @@ def test_a_run_that_lacks_most_is_said(items: list[Item], tmp_path: Path) -> Non
     stored(tmp_path, items, score, "plain")
     stored(tmp_path, items[:270], score, "taught")
     [note] = compared(tmp_path, LINEAGE).notes
-    assert note.startswith("md3, mine: 270 values that all have; left out are 350 of ")
+    assert note.startswith(
+        "md3, mine: choice: 270 values that all have; left out are 350 of "
+    )
     assert "of plain, and with them all of Nigerian English. The run" in note
     assert note.endswith("score the rest, or leave it out.")
 
@@ -317,6 +321,46 @@ def test_a_reference_that_is_not_there_is_said(
         stored(tmp_path, foreign, score, model)
     [note] = compared(tmp_path, LINEAGE).notes
     assert note == "md3, mine: no dialect en_us, so that en_in is the reference."
+
+
+def test_an_unknown_reference_dialect_is_refused(lineage: Path) -> None:
+    with pytest.raises(
+        UsageError, match="--reference-dialect jamaican is in none of the 3 runs"
+    ):
+        cli.compare([lineage], reference_dialect="jamaican")
+
+
+def test_a_liking_for_names_stands_beside_their_ranks(tmp_path: Path) -> None:
+    """Who scores countries alike whatever is asked has reversed ranks in the middle."""
+    codes = ("USA", "CAN", "JPN", "NGA", "IND", "BRA", "DEU", "FRA", "MEX")
+
+    def liked(item: Item, candidate: Candidate) -> float:
+        return -float(codes.index(candidate.id))
+
+    def asked(item: Item, candidate: Candidate) -> float:
+        negative = item.groups["sentiment"] == "negative"
+        return float(codes.index(candidate.id)) * (1 if negative else -1)
+
+    items = list(country_questions.PROBE.build(BuildOptions(countries=codes)))[:24]
+    for model, score in (("plain", liked), ("taught", asked)):
+        store(
+            tmp_path,
+            items,
+            {Measure.REWARD: score},
+            model=model,
+            probe="country_questions",
+            axis="countries",
+            item_columns=("sentiment",),
+            candidate_columns=("iso3", "country"),
+        )
+    found = compared(tmp_path, LINEAGE)
+    text = render_markdown(build_comparison(found))
+    assert "Base: before blame is reversed, rankings by praise and by blame " in text
+    assert "correlate 1.00 (a name that is ranked alike" in text
+    assert "SFT: before blame is reversed" in text
+    assert "correlate \u22121.00" in text
+    [(_, _, below)] = stage_tables(found.comparisons[0])
+    assert "correlate -1.00" in below
 
 
 def test_choices_among_other_answers_are_refused(
@@ -349,7 +393,7 @@ def test_units_of_one_stage_are_left_out_and_counted(
     assert [one.levels[0].n for one in measure.groups] == [230, 180, 180]
     [table] = [t for t in build_comparison(found).tables() if "groups" in t.id]
     assert "of Base: plain 30 scored values" in table.note
-    note = "md3, mine: 590 values that all have; left out are 30 of plain."
+    note = "md3, mine: choice: 590 values that all have; left out are 30 of plain."
     assert found.notes == (note,) and note in build_comparison(found).warnings
 
 

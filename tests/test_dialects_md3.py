@@ -27,6 +27,7 @@ from analysis.resample import Floats
 from data_builders import md3
 from probe import audit
 from probe.audit import Settings
+from probe.recorded import import_file
 from probe.types import BuildOptions, Candidate, DataError, Item, Measure
 from tests import md3_runs
 from tests.md3_runs import game, games, store, wins
@@ -477,3 +478,48 @@ def test_a_random_policy_runs_through(shared_data: Path, tmp_path: Path) -> None
     assert [one.outcome.key for one in run.outcomes] == [GUESS, CHOICE, PER_TOKEN]
     assert all(one.accuracy.n == 6 for o in run.outcomes for one in o.dialects)
     assert len(part(path).runs[0].findings) >= 3
+
+
+def test_an_imported_run_knows_its_answers_by_their_words(tmp_path: Path) -> None:
+    """A long csv of recorded scores holds no text of a candidate."""
+    items = games({"en_us": 40, "en_in": 40})
+    score, _ = wins(lambda item: 0.5)
+    file = tmp_path / "long.csv"
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(
+            ("item_id", "candidate_id", "score", "dialect", "word", "correct")
+        )
+        for item in items:
+            for one in item.candidates:
+                value = score(item, one)
+                row = (
+                    item.groups["dialect"],
+                    one.groups["word"],
+                    one.groups["correct"],
+                )
+                writer.writerow((item.id, one.id, value, *row))
+    path = import_file(md3.PROBE, file, model="m", root=tmp_path / "runs").path
+    [imported] = analyse(path)
+    [scored] = analyse(store(tmp_path, items, {Measure.REWARD: score}))
+    levels = [
+        [one for one in run.records if one.metric == "choice_accuracy" and one.group]
+        for run in (imported, scored)
+    ]
+    assert len(levels[0]) == 2
+    for one, other in zip(*levels, strict=True):
+        assert (one.estimate, one.n, one.n_clusters) == (
+            other.estimate,
+            other.n,
+            other.n_clusters,
+        )
+        assert one.ci_low == other.ci_low and (one.n_clusters or 0) > 5
+
+
+def test_an_import_says_that_candidates_have_ids(tmp_path: Path) -> None:
+    file = tmp_path / "other.csv"
+    file.write_text("id,score\n1,0.5\n")
+    with pytest.raises(
+        DataError, match="needs the columns item_id, candidate_id, scor"
+    ):
+        import_file(md3.PROBE, file, model="m", root=tmp_path / "runs")

@@ -16,7 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from probe import store
-from probe.store import Manifest, RunFolder, read_items, read_manifest, read_scores
+from probe.listing import ls_runs
+from probe.store import (
+    Counts,
+    Manifest,
+    RunFolder,
+    read_items,
+    read_manifest,
+    read_scores,
+)
 from probe.types import ItemRow, Measure, ScoreRow, StoreError
 
 MANIFEST = Manifest(
@@ -70,7 +78,9 @@ def test_round_trip(tmp_path: Path) -> None:
         run.write_items([item(0), item(1)])
         run.append([score(0, 0.1), score(1, math.nan)])
     path = tmp_path / "toy@1" / "m@aaaaaaaa"
-    assert read_manifest(path) == MANIFEST
+    # Nobody closed the run: what it holds is counted.
+    counts = Counts(expected=2, done=2, unscored=1, truncated=0)
+    assert read_manifest(path) == dataclasses.replace(MANIFEST, counts=counts)
     table = read_scores(path)
     assert table["score"].to_pylist()[0] == 0.1
     assert math.isnan(table["score"].to_pylist()[1])
@@ -336,3 +346,14 @@ def test_group_column_may_not_shadow_a_stored_one(tmp_path: Path) -> None:
         pytest.raises(StoreError, match="group column 'score'"),
     ):
         run.write_items([item(0)])
+
+
+def test_a_damaged_run_is_listed_beside_the_others(tmp_path: Path) -> None:
+    with RunFolder.open(tmp_path, MANIFEST) as run:
+        run.write_items([item(0)])
+    other = tmp_path / "toy@1" / "other@bbbbbbbb"
+    other.mkdir()
+    (other / "manifest.json").write_text("{")
+    whole, damaged = ls_runs(tmp_path)
+    assert whole[1:3] == ("started", "0/1 pairs")
+    assert damaged[1] == "damaged" and "is not JSON" in damaged[2]

@@ -131,12 +131,13 @@ def read_long(frame: pd.DataFrame, probe: Probe, file: Path) -> Recorded:
     Raises:
         DataError: A column, cell or country is not as it must be; with its place.
     """
-    who = "candidate_id" if "candidate_id" in frame.columns else "country"
+    by_country = probe.axis == "countries" and "candidate_id" not in frame.columns
+    who = "country" if by_country else "candidate_id"
     needed = ["item_id", who, "score"]
     needed += [name for name in probe.columns if name in _TOLD_BY]
     files.need(frame, needed, file)
     frame = frame.copy()
-    if who == "country":
+    if by_country:
         found = {
             name: files.country(name, file, "column 'country'")
             for name in frame["country"].unique()
