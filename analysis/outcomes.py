@@ -118,8 +118,7 @@ def _valence(table: ScoreTable) -> str:
     rho = float(spearmanr(*(one[known] for one in means)).statistic)
     return (
         "before blame is reversed, rankings by praise and by blame correlate "
-        f"{number(rho)} (a name that is ranked alike whatever is asked comes out in "
-        "the middle)"
+        f"{number(rho)}"
     )
 
 

@@ -44,10 +44,18 @@ def beside_words(measure: MeasureResult) -> str:
     told = [(stage, text) for stage, text in said if text]
     if not told:
         return ""
+    rank = measure.aligned.outcome.value_unit == "rank"
+    middle = " A name that is ranked alike whatever is asked comes out in the middle."
+    after = middle if rank else ""
     if len({text for _, text in said}) == 1:
-        return f"{_first_upper(told[0][1])}."
-    parts = "; ".join(f"{stage_word(stage)}: {text}" for stage, text in told)
-    return f"{_first_upper(parts)}."
+        return f"{_first_upper(told[0][1])}.{after}"
+    # A model's name has no capital that it was not given.
+    parts = "; ".join(
+        f"{_first_upper(ROLES[stage.role]) if stage.role in ROLES else stage.model}: "
+        f"{text}"
+        for stage, text in told
+    )
+    return f"{parts}.{after}"
 
 
 def group_name(measure: MeasureResult, group: str) -> str:

@@ -356,8 +356,8 @@ def test_a_liking_for_names_stands_beside_their_ranks(tmp_path: Path) -> None:
     found = compared(tmp_path, LINEAGE)
     text = render_markdown(build_comparison(found))
     assert "Base: before blame is reversed, rankings by praise and by blame " in text
-    assert "correlate 1.00 (a name that is ranked alike" in text
-    assert "SFT: before blame is reversed" in text
+    assert "correlate 1.00; SFT: before blame" in text
+    assert "A name that is ranked alike whatever is asked comes out in the mid" in text
     assert "correlate \u22121.00" in text
     [(_, _, below)] = stage_tables(found.comparisons[0])
     assert "correlate -1.00" in below
