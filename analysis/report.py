@@ -278,13 +278,20 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
             f"Not verified: {join_words(list(unverified))}. Some field of the config "
             "could not be checked against a run of the published code."
         )
-    samples = [
-        f"{run.name} (--limit {run.manifest.limit})"
-        for run in runs
-        if run.manifest.limit is not None
+    limits: dict[int, list[Run]] = {}
+    for run in runs:
+        if run.manifest.limit is not None:
+            limits.setdefault(run.manifest.limit, []).append(run)
+    found += [
+        f"Samples (--limit {limit}), and not whole probes: "
+        f"{join_words(_names_of(sampled, runs))}."
+        for limit, sampled in limits.items()
     ]
-    if samples:
-        found.append(f"Samples, and not whole probes: {join_words(samples)}.")
+    left_out: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if run.manifest.dropped:
+            text = _dropped(run.manifest.dropped)
+            left_out.setdefault((run.probe, text), []).append(run)
     for run in runs:
         manifest = run.manifest
         if manifest.status != "complete":
@@ -299,9 +306,21 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{run.name}: {number(manifest.counts.truncated, 0)} of "
                 f"{number(manifest.counts.done, 0)} texts were cut to fit the model."
             )
-        if manifest.dropped:
-            found.append(f"{run.name} leaves out {_dropped(manifest.dropped)}.")
+    for (_, text), of_probe in left_out.items():
+        names = _names_of(of_probe, runs)
+        verb = "leaves" if len(names) == 1 else "leave"
+        found.append(f"{join_words(names)} {verb} out {text}.")
     return tuple(found)
+
+
+def _names_of(some: Sequence[Run], runs: Sequence[Run]) -> list[str]:
+    """Names of some runs; of a probe all of whose runs are among them, the probe's."""
+    names = []
+    for run in some:
+        others = [one for one in runs if one.probe == run.probe]
+        whole = len(others) > 1 and all(one in some for one in others)
+        names.append(run.probe if whole else run.name)
+    return list(dict.fromkeys(names))
 
 
 def _without_section(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from analysis.html import (
 from analysis.load import Run
 from analysis.part import Wanted
 from analysis.records import Record, loads
-from analysis.report import Report, build_page, write_report
+from analysis.report import Report, build_page, run_warnings, write_report
 from data_builders import countries
 from data_builders.country_opinions import polls
 from probe.store import Counts
@@ -283,8 +283,25 @@ def test_warnings_stand_before_the_first_number(tmp_path: Path) -> None:
     top = shown[: shown.index("What was found, and how sure it is")]
     assert "Not verified: made_up" in top
     assert "is not finished (interrupted)" in top
-    assert "Samples, and not whole probes: askreddit@1/made_up" in top
+    assert "and not whole probes: askreddit@1/made_up" in top
     assert "4 of 60 texts were cut to fit the model" in top
+
+
+def test_what_holds_of_every_run_of_a_probe_is_said_once() -> None:
+    def run(probe: str, model: str, **changes: object) -> Run:
+        return opinion_run(model, probe=probe, status="complete", **changes)
+
+    runs = [
+        run("a", "x", limit=40, dropped={"blank": 2}),
+        run("a", "y", limit=40, dropped={"blank": 2}),
+        run("b", "x", limit=40),
+        run("b", "y", dropped={"blank": 1}),
+    ]
+    assert run_warnings(runs) == (
+        "Samples (--limit 40), and not whole probes: a@1 and b@1/x@01234567.",
+        "a@1 leaves out 2 (blank).",
+        "b@1/y@01234567 leaves out 1 (blank).",
+    )
 
 
 def test_runs_of_other_axes_are_refused_or_named(tmp_path: Path) -> None:
