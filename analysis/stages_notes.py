@@ -9,7 +9,7 @@ from analysis.load import Run
 from analysis.stages import MeasureResult
 from analysis.stages_words import group_name, group_word, stage_word
 from analysis.wording import count_of
-from probe.types import Lineage
+from probe.types import Lineage, Stage
 
 SHORT = 0.2
 """Share of a checkpoint's values that may be left out without a word of advice."""
@@ -21,10 +21,9 @@ def missing_stages(lineage: Lineage, kept: Lineage) -> list[str]:
     before = lineage.stages[: lineage.stages.index(first)]
     if not before:
         return []
-    absent = join_words([f"{one.model} ({stage_word(one)})" for one in before])
     return [
-        f"{lineage.name}: there is no run of {absent}, so that changes are from "
-        f"{first.model} ({stage_word(first)})."
+        f"{lineage.name}: there is no run of {join_words(list(map(_called, before)))}, "
+        f"so that changes are from {_called(first)}."
     ]
 
 
@@ -44,8 +43,14 @@ def missing_runs(
         ]
     text = f"{probe}, {lineage.name}: {names} did not run on it"
     if here[0] != lineage.stages[0]:
-        text += f", so that changes are from {here[0].model} ({stage_word(here[0])})"
+        text += f", so that changes are from {_called(here[0])}"
     return [f"{text}."]
+
+
+def _called(stage: Stage) -> str:
+    """A model, and what it is in its lineage where that is known."""
+    word = stage_word(stage)
+    return stage.model if word == stage.model else f"{stage.model} ({word})"
 
 
 def precision(lineage: Lineage, runs: Sequence[Run]) -> list[str]:
