@@ -55,6 +55,7 @@ def country_part(analyses: Sequence[CountryAnalysis], step: Step) -> AxisPart:
         "Countries",
         f"{len(analyses)} sets of questions: {join_words(names)}.",
     )
+    several = len(analyses) > 1
     runs = []
     for analysis, name in zip(analyses, names, strict=True):
         for run in analysis.runs:
@@ -79,7 +80,11 @@ def country_part(analyses: Sequence[CountryAnalysis], step: Step) -> AxisPart:
     return AxisPart(
         section=section,
         runs=tuple(runs),
-        across=tuple(f for one in analyses for f in findings.across_findings(one)),
+        across=tuple(
+            dataclasses.replace(one, claim=f"{name}: {one.claim}") if several else one
+            for analysis, name in zip(analyses, names, strict=True)
+            for one in findings.across_findings(analysis)
+        ),
         records=tuple(record for one in analyses for record in one.records),
         draws=analyses[0].draws,
         seed=analyses[0].seed,

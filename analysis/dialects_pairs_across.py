@@ -48,8 +48,9 @@ def across_findings(analysis: PairAnalysis) -> tuple[Finding, ...]:
         return ()
     every = [d for d, seen in counted.items() if seen[0] == len(runs)]
     ref = name_of(runs[0].table.reference)
+    all_of = "Both" if len(runs) == 2 else f"All {len(runs)}"
     claim = (
-        f"All {len(runs)} models score {names_of(every)} lower than {ref}."
+        f"{all_of} models score {names_of(every)} lower than {ref}."
         if every
         else f"No dialect is shown to score lower than {ref} with all {len(runs)} "
         "models."

@@ -94,10 +94,9 @@ def _headline_name(run: LanguageRun) -> str:
     one, title = run.headline, NOUNS[run.key]
     name = run.answers.name
     if one.reference is not None:
-        return (
-            f"{title}, {name(one.group or '')} \u2212 {name(one.reference)}, the "
-            f"largest of {count_of(len(run.answers.others), 'difference')}"
-        )
+        others = len(run.answers.others)
+        largest = f", the largest of {others} differences" if others > 1 else ""
+        return f"{title}, {name(one.group or '')} \u2212 {name(one.reference)}{largest}"
     if one.group is not None:
         return f"{title}, {name(one.group)}"
     return f"{title}, mean over {languages(len(run.answers.languages))}"

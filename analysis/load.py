@@ -257,11 +257,26 @@ def _refuse_mixture(runs: Sequence[Run]) -> None:
             if other.manifest.fingerprint != manifest.fingerprint:
                 raise StoreError(
                     f"{other.path} and {run.path} are both called {manifest.model} "
-                    "and have different fingerprints",
+                    f"and have different fingerprints{_differences(other, run)}",
                     "One model name stands for one config, checkpoint, tokenizer, "
                     "template and scoring version",
                     "Leave one out, score it again, or allow the mixture (--mixed)",
                 )
+
+
+def _differences(one: Run, other: Run) -> str:
+    """In what two runs of one name differ, as far as their manifests say."""
+    if "imported" in (one.manifest.kind, other.manifest.kind):
+        return ""
+    fields = []
+    for first, second in (
+        (one.manifest.config or {}, other.manifest.config or {}),
+        (one.manifest.resolved, other.manifest.resolved),
+    ):
+        keys = sorted(first.keys() | second.keys())
+        fields += [key for key in keys if first.get(key) != second.get(key)]
+    said = ", ".join(dict.fromkeys(fields))
+    return f" (they differ in {said or 'the version of the scoring code alone'})"
 
 
 def labels(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -303,6 +303,11 @@ def did_you_mean(word: str, valid: Iterable[str]) -> str:
     """Names the nearest valid spelling and the valid ones, for error messages."""
     names = sorted(valid)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    if not near:
+        # A short word may be the beginning of a long name, such as a model's.
+        beginnings = {name[: len(word)]: name for name in reversed(names)}
+        found = difflib.get_close_matches(word, beginnings, n=1, cutoff=0.7)
+        near = [beginnings[one] for one in found]
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"{hint}Valid: {', '.join(names)}"
 

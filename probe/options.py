@@ -318,7 +318,7 @@ def read_runs(paths: list[Path], mixed: bool = False) -> list[Run]:
         here = find_runs(path)
         if not here:
             raise UsageError(
-                f"{path} holds no run",
+                f"{path} holds no run" if path.exists() else f"{path} does not exist",
                 "RUN is a run folder, or a folder of runs",
                 "List runs with rm-probe ls runs --runs FOLDER",
             )

@@ -16,6 +16,7 @@ from probe import config as config_module
 from probe.config import (
     Kind,
     ModelConfig,
+    did_you_mean,
     load_file,
     load_shipped,
     parse_config,
@@ -510,3 +511,10 @@ def test_a_list_of_wheels_is_one_source() -> None:
 
 def test_a_hub_source_without_revision_means_main() -> None:
     assert str(parse_source("hf:owner/name")) == "hf:owner/name@main"
+
+
+def test_a_short_word_finds_the_name_that_begins_like_it() -> None:
+    assert did_you_mean("smolm2", shipped()).startswith(
+        "did you mean 'smollm2_135m_instruct'?"
+    )
+    assert did_you_mean("zzzz", shipped()).startswith("Valid: ")

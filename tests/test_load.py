@@ -257,6 +257,30 @@ def test_fingerprints_of_a_model_do_not_mix_unless_told(tmp_path: Path) -> None:
     assert labels(runs) == ("m@01234567 (askreddit@1)", "m@ffffffff (askreddit@1)")
 
 
+@pytest.mark.parametrize(
+    ("config", "resolved", "said"),
+    [
+        ({"dtype": "bfloat16"}, {"commit": "a"}, "they differ in dtype)"),
+        ({"dtype": "float32"}, {"commit": "b"}, "they differ in commit)"),
+        ({"dtype": "float32"}, {"commit": "a"}, "version of the scoring code alone)"),
+    ],
+)
+def test_what_two_runs_of_one_name_differ_in_is_said(
+    tmp_path: Path, config: dict[str, str], resolved: dict[str, str], said: str
+) -> None:
+    first: dict[str, object] = {
+        "kind": "scored",
+        "config": {"dtype": "float32"},
+        "resolved": {"commit": "a"},
+    }
+    a = write(tmp_path, manifest("m", **first))
+    other = first | {"config": config, "resolved": resolved, "fingerprint": "f" * 64}
+    b = write(tmp_path, manifest("m", **other))
+    with pytest.raises(StoreError) as error:
+        load_runs([a, b])
+    assert said in str(error.value)
+
+
 def test_fingerprints_across_probes(tmp_path: Path) -> None:
     """A scored model's is the same in all probes, an imported file's is its own."""
     other: dict[str, object] = {"probe": "where_from", "fingerprint": "f" * 64}
