@@ -79,4 +79,5 @@ def _by_script(maker: Maker) -> Iterator[Record]:
                 rows,
                 group=str(name),
                 method=f"{maker.student}, languages held",
+                missing=maker.lone(rows),
             )

@@ -198,6 +198,7 @@ def mean_of_languages(maker: Maker, outcome: Outcome) -> Record:
         outcome.known,
         group=None,
         method=f"{maker.student}, languages held, cut at 0 and 1",
+        missing=maker.lone(outcome.known),
     )
 
 

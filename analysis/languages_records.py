@@ -78,6 +78,17 @@ class Maker:
             coded(self.answers.cluster[rows]),
         )
 
+    def lone(self, rows: NDArray[np.bool_]) -> str | None:
+        """Why a mean over languages has no interval; None: not for this reason.
+
+        Nobody knows how a language would be with other documents that has but one.
+        """
+        pairs = np.unique(
+            [self.answers.language[rows], self.answers.cluster[rows]], axis=1
+        )
+        one = bool((np.bincount(pairs[0]) == 1).any()) if rows.any() else False
+        return f"none: a language has one {self.unit}" if one else None
+
     def why(
         self, test: TTest, of: Rows, *, fewest: int, none: str = NO_ANSWER
     ) -> str | None:
@@ -107,8 +118,9 @@ class Maker:
         group: str | None,
         unit: str = "share",
         method: str | None = None,
+        missing: str | None = None,
     ) -> Record:
-        """A mean with its interval, whatever its n."""
+        """A mean with its interval, whatever its n; `missing`: why it has none."""
         return self.record(
             metric,
             test.mean,
@@ -116,7 +128,7 @@ class Maker:
             unit=unit,
             group=group,
             method=method or self.student,
-            missing=self.why(test, rows, fewest=TESTED_QUESTIONS),
+            missing=missing or self.why(test, rows, fewest=TESTED_QUESTIONS),
         )
 
     def tested(

@@ -474,6 +474,28 @@ def test_few_questions_are_shown_and_not_tested(tmp_path: Path) -> None:
     assert "Fewer than 20 answers, shown and not tested: Swahili." in told
 
 
+def test_a_language_with_one_document_leaves_the_mean_without_interval(
+    tmp_path: Path,
+) -> None:
+    """How that language would be with other documents, nobody knows."""
+    sizes = {"eng_Latn": 40, "fin_Latn": 40}
+    for extra, reason in (({}, None), ({"swh_Latn": 1}, "none: a language has one ")):
+        items = extractions(sizes | extra)
+        path = store(
+            tmp_path / f"{len(extra)}",
+            items,
+            lambda item, one: -1.0,
+            reply=replies(lambda item: 0.5),
+        )
+        [run] = analyse(path)
+        mean = run.by_name["f1_mean_of_languages", None]
+        assert mean.estimate is not None
+        if reason is None:
+            assert mean.ci_low is not None
+        else:
+            assert mean.ci_low is None and mean.ci_method == f"{reason}document"
+
+
 def test_without_the_reference_nothing_is_compared_and_that_is_said(
     tmp_path: Path,
 ) -> None:
