@@ -200,7 +200,7 @@ def extractions(run: Run) -> pd.DataFrame:
             ],
             "truncated": _any_cut(codes, frame["truncated_tokens"], len(ids))
             | (cut > 0),
-            "logprob": _likeliest(run, codes, len(ids)),
+            "logprob": likeliest(run, run.frame["score"]),
             "n_prompt_tokens": np.where(np.isfinite(prompts), prompts, scored),
             "n_passage_chars": _numbers(metas, "n_passage_chars"),
             "text": np.array(answers, dtype=object),
@@ -297,9 +297,18 @@ def _held_against(
     )
 
 
-def _likeliest(run: Run, codes: NDArray[np.intp], size: int) -> Floats:
-    """Mean log-probability of each item's likeliest reference; NaN: none is scored."""
-    found = np.full(size, np.nan)
+def likeliest(run: Run, values: pd.Series) -> Floats:
+    """The highest value among each item's references, in the order of the items.
+
+    Args:
+        run: A run of `extractions`.
+        values: Of the rows of its frame, made of log-probabilities.
+
+    Returns:
+        NaN: none is scored.
+    """
+    codes, ids = pd.factorize(run.frame["item_id"])
+    found = np.full(len(ids), np.nan)
     if run.measure is Measure.LOGPROB_MEAN:
-        np.fmax.at(found, codes, run.frame["score"].to_numpy(dtype=np.float64))
+        np.fmax.at(found, codes, values.to_numpy(dtype=np.float64))
     return found

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from analysis.languages_answers import TESTED_QUESTIONS, Answers, read_answers
+from analysis.languages_data import likeliest
 from analysis.load import Run
 from analysis.outcome import Outcome
 from analysis.outcomes_frame import is_binary, is_crossed, known_as, outcome_frame
 from analysis.part import Wanted
 from analysis.resample import Floats
 from analysis.wording import percent
-from probe.types import Measure
 
 _TITLES = {
     "accuracy": "share of questions answered right",
@@ -74,13 +73,8 @@ def _per_character(run: Run) -> Floats:
     A token is long for one model and short for another, and a character is one for all.
     """
     frame = run.frame
-    codes, ids = pd.factorize(frame["item_id"])
-    found = np.full(len(ids), np.nan)
-    if run.measure is Measure.LOGPROB_MEAN:
-        sums = frame["score"] * frame["n_answer_tokens"]
-        lengths = frame["n_chars"].where(frame["n_chars"] > 0)
-        np.fmax.at(found, codes, (sums / lengths).to_numpy(dtype=np.float64))
-    return found
+    sums = frame["score"] * frame["n_answer_tokens"]
+    return likeliest(run, sums / frame["n_chars"].where(frame["n_chars"] > 0))
 
 
 def _outcome(

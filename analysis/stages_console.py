@@ -15,12 +15,12 @@ from analysis.stages_words import (
     groups_of,
     level_text,
     measure_title,
-    p_of,
     shown,
     signed,
     stage_name,
     stage_word,
 )
+from analysis.wording import p_of
 
 Rows = list[tuple[str, ...]]
 CLOSING = (

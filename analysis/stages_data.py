@@ -68,11 +68,6 @@ class Aligned:
         """Whether every value is 0 or 1."""
         return all(one.outcome.binary for one in self.measured)
 
-    @property
-    def crossed(self) -> bool:
-        """Whether one unit stands in several groups."""
-        return len(np.unique(self.unit)) < len(self.unit)
-
 
 def align(lineage: str, measured: Sequence[Measured]) -> Aligned | None:
     """Puts the values of several checkpoints side by side.

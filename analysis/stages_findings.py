@@ -18,13 +18,12 @@ from analysis.stages_words import (
     groups_of,
     level_text,
     measure_title,
-    p_of,
     side_of,
     side_words,
     stage_word,
     step_words,
 )
-from analysis.wording import p_words
+from analysis.wording import p_of, p_words
 
 MOST_EVIDENCE = 6
 """Groups whose numbers stand in a finding; the table has them all."""

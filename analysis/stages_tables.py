@@ -25,14 +25,13 @@ from analysis.stages_words import (
     group_word,
     is_share,
     measure_title,
-    p_of,
     shown,
     signed,
     stage_name,
     stage_word,
     unit_words,
 )
-from analysis.wording import count_of
+from analysis.wording import count_of, p_of
 
 
 def group_table(comparison: Comparison, measure: MeasureResult, prefix: str) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from analysis.html import interval, number
 from analysis.records import ALPHA, Record
 from analysis.stages import MeasureResult
-from analysis.wording import p_words
+from analysis.wording import p_of, p_words
 from probe.types import Stage
 
 ROLES: Mapping[str, str] = {"base": "base", "sft": "SFT", "preference": "PT"}
@@ -119,11 +119,6 @@ def bounds(measure: MeasureResult, record: Record) -> str:
         shown(measure, record.ci_high),
         digits_of(measure),
     )
-
-
-def p_of(record: Record) -> float | None:
-    """After Holm."""
-    return record.p_value if record.p_holm is None else record.p_holm
 
 
 def side_of(record: Record | None) -> int:

@@ -86,13 +86,13 @@ def is_mostly_blind(blind: Record) -> bool:
 
 def is_supported(record: Record) -> bool:
     """Above zero by its interval and by its Holm-adjusted p-value."""
-    p = record.p_holm if record.p_holm is not None else record.p_value
+    p = p_of(record)
     return is_positive(record) and p is not None and p < ALPHA
 
 
 def is_bare(record: Record) -> bool:
     """Above zero by its adjusted p-value, and without an interval."""
-    p = record.p_holm if record.p_holm is not None else record.p_value
+    p = p_of(record)
     above = record.estimate is not None and record.estimate > 0
     return above and record.ci_low is None and p is not None and p < ALPHA
 
@@ -106,7 +106,7 @@ def overlap(a: Record, b: Record) -> bool | None:
 
 def side_of(record: Record) -> int:
     """1: above zero by interval and test, -1: below, 0: not shown."""
-    p = record.p_holm if record.p_holm is not None else record.p_value
+    p = p_of(record)
     if record.ci_low is None or record.ci_high is None or p is None or p >= ALPHA:
         return 0
     return 1 if record.ci_low > 0 else -1 if record.ci_high < 0 else 0

@@ -614,13 +614,14 @@ def langid(
     with tqdm(total=len(texts), desc="langid", unit=" texts", delay=2.0) as bar:
         tags = detectors.tag(texts, bar.update)
     print(f"{found.name}: {found.n_rows:,} rows, {len(texts):,} texts")
-    header, *rows = report.table(found, tags)
+    tagged = report.tagged(found, tags)
+    header, *rows = report.table(tagged)
     _print_table([header, *rows[: report.MOST_SHOWN]])
     if len(rows) > report.MOST_SHOWN:
         print(f"and {len(rows) - report.MOST_SHOWN} more languages")
-    for note in report.notes(found, tags):
+    for note in report.notes(tagged):
         print(note)
-    for path in report.write(found, tags, out):
+    for path in report.write(tagged, out):
         print(f"written     {path}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from data_builders.cells import probe_name
@@ -19,9 +20,33 @@ MOST_SHOWN = 20
 Rows = list[tuple[str, ...]]
 
 
-def table(found: TrainingSet, tags: Sequence[Tag]) -> Rows:
+@dataclass(frozen=True, kw_only=True)
+class Tagged:
+    """A training set whose texts are tagged."""
+
+    found: TrainingSet
+    tags: Sequence[Tag]
+    """One per turn."""
+    every: Shares
+    """Of all texts."""
+    answers: Shares
+    """Of the answers alone."""
+
+
+def tagged(found: TrainingSet, tags: Sequence[Tag]) -> Tagged:
+    """Counts the languages of a training set."""
+    every = [(one, turn) for turn, one in zip(found.turns, tags, strict=True)]
+    answers = [(one, turn) for one, turn in every if turn.role in ANSWERS]
+    of_every, of_answers = (
+        shares([one for one, _ in pairs], [len(turn.text) for _, turn in pairs])
+        for pairs in (every, answers)
+    )
+    return Tagged(found=found, tags=tags, every=of_every, answers=of_answers)
+
+
+def table(of: Tagged) -> Rows:
     """A row per language: texts, share, share of characters, share of the answers."""
-    every, answers = _every(found, tags), _answers(found, tags)
+    every, answers = of.every, of.answers
     rows: Rows = [("code", "language", "texts", "share", "of characters", "of answers")]
     for code, number in every.counts.most_common():
         rows.append(
@@ -37,9 +62,9 @@ def table(found: TrainingSet, tags: Sequence[Tag]) -> Rows:
     return rows
 
 
-def notes(found: TrainingSet, tags: Sequence[Tag]) -> Iterator[str]:
+def notes(of: Tagged) -> Iterator[str]:
     """What must be known of the shares."""
-    every = _every(found, tags)
+    every = of.every
     told = every.n_agreed + every.n_differ
     yield (
         f"shares are of the {every.n_agreed:,} texts of which both detectors name the "
@@ -54,19 +79,19 @@ def notes(found: TrainingSet, tags: Sequence[Tag]) -> Iterator[str]:
             f"not English: {100 * every.other:.2f}%; were all texts English that they "
             f"differ on {100 * low:.2f}%, were none {100 * high:.2f}%"
         )
-    for why, number in found.dropped.items():
+    for why, number in of.found.dropped.items():
         yield f"{number:,} rows left out: {why}"
 
 
-def write(found: TrainingSet, tags: Sequence[Tag], out: Path) -> tuple[Path, Path]:
+def write(of: Tagged, out: Path) -> tuple[Path, Path]:
     """Writes the table, with plain numbers, and what was said of each text.
 
     Raises:
         StoreError: `out` cannot be written.
     """
-    name = probe_name(Path(found.name.replace("/", "_")))
+    name = probe_name(Path(of.found.name.replace("/", "_")))
     paths = out / f"{name}.languages.csv", out / f"{name}.tags.csv"
-    every, answers = _every(found, tags), _answers(found, tags)
+    every, answers = of.every, of.answers
     try:
         out.mkdir(parents=True, exist_ok=True)
         with paths[0].open("w", encoding="utf-8", newline="") as file:
@@ -78,7 +103,7 @@ def write(found: TrainingSet, tags: Sequence[Tag], out: Path) -> tuple[Path, Pat
         with paths[1].open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("row", "role", "agreed", "lingua", "fasttext"))
-            for turn, one in zip(found.turns, tags, strict=True):
+            for turn, one in zip(of.found.turns, of.tags, strict=True):
                 said = one.agreed, one.lingua, one.fasttext
                 writer.writerow((turn.row, turn.role, *(code or "" for code in said)))
     except OSError as error:
@@ -88,19 +113,6 @@ def write(found: TrainingSet, tags: Sequence[Tag], out: Path) -> tuple[Path, Pat
             "Name another",
         ) from error
     return paths
-
-
-def _every(found: TrainingSet, tags: Sequence[Tag]) -> Shares:
-    return shares(tags, [len(turn.text) for turn in found.turns])
-
-
-def _answers(found: TrainingSet, tags: Sequence[Tag]) -> Shares:
-    pairs = [
-        (one, len(turn.text))
-        for turn, one in zip(found.turns, tags, strict=True)
-        if turn.role in ANSWERS
-    ]
-    return shares([one for one, _ in pairs], [length for _, length in pairs])
 
 
 def _percent(part: int, whole: int) -> str:

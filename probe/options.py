@@ -225,7 +225,7 @@ def load_probe(name: str, columns: str | None = None) -> Probe:
     """
     from data_builders import probes
 
-    return probes.load(name, read_columns(columns) or None)
+    return probes.load(name, read_columns(columns))
 
 
 def read_columns(given: str | None) -> dict[str, str]:

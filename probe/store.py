@@ -143,11 +143,21 @@ class Manifest:
 
 
 def read_manifest(run: Path) -> Manifest:
-    """Reads a run's manifest.
+    """Reads a run's manifest; of a run that has not ended, what it holds is counted.
 
     Raises:
-        StoreError: No manifest, not JSON, or of another schema version.
+        StoreError: No manifest, not JSON, or of another schema version; or, of a run
+            that has not ended, as `count`.
     """
+    manifest = _read_manifest(run)
+    if manifest.status == "started" and (run / "items.parquet").is_file():
+        # Counts are written at the end, and this run has not come to one.
+        return dataclasses.replace(manifest, counts=count(run, manifest.measures))
+    return manifest
+
+
+def _read_manifest(run: Path) -> Manifest:
+    """Reads a run's manifest as it was last written."""
     path = run / "manifest.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -180,11 +190,7 @@ def read_manifest(run: Path) -> Manifest:
         if isinstance(value, list):
             data[key] = tuple(value)
     data["counts"] = Counts(**data.get("counts", {}))
-    manifest = Manifest(**data)
-    if manifest.status == "started" and (run / "items.parquet").is_file():
-        # Counts are written at the end, and this run has not come to one.
-        return dataclasses.replace(manifest, counts=count(run, manifest.measures))
-    return manifest
+    return Manifest(**data)
 
 
 def read_items(run: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -390,7 +396,7 @@ class RunFolder:
 
     @staticmethod
     def _continued(path: Path, manifest: Manifest) -> Manifest:
-        before = read_manifest(path)
+        before = _read_manifest(path)
         if before.fingerprint != manifest.fingerprint:
             raise StoreError(
                 f"{path} holds fingerprint {before.fingerprint[:16]}..., "
@@ -461,15 +467,10 @@ class RunFolder:
         if path.exists():
             before = read_items(self.path)
             _refuse_changed_text(before, table, path)
-            limit, dropped = self._of_all_items(
-                set(before["item_id"].to_pylist()), {row.item_id for row in rows}
-            )
+            ids = before["item_id"].to_pylist()
+            limit, dropped = self._of_all_items(set(ids), {row.item_id for row in rows})
             now = {(row.item_id, row.candidate_id) for row in rows}
-            stored = zip(
-                before["item_id"].to_pylist(),
-                before["candidate_id"].to_pylist(),
-                strict=True,
-            )
+            stored = zip(ids, before["candidate_id"].to_pylist(), strict=True)
             kept = before.filter(pa.array([key not in now for key in stored]))
             if kept.num_rows:
                 table = pa.concat_tables(
