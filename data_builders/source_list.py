@@ -7,10 +7,19 @@ from dataclasses import dataclass, field
 
 from data_builders import languages
 
+PART = "{part}"
+
 
 def named(pattern: str, language: str) -> str:
     """A path with its `{language}`, if it has one, filled in."""
     return pattern.replace("{language}", language)
+
+
+def each_part(pattern: str, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """The paths of a pattern: itself, or with its `{part}` filled in by each."""
+    if PART not in pattern:
+        return (pattern,)
+    return tuple(pattern.replace(PART, part) for part in parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +29,8 @@ class Hub:
     id: str
     """Dataset `owner/name`."""
     file: str
-    """Path of the file in the dataset, with `{language}` where each has its own."""
+    """Path of the file in the dataset, with `{language}` where each has its own, or
+    with `{part}` where it is published as several (`Source.parts`)."""
     revision: str
     """Commit."""
 
@@ -36,7 +46,8 @@ class Source:
     licence: str
     """As the page has it."""
     files: tuple[str, ...]
-    """Where to look for it, as one file, in a local data folder; first match wins."""
+    """Where to look for it in a local data folder, as one file or, with `{part}`, as
+    all of `parts`; first match wins."""
     sha256: str | None
     """Of the file that the published results come from; None: unknown."""
     url: str
@@ -58,7 +69,9 @@ class Source:
     @property
     def published(self) -> tuple[str, ...]:
         """What is to be downloaded; `*` stands for a language."""
-        return self.parts if self.hub is None else (named(self.hub.file, "*"),)
+        if self.hub is None:
+            return self.parts
+        return each_part(named(self.hub.file, "*"), self.parts)
 
 
 _TYDIQA = "da78f23f9119363459acbaf46bf89426ff26c259"
@@ -75,6 +88,146 @@ def _tydiqa_files(split: str, hub_split: str) -> tuple[str, ...]:
         original,
         f"tydiqa/{original}",
     )
+
+
+def _excerpt(name: str, *parts: str, licence: str, url: str, folder: str) -> Source:
+    """An excerpt of a training set, in a form of our own, that a folder may hold."""
+    return Source(
+        name=name,
+        hub=None,
+        licence=licence,
+        files=(),
+        sha256=None,
+        url=url,
+        folders=(folder, "."),
+        parts=parts,
+        optional=True,
+    )
+
+
+_OASST_FI = "https://github.com/TurkuNLP/oasst-fi"
+_BLEND = (
+    "Algeria Assam Azerbaijan China Ethiopia Greece Indonesia Iran Mexico North_Korea "
+    "Northern_Nigeria South_Korea Spain UK US West_Java"
+)
+
+_TRAINING = (
+    # OpenAssistant's validation trees with their Finnish translations.
+    _excerpt(
+        "oasst1_en_fi_sft",
+        "oasst1_validation_en_fi_sft.jsonl",
+        licence="Apache-2.0",
+        url=_OASST_FI,
+        folder="sft",
+    ),
+    _excerpt(
+        "oasst1_en_fi_pairs",
+        "oasst1_validation_en_fi_ranked_pairs.jsonl",
+        licence="Apache-2.0",
+        url=_OASST_FI,
+        folder="preferences",
+    ),
+    Source(
+        name="oasst1",
+        hub=Hub(
+            id="OpenAssistant/oasst1",
+            file="data/{part}",
+            revision="fdf72ae0827c1cda404aff25b6603abec9e3399b",
+        ),
+        licence="Apache-2.0",
+        files=("oasst1/data/{part}", "oasst1/{part}"),
+        sha256=None,
+        url="https://huggingface.co/datasets/OpenAssistant/oasst1",
+        parts=(
+            "train-00000-of-00001-b42a775f407cee45.parquet",
+            "validation-00000-of-00001-134b8fd0c89408b6.parquet",
+        ),
+    ),
+    _excerpt(
+        "ultrafeedback_clean",
+        "ultrafeedback_train_clean.jsonl",
+        "ultrafeedback_eval_clean.jsonl",
+        licence="MIT",
+        url="https://huggingface.co/datasets/openbmb/UltraFeedback",
+        folder="preferences",
+    ),
+    Source(
+        name="ultrafeedback",
+        hub=Hub(
+            id="HuggingFaceH4/ultrafeedback_binarized",
+            file="data/{part}",
+            revision="3949bf5f8c17c394422ccfab0c31ea9c20bdeb85",
+        ),
+        licence="MIT",
+        files=("ultrafeedback_binarized/data/{part}", "ultrafeedback_binarized/{part}"),
+        sha256=None,
+        url="https://huggingface.co/datasets/HuggingFaceH4/ultrafeedback_binarized",
+        parts=(
+            "train_prefs-00000-of-00001.parquet",
+            "test_prefs-00000-of-00001.parquet",
+        ),
+    ),
+    _excerpt(
+        "hh_rlhf_harmless_test",
+        "hh_rlhf_harmless_base_test_en.jsonl",
+        licence="MIT",
+        url="https://github.com/anthropics/hh-rlhf",
+        folder="preferences",
+    ),
+    Source(
+        name="hh_rlhf_harmless",
+        hub=Hub(
+            id="Anthropic/hh-rlhf",
+            file="harmless-base/{part}",
+            revision="09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa",
+        ),
+        licence="MIT",
+        files=("hh-rlhf/harmless-base/{part}", "harmless-base/{part}"),
+        sha256=None,
+        url="https://huggingface.co/datasets/Anthropic/hh-rlhf",
+        parts=("train.jsonl.gz", "test.jsonl.gz"),
+    ),
+    Source(
+        name="tulu2_sft",
+        hub=Hub(
+            id="allenai/tulu-v2-sft-mixture",
+            file="data/{part}",
+            revision="6248b175d2ccb5ec7c4aeb22e6d8ee3b21b2c752",
+        ),
+        licence="ODC-BY",
+        files=("tulu-v2-sft-mixture/data/{part}", "tulu-v2-sft-mixture/{part}"),
+        sha256=None,
+        url="https://huggingface.co/datasets/allenai/tulu-v2-sft-mixture",
+        parts=(
+            "train-00000-of-00003-99ee8754042a69f6.parquet",
+            "train-00001-of-00003-278198836de5994c.parquet",
+            "train-00002-of-00003-a52de323599d586a.parquet",
+        ),
+    ),
+    _excerpt(
+        "blend_country_qa",
+        "blend_country_qa.jsonl",
+        licence="CC-BY-SA-4.0",
+        url="https://huggingface.co/datasets/nayeon212/BLEnD",
+        folder="sft",
+    ),
+    Source(
+        name="blend",
+        hub=Hub(
+            id="nayeon212/BLEnD",
+            file="data/annotations_hf/{part}",
+            # The annotations came in an earlier commit; this one changed the
+            # multiple-choice questions, which are not read.
+            revision="716305d0ee88e1d393bf17e16aaf551d6f9a23e3",
+        ),
+        licence="CC-BY-SA-4.0",
+        files=("BLEnD/data/annotations_hf/{part}", "annotations_hf/{part}"),
+        sha256=None,
+        url="https://huggingface.co/datasets/nayeon212/BLEnD",
+        parts=tuple(f"{country}_data.json" for country in _BLEND.split()),
+    ),
+)
+"""Sets that mixes train on (`training_sources`); none is scored."""
 
 
 SOURCES: dict[str, Source] = {
@@ -224,5 +377,6 @@ SOURCES: dict[str, Source] = {
             url="https://huggingface.co/datasets/google-research-datasets/tydiqa",
             optional=True,
         ),
+        *_TRAINING,
     )
 }

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_builders.languages import by_code
-from data_builders.source_list import SOURCES, Hub, Source, named
+from data_builders.source_list import SOURCES, Hub, Source, each_part, named
 from probe.types import DataError, MissingDataError, NothingAskedError
 
 logger = logging.getLogger(__name__)
@@ -188,17 +188,18 @@ def _find(wanted: Source, data: Path, codes: Sequence[str], demanded: bool) -> _
             "--data must name a folder with local copies of the data",
             f"Correct the path, or get the data from {wanted.url}",
         )
-    for file in wanted.files:
-        if (data / file).is_file():
-            return [(None, data / file)]
-    for folder in wanted.folders:
-        paths = [data / folder / part for part in wanted.parts]
+    places = [each_part(file, wanted.parts) for file in wanted.files]
+    places += [
+        tuple(f"{folder}/{part}" for part in wanted.parts) for folder in wanted.folders
+    ]
+    for place in places:
+        paths = [data / file for file in place]
         missing = [path.name for path in paths if not path.is_file()]
         if not missing:
             return [(None, path) for path in paths]
         if len(missing) < len(paths):
             raise MissingDataError(
-                f"{data / folder} holds a part of the data of '{wanted.name}' and "
+                f"{paths[0].parent} holds a part of the data of '{wanted.name}' and "
                 f"lacks {', '.join(missing)}",
                 f"It consists of {', '.join(wanted.parts)}",
                 f"Download what is missing from {wanted.url} into the same folder",
@@ -209,7 +210,7 @@ def _find(wanted: Source, data: Path, codes: Sequence[str], demanded: bool) -> _
     if found or wanted.optional:
         return [*found.items()]
     looked = [
-        *wanted.files,
+        *(each_part(file, wanted.parts)[0] for file in wanted.files),
         *(f"{one}/{wanted.parts[0]}" for one in wanted.folders),
         *_places(wanted, "*"),
     ]
@@ -275,7 +276,8 @@ def _fetch_all(wanted: Source, codes: Sequence[str]) -> _Paths:
             "folder with --data",
         )
     if named(hub.file, "") == hub.file:
-        return [(None, _fetch(wanted, hub, hub.file))]
+        files = each_part(hub.file, wanted.parts)
+        return [(None, _fetch(wanted, hub, file)) for file in files]
     return [
         (code, _fetch(wanted, hub, named(hub.file, wanted.languages[code])))
         for code in codes

@@ -1,0 +1,239 @@
+"""What a mix is, and the YAML it is written in."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+
+from data_builders.mix_draw import Match
+from data_builders.training_types import Form
+from probe.config import NAME_PATTERN, Strict, did_you_mean, parse
+from probe.types import ConfigError, UsageError
+
+DOSE = "dose"
+REST = "rest"
+_FOLDER = "mixes"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(
+            "YAML reads yes, no, on, off, true and false as truth values; put the "
+            "word in quotes"
+        )
+    return value
+
+
+Value = Annotated[str | float, BeforeValidator(_plain)]
+Share = Annotated[float, Field(ge=0, le=1)] | Literal["dose", "rest"]
+
+
+class Part(Strict):
+    """Rows of one source."""
+
+    source: str | None = None
+    """A shipped training source."""
+    file: str | None = None
+    """Instead: a csv, jsonl or parquet file, relative to the mix's."""
+    where: dict[str, Value | tuple[Value, ...]] = Field(default_factory=dict)
+    """Group column -> its value, or several of which a row has one; a row meets all.
+    `lang`, where a source does not say it, is what two detectors agree on."""
+    share: Share | None = None
+    """Of the rows: a number, `dose`, or `rest`, which is what the others leave."""
+    upsample: bool = False
+    """Whether rows are repeated where there are too few."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.source is None) == (self.file is None):
+            raise ValueError("give either `source` or `file`, and not both")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """Where its rows come from, as written."""
+        return self.source or str(self.file)
+
+    @property
+    def filter(self) -> str:
+        """Its filter, in words."""
+        return ", ".join(
+            f"{name}: {listed(wanted)}" for name, wanted in self.where.items()
+        )
+
+
+class Mix(Strict):
+    """Which rows one training stage reads."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    stage: Literal["sft", "dpo", "reward"]
+    rows: Annotated[int, Field(gt=0)] | Literal["all"]
+    """`all`: every row that is left; parts have no shares then."""
+    parts: tuple[Part, ...] = Field(min_length=1)
+    match: Match = "none"
+    """`content`: the same contents whatever the dose, each drawn from one part.
+    `length`: the parts' rows have one distribution of characters."""
+    hold_out: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the keys that are never trained on. Which ones depends on nothing but
+    the keys."""
+    max_characters: int | None = Field(default=None, gt=0)
+    """Of prompt and answers together; longer rows are left out."""
+    near_duplicates: float | None = Field(default=0.8, gt=0, le=1)
+    """Rows of different keys that are that much alike are one; null: all are kept."""
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def where(self) -> str:
+        """What errors call it."""
+        return f"mix '{self.name}'" + (f" ({self._file})" if self._file else "")
+
+    def path(self, part: Part) -> str:
+        """What a part reads: a shipped source's name, or a file's path."""
+        if part.file is None:
+            return str(part.source)
+        return str((self._file.parent if self._file else Path()) / part.file)
+
+    @property
+    def has_dose(self) -> bool:
+        """Whether it varies something."""
+        return any(part.share == DOSE for part in self.parts)
+
+    @property
+    def form(self) -> Form:
+        """Of the rows it gives."""
+        return "sft" if self.stage == "sft" else "preference"
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        shares = [part.share for part in self.parts]
+        if self.rows == "all":
+            if any(share is not None for share in shares) or self.match != "none":
+                raise ValueError(
+                    "`rows: all` takes what there is: its parts have no `share`, and "
+                    "nothing is matched"
+                )
+            return self
+        if any(share is None for share in shares):
+            raise ValueError("every part needs a `share`, or the mix `rows: all`")
+        for word in (DOSE, REST):
+            if shares.count(word) > 1:
+                raise ValueError(
+                    f"one part has `share: {word}`, not {shares.count(word)}"
+                )
+        fixed = sum(share for share in shares if isinstance(share, float))
+        if DOSE in shares and REST not in shares:
+            raise ValueError(
+                "one part has `share: dose`; another needs `share: rest`, so that the "
+                "shares sum to 1 at every dose"
+            )
+        if REST not in shares and abs(fixed - 1) > 1e-9:
+            raise ValueError(f"the shares sum to {fixed:g}, not to 1")
+        if fixed > 1 + 1e-9:
+            raise ValueError(f"the shares sum to {fixed:g}, which is more than 1")
+        if self.match == "content" and any(part.upsample for part in self.parts):
+            raise ValueError(
+                "`match: content` has the same rows whatever the dose; nothing can be "
+                "upsampled"
+            )
+        return self
+
+    def shares(self, dose: float | None) -> list[float] | None:
+        """Share of each part; None: the mix takes all rows there are.
+
+        Raises:
+            UsageError: There is no dose, none is needed, or the shares exceed 1.
+        """
+        if self.has_dose != (dose is not None):
+            raise UsageError(
+                f"{self.where} "
+                + (
+                    "has no part with `share: dose`"
+                    if dose is not None
+                    else "needs a dose"
+                ),
+                "A dose is given to a mix that has a part with `share: dose`, and to "
+                "no other",
+                "Leave the dose away"
+                if dose is not None
+                else "Give a dose from 0 to 1",
+            )
+        if dose is not None and not 0 <= dose <= 1:
+            raise UsageError(
+                f"the dose is {dose:g}",
+                "A dose is a share of the rows, from 0 to 1",
+                "Correct it",
+            )
+        if self.rows == "all":
+            return None
+        known = {DOSE: float(dose or 0)}
+        given = [known.get(str(part.share), part.share) for part in self.parts]
+        total = sum(one for one in given if isinstance(one, float))
+        if total > 1 + 1e-9:
+            raise UsageError(
+                f"{self.where}: the shares sum to {total:g} at a dose of {dose or 0:g}",
+                "They sum to at most 1, and `rest` is what they leave",
+                "Lower the dose, or the parts' shares",
+            )
+        rest = max(0.0, 1 - total)
+        return [one if isinstance(one, float) else rest for one in given]
+
+
+def names() -> tuple[str, ...]:
+    """The shipped mixes."""
+    found = (resources.files("data_builders") / _FOLDER).iterdir()
+    return tuple(
+        sorted(
+            one.name.removesuffix(".yaml")
+            for one in found
+            if one.name.endswith(".yaml")
+        )
+    )
+
+
+def read_mix(ref: str) -> Mix:
+    """Reads a shipped mix by its name, or a user's own by its path.
+
+    Raises:
+        UsageError: There is none; the nearest name is suggested.
+        ConfigError: It is wrong, with file and key.
+    """
+    path = Path(ref)
+    if path.suffix in (".yaml", ".yml"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{ref} cannot be read: {error}",
+                "A mix is a shipped name, or a YAML file",
+                "Check the path",
+            ) from error
+        mix = parse(Mix, text, ref, "a mix")
+        mix._file = path
+        return mix
+    if ref not in names():
+        raise UsageError(
+            f"no shipped mix is called '{ref}'",
+            "A mix is a shipped name, or the path of a YAML file",
+            did_you_mean(ref, names()),
+        )
+    shipped = resources.files("data_builders") / _FOLDER / f"{ref}.yaml"
+    mix = parse(
+        Mix, shipped.read_text(encoding="utf-8"), f"{_FOLDER}/{ref}.yaml", "a mix"
+    )
+    if mix.name != ref:
+        raise ConfigError(
+            f"{_FOLDER}/{ref}.yaml: `name` = {mix.name!r}",
+            "A shipped mix's name is its file's",
+            f"Write `name: {ref}`",
+        )
+    return mix
+
+
+def listed(wanted: Value | tuple[Value, ...]) -> str:
+    """One value, or several, as a message has them."""
+    values = wanted if isinstance(wanted, tuple) else (wanted,)
+    said = [f"{one:g}" if isinstance(one, float) else one for one in values]
+    return " or ".join(said)

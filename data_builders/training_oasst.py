@@ -1,0 +1,195 @@
+"""Reads OpenAssistant: its table of messages, and an excerpt with translations."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from data_builders import cells, tables, training_table
+from data_builders.conversations import read_pair
+from data_builders.sources import Located
+from data_builders.training_table import Read
+from data_builders.training_types import TrainingRow, conversation
+from probe.types import Message
+
+DELETED = "deleted"
+NO_PARENT = "the message answered is missing"
+NOT_RANKED = "reply without a rank"
+SAME_RANK = "replies of the same rank"
+
+_OASST_ROLES = {"prompter": "user", "assistant": "assistant"}
+
+
+def sft(name: str, found: Sequence[Located]) -> Read:
+    """A row per answer, its thread before it: OpenAssistant, or an excerpt."""
+    rows: list[TrainingRow] = []
+    dropped: Counter[str] = Counter()
+    for located in found:
+        read = training_table.table(located.path)
+        if "message_id" in read.columns and "parent_id" in read.columns:
+            training_table.keep(
+                _oasst_threads(name, read.lines, dropped), rows, dropped
+            )
+            continue
+        for line in read.lines:
+            values = line.values
+            training_table.check(
+                values, ("lang", "messages", "message_id", "tree"), line.where
+            )
+            parted = conversation(training_table.turns(values["messages"]))
+            if isinstance(parted, str):
+                dropped[parted] += 1
+                continue
+            content = str(values["message_id"])
+            rows.append(
+                TrainingRow(
+                    id=f"{name}/{content}/{values['lang']}",
+                    source=name,
+                    key=str(values["tree"]),
+                    content=content,
+                    messages=parted[0],
+                    completion=parted[1],
+                    groups={"lang": str(values["lang"])},
+                )
+            )
+    return rows, dropped
+
+
+def pairs(name: str, found: Sequence[Located]) -> Read:
+    """A row per two ranked answers to one message."""
+    rows: list[TrainingRow] = []
+    dropped: Counter[str] = Counter()
+    for located in found:
+        read = training_table.table(located.path)
+        if "message_id" in read.columns and "parent_id" in read.columns:
+            training_table.keep(_oasst_ranked(name, read.lines, dropped), rows, dropped)
+            continue
+        for line in read.lines:
+            values = line.values
+            needed = ("lang", "prompt_id", "rank_chosen", "rank_rejected")
+            training_table.check(values, needed, line.where)
+            pair = read_pair(values, line.where)
+            if isinstance(pair, str):
+                dropped[pair] += 1
+                continue
+            ranks = f"{values['rank_chosen']}-{values['rank_rejected']}"
+            content = f"{values['prompt_id']}/{ranks}"
+            rows.append(
+                TrainingRow(
+                    id=f"{name}/{content}/{values['lang']}",
+                    source=name,
+                    key=str(values["prompt_id"]),
+                    content=content,
+                    messages=pair.messages,
+                    chosen=pair.chosen,
+                    rejected=pair.rejected,
+                    groups={"lang": str(values["lang"])},
+                )
+            )
+    return rows, dropped
+
+
+# -- OpenAssistant's table of messages ----------------------------------------
+
+
+def _oasst_threads(
+    name: str, lines: Sequence[tables.Line], dropped: Counter[str]
+) -> Iterable[TrainingRow | str]:
+    by_id = _oasst_messages(lines, dropped)
+    for id, values in by_id.items():
+        if values["role"] != "assistant":
+            continue
+        thread = _thread(id, by_id)
+        parted = thread if isinstance(thread, str) else conversation(thread)
+        if isinstance(parted, str):
+            yield parted
+            continue
+        yield TrainingRow(
+            id=f"{name}/{id}/{values['lang']}",
+            source=name,
+            key=str(values["message_tree_id"]),
+            content=id,
+            messages=parted[0],
+            completion=parted[1],
+            groups={"lang": str(values["lang"])},
+        )
+
+
+def _oasst_ranked(
+    name: str, lines: Sequence[tables.Line], dropped: Counter[str]
+) -> Iterable[TrainingRow | str]:
+    by_id = _oasst_messages(lines, dropped)
+    replies: dict[str, list[Mapping[str, object]]] = defaultdict(list)
+    for values in by_id.values():
+        if values["role"] != "assistant":
+            continue
+        if values["rank"] is None:
+            yield NOT_RANKED
+            continue
+        replies[str(values["parent_id"])].append(values)
+    for parent, found in replies.items():
+        ranked = sorted(found, key=_rank)
+        for better, worse in itertools.combinations(ranked, 2):
+            if _rank(better) == _rank(worse):
+                yield SAME_RANK
+                continue
+            thread = _thread(parent, by_id)
+            if isinstance(thread, str):
+                yield thread
+                continue
+            pair = read_pair(
+                {
+                    "prompt": [
+                        {"role": one.role, "content": one.content} for one in thread
+                    ],
+                    "chosen": str(better["text"]),
+                    "rejected": str(worse["text"]),
+                },
+                f"message {better['message_id']}",
+            )
+            if isinstance(pair, str):
+                yield pair
+                continue
+            content = f"{parent}/{_rank(better)}-{_rank(worse)}"
+            yield TrainingRow(
+                id=f"{name}/{content}/{better['lang']}",
+                source=name,
+                key=parent,
+                content=content,
+                messages=pair.messages,
+                chosen=pair.chosen,
+                rejected=pair.rejected,
+                groups={"lang": str(better["lang"])},
+            )
+
+
+def _oasst_messages(
+    lines: Sequence[tables.Line], dropped: Counter[str]
+) -> dict[str, Mapping[str, object]]:
+    needed = ("message_id", "parent_id", "role", "text", "lang", "rank")
+    training_table.check(lines[0].values, (*needed, "message_tree_id"), lines[0].where)
+    kept = [line.values for line in lines if not line.values.get("deleted")]
+    dropped[DELETED] += len(lines) - len(kept)
+    return {str(values["message_id"]): values for values in kept}
+
+
+def _thread(
+    id: str, by_id: Mapping[str, Mapping[str, object]]
+) -> tuple[Message, ...] | str:
+    """A message with all before it; a reason where one of them is missing."""
+    found: list[Message] = []
+    at: str | None = id
+    while at is not None:
+        values = by_id.get(at)
+        if values is None:
+            return NO_PARENT
+        role = _OASST_ROLES[str(values["role"])]
+        found += cells.turns([{"role": role, "content": str(values["text"])}])
+        parent = values["parent_id"]
+        at = None if parent is None else str(parent)
+    return tuple(reversed(found))
+
+
+def _rank(values: Mapping[str, object]) -> int:
+    return int(str(values["rank"]).removesuffix(".0"))

@@ -1,0 +1,201 @@
+"""Sources of training rows: shipped ones by their name, a user's own by their path.
+
+Nothing here is scored. A source that is divided with a probe (`dialect_rows`) gives the
+half that the probe holds back; what else may overlap with scored items, `mixes` leaves
+out when it draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_builders import (
+    sources,
+    tables,
+    training_oasst,
+    training_ours,
+    training_own,
+    training_readers,
+    training_table,
+)
+from data_builders.training_types import Form, Rows, TrainingRow
+from probe.config import did_you_mean
+from probe.types import UsageError
+
+SUFFIXES = (*tables.SUFFIXES, ".parquet")
+"""Endings of a user's own file."""
+LANG = "lang"
+"""Group that can be found out where a source lacks it (`tagged`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSource:
+    """A shipped source of rows."""
+
+    name: str
+    form: Form
+    reader: Callable[[str, Sequence[sources.Located]], training_table.Read]
+    published: str
+    """Name in `source_list`: fetched from the hub where there is no data folder."""
+    excerpt: str | None = None
+    """Name in `source_list`: looked for in a data folder before `published`."""
+
+
+_READ = (
+    TrainingSource(
+        name="oasst1_sft",
+        form="sft",
+        reader=training_oasst.sft,
+        published="oasst1",
+        excerpt="oasst1_en_fi_sft",
+    ),
+    TrainingSource(
+        name="oasst1_pairs",
+        form="preference",
+        reader=training_oasst.pairs,
+        published="oasst1",
+        excerpt="oasst1_en_fi_pairs",
+    ),
+    TrainingSource(
+        name="ultrafeedback",
+        form="preference",
+        reader=training_readers.pairs,
+        published="ultrafeedback",
+        excerpt="ultrafeedback_clean",
+    ),
+    TrainingSource(
+        name="hh_rlhf_harmless",
+        form="preference",
+        reader=training_readers.pairs,
+        published="hh_rlhf_harmless",
+        excerpt="hh_rlhf_harmless_test",
+    ),
+    TrainingSource(
+        name="tulu2_sft",
+        form="sft",
+        reader=training_readers.tulu,
+        published="tulu2_sft",
+    ),
+    TrainingSource(
+        name="blend",
+        form="sft",
+        reader=training_readers.blend,
+        published="blend",
+        excerpt="blend_country_qa",
+    ),
+)
+_MADE = ("dialect_rows", "country_preferences")
+
+
+def names() -> tuple[str, ...]:
+    """The shipped sources."""
+    return tuple(sorted((*(one.name for one in _READ), *_MADE)))
+
+
+def load(ref: str, data: Path | None, *, half_seed: int = 0) -> Rows:
+    """Reads a training source.
+
+    Args:
+        ref: A shipped source's name, or a csv, jsonl or parquet file. The file's form
+            follows from its columns: `chosen` and `rejected` with their prompt
+            (`conversations`) are preferences; `messages` that end with an answer, or
+            `prompt` and `completion`, are for supervised fine-tuning. The columns `id`,
+            `key` and `content` are `TrainingRow`'s, if they are there; files may share
+            keys, such as translations of one another. Other columns of texts and
+            numbers become groups.
+        data: Folder with local copies of the sources; None: the hub.
+        half_seed: Division of a source that is divided with a probe.
+
+    Raises:
+        UsageError: There is no such source; the nearest is named.
+        DataError: The data cannot be had, or is malformed; with its place.
+    """
+    found = next((one for one in _READ if one.name == ref), None)
+    if found is not None:
+        return _published(found, data)
+    if ref == "dialect_rows":
+        rows, dropped = training_ours.dialect_rows(data, half_seed)
+        origin = sources.locate_all("dialect_pairs", data)
+        return _rows(ref, "preference", rows, dropped, origin)
+    if ref == "country_preferences":
+        return Rows(
+            name=ref,
+            form="preference",
+            rows=tuple(training_ours.country_preferences()),
+            dropped=Counter(),
+            licence="Apache-2.0",
+            url=None,
+            revision=None,
+            files={"country_questions.csv": training_ours.country_questions_sha()},
+        )
+    path = Path(ref)
+    if path.suffix in SUFFIXES and path.is_file():
+        return training_own.read(path)
+    if path.suffix in SUFFIXES or len(path.parts) > 1:
+        raise UsageError(
+            f"{ref} is no file that can be read",
+            f"A training file ends with {', '.join(SUFFIXES)}",
+            "Check the path; one in a mix is relative to the mix's file",
+        )
+    raise UsageError(
+        f"no training source is called '{ref}'",
+        f"A source is a shipped name, or a file that ends with {', '.join(SUFFIXES)}",
+        did_you_mean(ref, names()),
+    )
+
+
+def tagged(rows: Rows) -> Rows:
+    """The rows with a group `lang`, of the answer, as two detectors agree on it.
+
+    None where they do not; see `data_builders.langid`.
+    """
+    # Imported here: its models take seconds to load.
+    from data_builders import langid
+
+    tags = langid.tag([row.answers[0] for row in rows.rows])
+    return dataclasses.replace(
+        rows,
+        rows=tuple(
+            dataclasses.replace(row, groups={**row.groups, LANG: tag.agreed})
+            for row, tag in zip(rows.rows, tags, strict=True)
+        ),
+    )
+
+
+def _published(wanted: TrainingSource, data: Path | None) -> Rows:
+    located: tuple[sources.Located, ...] = ()
+    if data is not None and wanted.excerpt is not None:
+        located = sources.locate_all(wanted.excerpt, data)
+    if not located:
+        located = sources.locate_all(wanted.published, data)
+    rows, dropped = wanted.reader(wanted.name, located)
+    found = _rows(wanted.name, wanted.form, rows, dropped, located)
+    hub = located[0].source.hub
+    if data is None and hub is not None:
+        found = dataclasses.replace(found, revision=hub.revision)
+    return found
+
+
+def _rows(
+    name: str,
+    form: Form,
+    rows: list[TrainingRow],
+    dropped: Counter[str],
+    located: tuple[sources.Located, ...],
+) -> Rows:
+    training_table.check_ids(rows, str(located[0].path))
+    source = located[0].source
+    return Rows(
+        name=name,
+        form=form,
+        rows=tuple(rows),
+        dropped=+dropped,
+        licence=source.licence,
+        url=source.url,
+        revision=None,
+        files={one.path.name: one.sha256 for one in located},
+    )
