@@ -626,6 +626,36 @@ def langid(
 
 
 @app.command()
+def train(
+    ablation: Annotated[
+        str,
+        typer.Argument(metavar="ABLATION", help="A YAML file, or a shipped name"),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for everything it makes (ablations/NAME)"),
+    ] = None,
+    data: DataOpt = None,
+    device: DeviceOpt = None,
+    batch_tokens: BatchOpt = None,
+) -> None:
+    """Train on controlled mixes, score every checkpoint, and report the effect.
+
+    What is finished stays: the same command continues an ablation that stopped.
+    """
+    from probe import ablation as ablations
+    from probe import sweep
+
+    build_options(data, None, Articles.english, Span.country)
+    found = ablations.read(ablation)
+    folder = out or Path("ablations") / found.name
+    settings = read_settings(device=device, batch_tokens=batch_tokens)
+    prepared = sweep.prepare(found, out=folder, data=data, settings=settings)
+    sweep.run(prepared)
+    print(f"checkpoints {folder / sweep.CHECKPOINTS}")
+
+
+@app.command()
 def demo(
     runs: RunsOpt = Path("runs"),
     out: Annotated[Path, typer.Option("--out", help="Folder for the report")] = Path(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Hashable, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -213,6 +213,31 @@ class Golden(Strict):
     atol: float = Field(default=0.02, gt=0)
 
 
+class Training(Strict):
+    """What a checkpoint was trained on, for the analysis of an ablation."""
+
+    sweep: str
+    """Name of the ablation."""
+    arm: str
+    """`treatment` or `placebo`."""
+    placebo: bool
+    share: float | None
+    """Of the training rows, with the attribute; None: nothing was varied."""
+    seed: int
+    """Fixes the draw of rows, the initialisation and the order of training."""
+    stage: Literal["sft", "dpo", "reward"]
+    mix: str
+    mix_sha: str
+    """sha256 of the rows that were trained on, in order."""
+    rows: int
+    """Rows of the mix that were trained on; fewer than it has, where some are too
+    long."""
+    tokens: int
+    """Tokens read in training, all epochs together, without padding."""
+    attribute: str
+    """What the share is a share of, in words, such as "rows in Finnish"."""
+
+
 class ModelConfig(Strict):
     """One scorer, as DESIGN's "A reward model is one YAML file" describes it."""
 
@@ -262,6 +287,11 @@ class ModelConfig(Strict):
     license: str | None = None
     """The weights' licence, as their card names it."""
     golden: tuple[Golden, ...] = ()
+    # Left out of dumps where it is not set, like `quantization`; it scores nothing.
+    training: Training | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """Of a checkpoint of `rm-probe train`: where it stands in its ablation."""
     _file: str | None = PrivateAttr(default=None)
 
     @property
@@ -313,7 +343,7 @@ def did_you_mean(word: str, valid: Iterable[str]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and a key that stands twice is an error: YAML itself forbids it."""
+    """Safe; a key that stands twice is an error, as YAML has it, and 1e-4 a number."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -330,6 +360,19 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts that `_Loader` would take for numbers."""
+
+
+# As YAML 1.2 has it: in 1.1, a number with an exponent must have a point and a sign.
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+        list("-+0123456789"),
+    )
+
+
 def load_yaml(text: str) -> object:
     """Reads one YAML document of plain values.
 
@@ -337,6 +380,15 @@ def load_yaml(text: str) -> object:
         yaml.YAMLError: It is not YAML, or a key stands twice in one mapping.
     """
     return yaml.load(text, Loader=_Loader)
+
+
+def dump_yaml(data: object) -> str:
+    """Writes plain values as YAML that `load_yaml` reads as the same values."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+Model = TypeVar("Model", bound=Strict)
 
 
 def parse_config(text: str, file: str) -> ModelConfig:
@@ -350,42 +402,61 @@ def parse_config(text: str, file: str) -> ModelConfig:
         ConfigError: Not YAML, an unknown or missing key, or a value that does not
             fit, with the key and the nearest valid spelling.
     """
+    config = parse(ModelConfig, text, file, "a model config")
+    config._file = file
+    return config
+
+
+def parse(model: type[Model], text: str, file: str, what: str) -> Model:
+    """Reads a YAML document as the given model.
+
+    Args:
+        model: What it must be.
+        text: The YAML.
+        file: Its name, for errors.
+        what: What it is, for errors, with its article.
+
+    Raises:
+        ConfigError: As `parse_config`.
+    """
     try:
         data = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{file} is not YAML: {' '.join(str(error).split())}",
-            "A model config is a YAML mapping",
+            f"{_capital(what)} is a YAML mapping",
             "Mend the line named above",
         ) from error
     if not isinstance(data, dict):
         raise ConfigError(
             f"{file} holds {type(data).__name__}, not a mapping",
-            "A model config is a YAML mapping",
-            "Write one `key: value` a line; see a shipped config for an example",
+            f"{_capital(what)} is a YAML mapping",
+            f"Write one `key: value` a line; see {what} that is shipped for an example",
         )
     try:
-        config = ModelConfig.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise _config_error(error, file) from error
-    config._file = file
-    return config
+        raise _explained(error, file, model) from error
 
 
-def _config_error(error: ValidationError, file: str) -> ConfigError:
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _explained(
+    error: ValidationError, file: str, model: type[BaseModel]
+) -> ConfigError:
     # A misspelt key is also a missing one: the misspelling is the better news.
     found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     first, more = found[0], len(found) - 1
     key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
     also = f" ({more} more problem{'s' * (more > 1)})" if more else ""
     if first["type"] == "extra_forbidden":
-        model: type[BaseModel] = ModelConfig
-        for part in first["loc"][:-1]:
-            model = _NESTED.get(str(part), model)
+        valid = _at(model, first["loc"][:-1]).model_fields
         return ConfigError(
             f"{file}: unknown key `{key}`{also}",
             "Every key must be one that the config schema knows",
-            did_you_mean(str(first["loc"][-1]), model.model_fields),
+            did_you_mean(str(first["loc"][-1]), valid),
         )
     if first["type"] == "missing":
         return ConfigError(
@@ -402,12 +473,19 @@ def _config_error(error: ValidationError, file: str) -> ConfigError:
     )
 
 
-_NESTED: dict[str, type[BaseModel]] = {
-    "head": Head,
-    "layers": HeadLayer,
-    "padding": Padding,
-    "golden": Golden,
-}
+def _at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The nested model at a place of a config."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        inner = _models(field.annotation) if field is not None else []
+        model = inner[0] if inner else model
+    return model
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [one for part in get_args(annotation) for one in _models(part)]
 
 
 def shipped() -> dict[str, str]:

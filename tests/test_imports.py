@@ -9,9 +9,12 @@ ROOT = Path(__file__).parents[1]
 OURS = ("probe", "data_builders", "analysis", "rm_configs")
 LEVEL = {
     "probe.types": 0,
+    "probe.ablation": 1,
     "probe.config": 1,
     "probe.encode": 1,
+    "probe.checkpoint": 2,
     "probe.families": 2,
+    "probe.held_out": 2,
     "probe.store": 1,
     "data_builders": 1,
     "probe.models": 2,
@@ -24,6 +27,14 @@ LEVEL = {
     "probe.recorded": 3,
     "probe.score": 3,
     "probe.check": 3,
+    "probe.sweep": 3,
+    "probe.train": 3,
+    "probe.training_arguments": 2,
+    "probe.training_model": 2,
+    "probe.training_request": 2,
+    "probe.training_result": 2,
+    "probe.training_text": 2,
+    "probe.training_watch": 2,
     "probe.cli": 4,
     "probe.options": 4,
 }
@@ -107,6 +118,16 @@ def test_data_builders_never_see_a_model() -> None:
     for name, path in modules("data_builders"):
         heavy = {i.split(".")[0] for i in imports(path)} & (HEAVY - {"datasets"})
         assert not heavy, f"{name} imports {heavy}"
+
+
+def test_one_module_knows_the_trainer() -> None:
+    found = {
+        name
+        for package in OURS
+        for name, path in modules(package)
+        if "trl" in {i.split(".")[0] for i in imports(path)}
+    }
+    assert found == {"probe.train"}
 
 
 def test_only_types_of_the_standard_library() -> None:

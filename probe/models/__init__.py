@@ -39,7 +39,7 @@ generation to the same prompt."""
 
 # Of a config, what changes no score. Sources enter as identities instead.
 _NOT_SCORING = frozenset(
-    {"name", "verified", "license", "golden", "sha256"}
+    {"name", "verified", "license", "golden", "sha256", "training"}
     | {"weights", "backbone", "reference", "adapter", "tokenizer"}
 )
 

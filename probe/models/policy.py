@@ -319,6 +319,13 @@ def load(
         ConfigError: The checkpoint is no causal language model.
     """
     model = checkpoints.causal_lm(config, resolved, role, placement)
+    return of_model(model, config, encoder, batch_tokens)
+
+
+def of_model(
+    model: PreTrainedModel, config: ModelConfig, encoder: Encoder, batch_tokens: int
+) -> PolicyScorer:
+    """A scorer of a model that is loaded, such as one in training."""
     head = vocabulary_head(model)
     if head is None:
         choice = Choice(

@@ -210,7 +210,31 @@ def load(
         backbone, head = checkpoints.value_head(config, resolved, placement)
         return _at_position(config, encoder, backbone, head, batch_tokens)
     model = checkpoints.sequence_classifier(config, resolved, placement)
-    pad = own_pad(model, encoder, config, adapted=resolved.find("adapter") is not None)
+    adapted = resolved.find("adapter") is not None
+    return of_model(model, config, encoder, batch_tokens, adapted=adapted)
+
+
+def of_model(
+    model: PreTrainedModel,
+    config: ModelConfig,
+    encoder: Encoder,
+    batch_tokens: int,
+    *,
+    adapted: bool,
+) -> RewardScorer | OwnOutputScorer:
+    """A scorer of a classifier that is loaded, such as one in training.
+
+    Args:
+        model: With one label.
+        config: Of kind `sequence_classifier`.
+        encoder: What encodes its items.
+        batch_tokens: Tokens a forward pass.
+        adapted: As `own_pad`.
+
+    Raises:
+        ConfigError: `pool` cannot be read from this model.
+    """
+    pad = own_pad(model, encoder, config, adapted=adapted)
     if config.pool == "model":
         return OwnOutputScorer(
             config=config,

@@ -133,7 +133,8 @@ def resolve_weights(config: ModelConfig, *, with_tensors: bool = True) -> Resolv
         if role == "backbone" and not small:
             small = _holds_backbone(found[0].path, config)
         source = parse_source(text)
-        sha256 = config.sha256 if role == "weights" else None
+        # A DPO checkpoint's reference is the file that its adapter is loaded on.
+        sha256 = config.sha256 if text == config.weights else None
         found.append(
             _resolve(role, text, source, sha256, small=small, where=config.where)
         )

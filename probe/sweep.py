@@ -1,0 +1,429 @@
+"""Runs an ablation: draws its mixes, trains what is missing, scores every checkpoint.
+
+Everything lies in one folder, and everything that is finished there stays:
+
+    mixes/<mix>-<share>-seed<n>/       the rows that were trained on
+    checkpoints/<arm and share>-seed<n>/   one trained model each (`probe.train`)
+    runs/                              their scores, and the base's, as any other
+    learning.csv                       held-out accuracy while training, of all
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from data_builders import languages, mixes, probes, select
+from probe import ablation as ablations
+from probe import audit, checkpoint
+from probe.ablation import Ablation, Job, ProbeChoice
+from probe.audit import Settings
+from probe.config import ModelConfig
+from probe.held_out import COLUMNS
+from probe.types import (
+    BuildOptions,
+    ConfigError,
+    Item,
+    Probe,
+    StoreError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from probe.train import Base, Request
+
+logger = logging.getLogger(__name__)
+
+LEARNING_FILE = "learning.csv"
+LEARNING_COLUMNS = ("model", "arm", "share", "seed", "stage", *COLUMNS)
+RUNS = "runs"
+CHECKPOINTS = "checkpoints"
+_ASKED = "asked.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A probe with its items, as the ablation asks for them."""
+
+    probe: Probe
+    asked: ProbeChoice
+    options: BuildOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """An ablation that can be run: everything it names is there and fits."""
+
+    ablation: Ablation
+    base: Base
+    mixes: dict[str, mixes.Mix]
+    jobs: list[Job]
+    choices: list[Choice]
+    out: Path
+    data: Path | None
+    settings: Settings
+    """Of scoring; its `device` is that of training too."""
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs."""
+        return self.out / RUNS
+
+    def folder(self, job: Job) -> Path:
+        """A checkpoint's folder."""
+        return self.out / CHECKPOINTS / job.folder
+
+
+def prepare(
+    ablation: Ablation, *, out: Path, data: Path | None, settings: Settings
+) -> Sweep:
+    """Reads and checks everything before anything is trained.
+
+    Args:
+        ablation: What to run.
+        out: Its folder.
+        data: Folder with local copies of the sources; None: the hub.
+        settings: How to load and score; `runs` is replaced by one below `out`.
+
+    Raises:
+        ConfigError: An argument, mix or base that does not fit.
+        UsageError: A probe, mix or model that does not exist.
+        DataError: Data that cannot be had.
+        WeightsError: The base's weights cannot be found.
+    """
+    from probe import train
+
+    found = {
+        ref: mixes.read_mix(ref)
+        for stage in ablation.stages
+        for ref in (stage.mix, stage.placebo)
+        if ref is not None
+    }
+    for at, stage in enumerate(ablation.stages, start=1):
+        where = f"{ablation.where}, stage {at}"
+        for ref in (stage.mix, stage.placebo):
+            if ref is not None:
+                _check_mix(found[ref], stage.stage, ablation, where)
+        train.check(stage, where)
+    _check_varied(ablation, found)
+    settings = dataclasses.replace(settings, runs=out / RUNS)
+    config = audit.configure(ablation.base, settings)
+    if config.kind.fits != "policy":
+        raise ConfigError(
+            f"{ablation.where}: `base` = {ablation.base} is of kind {config.kind}",
+            "Training starts from a policy",
+            "Name one; rm-probe ls models lists them",
+        )
+    if config.adapter is not None:
+        raise ConfigError(
+            f"{ablation.where}: `base` = {ablation.base} is an adapter on "
+            f"{config.weights}",
+            "An adapter is trained on whole weights",
+            "Merge the adapter first (peft's merge_and_unload), and name that folder",
+        )
+    choices = [_choice(one, ablation, data) for one in ablation.probes]
+    prepared = audit.prepare(config, settings)
+    return Sweep(
+        ablation=ablation,
+        base=train.Base(config=config, resolved=prepared.resolved),
+        mixes=found,
+        jobs=ablations.jobs(ablation, lambda ref: found[ref].has_dose),
+        choices=choices,
+        out=out,
+        data=data,
+        settings=settings,
+    )
+
+
+def _check_mix(mix: mixes.Mix, stage: str, ablation: Ablation, where: str) -> None:
+    if mix.stage != stage:
+        raise ConfigError(
+            f"{where} is {stage}, and its mix {mix.name} is for {mix.stage}",
+            "A stage trains on a mix of its own kind",
+            "Name another mix, or change the mix's `stage`",
+        )
+    if mix.has_dose and ablation.shares is None:
+        raise ConfigError(
+            f"{where}: the mix {mix.name} has a share `dose`, and there are no "
+            "`shares`",
+            "`shares` says which doses are trained",
+            "Add `shares: [0, 0.5, 1]`, or write a number into the mix",
+        )
+
+
+def _check_varied(ablation: Ablation, found: dict[str, mixes.Mix]) -> None:
+    if ablation.shares is not None and not any(one.has_dose for one in found.values()):
+        raise ConfigError(
+            f"{ablation.where} has `shares`, and no mix has a part of share `dose`",
+            "A share is that of the part with `share: dose`",
+            "Mend a mix, or leave `shares` out",
+        )
+
+
+def _choice(asked: ProbeChoice, ablation: Ablation, data: Path | None) -> Choice:
+    """A probe of the ablation, with its options read."""
+    probe = probes.load(asked.probe)
+    given = {
+        "languages": asked.languages is not None,
+        "personas": bool(asked.personas),
+        "shots": asked.shots != 1,
+    }
+    ignored = [name for name, set_ in given.items() if set_ and name not in probe.words]
+    if ignored:
+        raise UsageError(
+            f"{ablation.where}: `{ignored[0]}` is given for probe {probe.name}, which "
+            "does not read it",
+            f"{probe.name} reads {', '.join(sorted(probe.words)) or 'none of these'}",
+            "Leave it out",
+        )
+    options = BuildOptions(
+        data=data,
+        countries=asked.countries and select.filter_countries(asked.countries),
+        languages=asked.languages
+        and tuple(dict.fromkeys(map(languages.resolve, asked.languages))),
+        personas=select.filter_countries(asked.personas),
+        shots=asked.shots,
+    )
+    return Choice(probe=probe, asked=asked, options=options)
+
+
+# -- running -----------------------------------------------------------------
+
+
+def run(sweep: Sweep) -> None:
+    """Draws, trains and scores what is missing.
+
+    Under `accelerate launch` several processes train together, and nothing is scored:
+    the same command without it does that.
+
+    Raises:
+        StoreError: Another process works in the folder, or what lies there was made
+            with other settings.
+        ProbeError: As `probe.train.train` and `probe.audit.score_probe`.
+    """
+    from accelerate import PartialState
+
+    processes = PartialState().num_processes
+    with _alone(sweep.out, PartialState().is_main_process):
+        train_all(sweep)
+        if processes > 1:
+            logger.info("run the same command without a launcher to score")
+            return
+        score_all(sweep)
+
+
+@contextmanager
+def _alone(out: Path, main: bool) -> Iterator[None]:
+    if not main:
+        yield
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise StoreError(
+            f"another process trains in {out}",
+            "One process works in a folder at a time",
+            "Wait for it, or give another --out",
+        ) from error
+    except OSError as error:
+        raise StoreError(
+            f"{out} cannot be written: {error.strerror}",
+            "--out is a folder for the ablation",
+            "Name another",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def train_all(sweep: Sweep) -> None:
+    """Draws every mix and trains every checkpoint that is missing."""
+    from accelerate import PartialState
+
+    from probe import train
+
+    if PartialState().is_main_process:
+        _draw_all(sweep)
+    PartialState().wait_for_everyone()
+    done = sum(checkpoint.finished(sweep.folder(job)) for job in sweep.jobs)
+    logger.info("%d of %d checkpoints are trained", done, len(sweep.jobs))
+    for number, job in enumerate(sweep.jobs, start=1):
+        if not checkpoint.finished(sweep.folder(job)):
+            logger.info("training %d of %d: %s", number, len(sweep.jobs), job.name)
+        # A finished one too: it says so if it was made with other settings.
+        train.train(_request(sweep, job))
+    if PartialState().is_main_process:
+        _collect(sweep)
+
+
+def _request(sweep: Sweep, job: Job) -> Request:
+    from probe import train
+
+    ablation = sweep.ablation
+    at = ablation.stages.index(job.plan) + 1
+    return train.Request(
+        name=job.name,
+        plan=job.plan,
+        where=f"{ablation.where}, stage {at}",
+        base=sweep.base if job.before is None else _before(sweep, job.before),
+        mix=_mix_folder(sweep, job),
+        seed=job.seed,
+        label={
+            "sweep": ablation.name,
+            "arm": job.arm,
+            "placebo": job.arm == "placebo",
+            "share": job.share,
+            "attribute": ablation.attribute,
+        },
+        out=sweep.folder(job),
+        device=sweep.settings.device,
+        held_out_rows=ablation.held_out_rows,
+        held_out_times=ablation.held_out_times,
+        followed=job.followed,
+    )
+
+
+def _before(sweep: Sweep, folder: str) -> Base:
+    """A checkpoint as the base of the next stage: its whole weights."""
+    from probe import models, train
+
+    made = sweep.out / CHECKPOINTS / folder
+    whole = made / checkpoint.MERGED
+    if not whole.is_dir():
+        whole = made / checkpoint.WEIGHTS
+    config = audit.configure(str(made / checkpoint.MODEL_FILE), sweep.settings)
+    changes = {"weights": str(whole.resolve()), "sha256": None, "adapter": None}
+    config = config.model_copy(update=changes)
+    return train.Base(config=config, resolved=models.resolve_weights(config))
+
+
+def _mix_folder(sweep: Sweep, job: Job) -> Path:
+    mix = sweep.mixes[job.mix]
+    dose = f"-{100 * job.share:g}" if mix.has_dose and job.share is not None else ""
+    return sweep.out / "mixes" / f"{mix.name}{dose}-seed{job.seed}"
+
+
+def _draw_all(sweep: Sweep) -> None:
+    """Draws the mixes that are not there, or were drawn for something else."""
+    scored: list[Item] | None = None
+    for job in sweep.jobs:
+        folder = _mix_folder(sweep, job)
+        mix = sweep.mixes[job.mix]
+        if scored is None:
+            # All that a probe has, not what a limit draws: a later one may draw more.
+            scored = [one for choice in sweep.choices for one in _all_items(choice)]
+            texts = [(one.id, [c.answer for c in one.candidates]) for one in scored]
+            digest = ablations.digest(texts)
+        asked = {
+            "mix": mix.model_dump(mode="json"),
+            "scored": digest,
+            "data": None if sweep.data is None else str(sweep.data.resolve()),
+        }
+        if _drawn_for(folder, asked):
+            continue
+        dose = job.share if mix.has_dose else None
+        logger.info("drawing %s", folder.name)
+        drawn = mixes.draw(
+            mix, dose=dose, seed=job.seed, data=sweep.data, scored=scored
+        )
+        drawn.write(folder)
+        checkpoint.write(folder / _ASKED, json.dumps(asked, indent=1) + "\n")
+
+
+def _drawn_for(folder: Path, asked: Mapping[str, object]) -> bool:
+    file = folder / _ASKED
+    if not file.is_file() or checkpoint.read_json(file) != asked:
+        return False
+    mixes.read_drawn(folder)
+    return True
+
+
+def _all_items(choice: Choice) -> list[Item]:
+    readers = [reader for reader in ("policy", "reward") if reader in choice.probe.fits]
+    return [
+        item
+        for reader in readers
+        for item in choice.probe.build(
+            dataclasses.replace(choice.options, reader=reader)
+        )
+    ]
+
+
+def _collect(sweep: Sweep) -> None:
+    """Writes what all checkpoints learned of the held-out pairs into one table."""
+    rows: list[list[object]] = []
+    for job in sweep.jobs:
+        file = sweep.folder(job) / checkpoint.HELD_OUT_FILE
+        if file.is_file():
+            share = "" if job.share is None else job.share
+            label = [job.name, job.arm, share, job.seed, job.plan.stage]
+            with file.open(encoding="utf-8", newline="") as stream:
+                _, *found = csv.reader(stream)
+            rows += [[*label, *row] for row in found]
+    if rows:
+        with (sweep.out / LEARNING_FILE).open(
+            "w", encoding="utf-8", newline=""
+        ) as stream:
+            writer = csv.writer(stream)
+            writer.writerow(LEARNING_COLUMNS)
+            writer.writerows(rows)
+
+
+# -- scoring -----------------------------------------------------------------
+
+
+def score_all(sweep: Sweep) -> None:
+    """Scores the base and every checkpoint on the ablation's probes."""
+    if not sweep.choices:
+        return
+    refs = [sweep.ablation.base] if _base_is_scored(sweep) else []
+    for job in sweep.jobs:
+        folder = sweep.folder(job)
+        for how in job.plan.scored_as:
+            implicit = how == "implicit_reward"
+            file = checkpoint.IMPLICIT_FILE if implicit else checkpoint.MODEL_FILE
+            refs.append(str(folder / file))
+    for number, ref in enumerate(refs, start=1):
+        config = audit.configure(ref, sweep.settings)
+        logger.info("scoring %d of %d: %s", number, len(refs), config.name)
+        _score(sweep, config)
+
+
+def _base_is_scored(sweep: Sweep) -> bool:
+    """Whether some checkpoint is scored as the base can be: as a policy."""
+    return any("policy" in stage.scored_as for stage in sweep.ablation.stages)
+
+
+def _score(sweep: Sweep, config: ModelConfig) -> None:
+    prepared = audit.prepare(config, sweep.settings)
+    load = audit.loader(prepared)
+    for choice in sweep.choices:
+        if config.kind.fits not in choice.probe.fits:
+            continue
+        options = dataclasses.replace(choice.options, reader=config.kind.fits)
+        items = audit.build_items(
+            choice.probe,
+            options,
+            limit=choice.asked.limit,
+            seed=sweep.settings.seed,
+        )
+        audit.score_probe(
+            prepared,
+            choice.probe,
+            items,
+            options,
+            limit=choice.asked.limit,
+            load=load,
+        )

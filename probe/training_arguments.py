@@ -1,0 +1,60 @@
+"""A user's arguments for a library's config class, checked before anything runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from probe.ablation import StagePlan
+from probe.config import did_you_mean
+from probe.types import ConfigError
+
+
+def checked(
+    given: Mapping[str, Any], config: type[Any], where: str, name: str
+) -> dict[str, Any]:
+    """The arguments as the config class has them.
+
+    Args:
+        given: Arguments.
+        config: A dataclass.
+        where: File and key, for errors.
+        name: What the class is called.
+
+    Raises:
+        ConfigError: It has no such argument, or one of another type.
+    """
+    fields = {one.name for one in dataclasses.fields(config) if one.init}
+    hints = typing.get_type_hints(config)
+    found = {}
+    for key, value in given.items():
+        if key not in fields:
+            raise ConfigError(
+                f"{where} has an argument '{key}', and {name} has none",
+                f"Every argument is one of {name}'s",
+                did_you_mean(key, fields),
+            )
+        try:
+            adapter = TypeAdapter(
+                hints[key], config=ConfigDict(arbitrary_types_allowed=True)
+            )
+            found[key] = adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(
+                f"{where}: `{key}` = {value!r} is not valid",
+                f"{name} says: {first['msg']}",
+                "Change the value",
+            ) from error
+        except PydanticUserError:
+            found[key] = value
+    return found
+
+
+def init_kwargs(plan: StagePlan) -> Mapping[str, Any]:
+    """What a stage says of how its base is loaded."""
+    return dict(plan.trainer.get("model_init_kwargs") or {})

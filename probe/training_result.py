@@ -1,0 +1,152 @@
+"""What a training leaves: weights, how they are scored, and what they were made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from data_builders.mixes import read_drawn
+from probe import held_out
+from probe.checkpoint import (
+    ADAPTER,
+    HELD_OUT_FILE,
+    IMPLICIT_FILE,
+    MERGED,
+    MODEL_FILE,
+    RECORD_FILE,
+    TRAINER,
+    WEIGHTS,
+    write,
+)
+from probe.config import Kind, ModelConfig, Training, dump_yaml, parse_source
+from probe.encode import Encoder
+from probe.training_request import OURS, Request
+
+_PACKAGES = (
+    "rm-probe", "trl", "peft", "transformers", "torch", "accelerate", "datasets"
+)  # fmt: skip
+
+
+def finish(
+    request: Request,
+    trainer: Any,
+    tokenizer: Any,
+    encoder: Encoder,
+    pairs: held_out.HeldOut | None,
+    rows: Mapping[str, int],
+    tokens: int,
+    began: datetime,
+) -> None:
+    """Writes the checkpoint; `model.yaml` last, since a folder with it is finished."""
+    out, state = request.out, trainer.state
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    base = request.base.config
+    adapted = request.plan.lora is not None
+    if adapted:
+        # Of the machine that it was trained on, the path means nothing to others.
+        source = parse_source(base.weights)
+        for one in model.peft_config.values():
+            one.base_model_name_or_path = source.repo or base.weights
+    _save(model, tokenizer, out / (ADAPTER if adapted else WEIGHTS))
+    if request.followed and adapted:
+        _save(model.merge_and_unload(), tokenizer, out / MERGED)
+    if pairs is not None:
+        pairs.write(out / HELD_OUT_FILE)
+    mix = read_drawn(request.mix).record
+    training = Training.model_validate(
+        {
+            **request.label,
+            "seed": request.seed,
+            "stage": request.plan.stage,
+            "mix": mix["mix"],
+            "mix_sha": mix["sha256"],
+            "rows": rows["trained"],
+            "tokens": tokens,
+        }
+    )
+    record = {
+        "name": request.name,
+        "training": training.model_dump(),
+        "rows": rows,
+        "base": request.base.resolved.as_record(),
+        "arguments": _changed(trainer.args),
+        "lora": request.plan.lora,
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "device": str(trainer.args.device),
+        "steps": state.global_step,
+        "began": began.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "loss": _curve(state.log_history),
+    }
+    write(out / RECORD_FILE, json.dumps(record, indent=2, default=str) + "\n")
+    fields: dict[str, object] = {
+        "name": request.name,
+        "kind": encoder.config.kind.value,
+        "weights": base.weights if adapted else WEIGHTS,
+        "sha256": base.sha256 if adapted else None,
+        "adapter": ADAPTER if adapted else None,
+        "template": "tokenizer",
+        "bos": encoder.config.bos,
+        "max_tokens": base.max_tokens,
+        "dtype": base.dtype,
+        "verified": base.verified,
+        "license": base.license,
+        "training": training.model_dump(),
+    }
+    if request.plan.stage == "dpo" and base.quantization is None:
+        implicit = {
+            **fields,
+            "name": f"{request.name}-implicit",
+            "kind": Kind.IMPLICIT_REWARD.value,
+            "reference": base.weights,
+            "beta": trainer.args.beta,
+        }
+        write(out / IMPLICIT_FILE, _yaml(implicit))
+    write(out / MODEL_FILE, _yaml(fields))
+    shutil.rmtree(out / TRAINER, ignore_errors=True)
+
+
+def _curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the trainer logged, less its count of tokens, which resuming resets."""
+    return [
+        {key: value for key, value in one.items() if key != "num_tokens"}
+        for one in history
+        if "loss" in one
+    ]
+
+
+def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Saves a model and its tokenizer, whole or not at all."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    tokenizer.save_pretrained(temporary)
+    (temporary / "README.md").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def _yaml(fields: Mapping[str, object]) -> str:
+    given = {key: value for key, value in fields.items() if value is not None}
+    # Checked before it is written: a finished checkpoint can be scored.
+    ModelConfig.model_validate(given)
+    return dump_yaml(given)
+
+
+def _changed(arguments: Any) -> dict[str, object]:
+    """The trainer's arguments that are not the library's defaults."""
+    library = type(arguments)(output_dir="", use_cpu=arguments.use_cpu)
+    return {
+        key: value
+        for key, value in vars(arguments).items()
+        if key in {one.name for one in dataclasses.fields(arguments)}
+        and key not in OURS
+        and isinstance(value, str | int | float | list | dict)
+        and value != vars(library)[key]
+    }

@@ -1,0 +1,400 @@
+"""Training: equal to the library's trainer, resumable, and scored as it was trained."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file as load_tensors
+
+from probe import checkpoint, held_out, models, train
+from probe.ablation import StagePlan
+from probe.config import Kind, load_file
+from probe.types import ConfigError, Measure, StoreError
+from tests.training_runs import CHATML, LORA, QUICK, base_folder, request
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return base_folder(tmp_path_factory.mktemp("base"))
+
+
+def adapter_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(folder / "adapter" / "adapter_model.safetensors")
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(
+        torch.equal(one[key], other[key]) for key in one
+    )
+
+
+# -- arguments ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trainer": {"learnin_rate": 1}}, "did you mean 'learning_rate'"),
+        ({"trainer": {"learning_rate": "fast"}}, "`learning_rate` = 'fast'"),
+        ({"trainer": {"output_dir": "x"}}, "--out says where"),
+        ({"trainer": {"seed": 3}}, "`seeds` of the ablation"),
+        ({"trainer": {"beta": 0.1}}, "trl.RewardConfig has none"),
+        ({"lora": {"rank": 4}}, "peft.LoraConfig has none"),
+        (
+            {"trainer": {"model_init_kwargs": {"device_map": "auto"}}},
+            "only `dtype` may be given",
+        ),
+    ],
+)
+def test_arguments_are_checked_against_the_library(
+    changes: dict[str, Any], said: str
+) -> None:
+    plan = StagePlan(stage="reward", mix="m", **changes)
+    with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
+        train.check(plan, "a.yaml, stage 1")
+
+
+def test_every_argument_of_the_library_passes(base: Path) -> None:
+    plan = StagePlan(
+        stage="dpo",
+        mix="m",
+        trainer={
+            "beta": 0.2,
+            "loss_type": ["ipo"],
+            "warmup_steps": 0.1,
+            "optim": "adamw_torch",
+            "save_steps": 2,
+        },
+        lora={"r": 4, "lora_dropout": 0.1, "use_rslora": True},
+    )
+    train.check(plan, "a.yaml, stage 1")
+
+
+def test_values_that_contradict_one_another(tmp_path: Path, base: Path) -> None:
+    asked = request(
+        tmp_path, "reward", base=base, trainer={"load_best_model_at_end": True}
+    )
+    with pytest.raises(ConfigError, match="load_best_model_at_end"):
+        train.train(asked)
+
+
+# -- what is learned ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo", "reward"])
+def test_equals_the_library_called_plainly(
+    stage: str, tmp_path: Path, base: Path
+) -> None:
+    """The same model, rows and settings give the same weights to the last bit."""
+    import peft
+    import trl
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
+    asked = request(tmp_path, stage, base=base)
+    train.train(asked)
+
+    rows = [
+        json.loads(line)
+        for line in (asked.mix / "train.jsonl").read_text().splitlines()
+    ]
+    names = (
+        ("prompt", "completion") if stage == "sft" else ("prompt", "chosen", "rejected")
+    )
+    data = Dataset.from_list([{name: row[name] for name in names} for row in rows])
+    kind = {"sft": "SFT", "dpo": "DPO", "reward": "Reward"}[stage]
+    more = {"precompute_ref_log_probs": True} if stage == "dpo" else {}
+    arguments = getattr(trl, f"{kind}Config")(
+        output_dir=str(tmp_path / "plain"), seed=0, use_cpu=True, report_to="none",
+        save_strategy="no", **QUICK, **more,
+    )  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    task = "SEQ_CLS" if stage == "reward" else "CAUSAL_LM"
+    if stage == "reward":
+        # The head is drawn by the seed alone.
+        from transformers import AutoModelForSequenceClassification
+
+        set_seed(0)
+        head = torch.nn.init.normal_(torch.empty(1, 32), std=0.02)
+        model: Any = AutoModelForSequenceClassification.from_pretrained(
+            base, num_labels=1, dtype=torch.float32
+        )
+        model.score.weight.data = head
+    else:
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    plain = getattr(trl, f"{kind}Trainer")(
+        model=model,
+        args=arguments,
+        train_dataset=data,
+        processing_class=tokenizer,
+        peft_config=peft.LoraConfig(task_type=task, **LORA),
+    )
+    plain.train()
+    plain.model.save_pretrained(tmp_path / "plain" / "adapter")
+    assert same(adapter_of(asked.out), adapter_of(tmp_path / "plain"))
+
+
+def test_a_reward_model_is_scored_as_it_was_watched(tmp_path: Path, base: Path) -> None:
+    """The stored checkpoint gives the rewards that the model in training gave."""
+    asked = request(tmp_path, "reward", base=base)
+    config = train.train(asked)
+    assert config.kind is Kind.SEQUENCE_CLASSIFIER
+    scorer = models.load_scorer(config, models.resolve_weights(config))
+    last = json.loads((asked.out / "held_out.jsonl").read_text().splitlines()[-1])
+    stored = (asked.mix / "held_out.jsonl").read_text().splitlines()
+    items = {one.id: one for one in held_out.items([*map(json.loads, stored)])}
+    assert last["step"] == QUICK["max_steps"]
+    for id, watched in last["scores"].items():
+        found = scorer.score(scorer.encode(items[id]))
+        assert [one[Measure.REWARD] for one in found] == pytest.approx(
+            watched, abs=1e-5
+        )
+
+
+def test_dpo_margins_are_those_of_the_implicit_reward(
+    tmp_path: Path, base: Path
+) -> None:
+    asked = request(tmp_path, "dpo", base=base, trainer={"beta": 0.3})
+    train.train(asked)
+    config = load_file(asked.out / "implicit.yaml")
+    assert (config.kind, config.beta) == (Kind.IMPLICIT_REWARD, 0.3)
+    scorer = models.load_scorer(config, models.resolve_weights(config))
+    stored = (asked.mix / "held_out.jsonl").read_text().splitlines()
+    items = {one.id: one for one in held_out.items([*map(json.loads, stored)])}
+    last = json.loads((asked.out / "held_out.jsonl").read_text().splitlines()[-1])
+    margins = []
+    for id in last["scores"]:
+        chosen, rejected = scorer.score(scorer.encode(items[id]))
+        margins.append(
+            chosen[Measure.IMPLICIT_REWARD] - rejected[Measure.IMPLICIT_REWARD]
+        )
+    with (asked.out / "held_out.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["column"] == "all"]
+    assert float(rows[0]["margin"]) == 0 and float(rows[0]["accuracy"]) == 0.5
+    assert float(rows[-1]["margin"]) == pytest.approx(
+        sum(margins) / len(margins), abs=1e-4
+    )
+    assert float(rows[-1]["margin"]) > 0.1, "what is trained on is learned"
+
+
+def test_all_weights_can_be_trained(tmp_path: Path, base: Path) -> None:
+    asked = request(tmp_path, "sft", base=base, lora=None)
+    config = train.train(asked)
+    assert config.adapter is None and Path(config.weights).name == "weights"
+    before = models.resolve_weights(models.resolve_model(str(base)))
+    assert models.resolve_weights(config).as_record() != before.as_record()
+
+
+def test_the_second_stage_starts_from_the_first(tmp_path: Path, base: Path) -> None:
+    """DPO's reference is the SFT checkpoint, whole, and not the base."""
+    first = request(tmp_path, "sft", base=base, name="sft", followed=True)
+    made = train.train(first)
+    whole = load_file(first.out / "model.yaml").model_copy(
+        update={"weights": str(first.out / "merged"), "adapter": None}
+    )
+    second = dataclasses.replace(
+        request(tmp_path, "dpo", base=base, name="dpo"),
+        base=train.Base(config=whole, resolved=models.resolve_weights(whole)),
+    )
+    train.train(second)
+    implicit = load_file(second.out / "implicit.yaml")
+    assert implicit.reference == str(first.out / "merged")
+    [item] = held_out.items(
+        [json.loads((second.mix / "held_out.jsonl").read_text().splitlines()[0])]
+    )
+    stages = [
+        models.load_scorer(one, models.resolve_weights(one)) for one in (made, whole)
+    ]
+    adapted, merged = (
+        [one[Measure.LOGPROB_SUM] for one in scorer.score(scorer.encode(item))]
+        for scorer in stages
+    )
+    assert adapted == pytest.approx(merged, abs=1e-4)
+
+
+# -- texts -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pad", [None, "</s>"])
+def test_the_end_is_learned_where_pad_is_missing_or_the_end(
+    pad: str | None, tmp_path: Path
+) -> None:
+    folder = base_folder(tmp_path / "base", pad=pad)
+    asked = request(tmp_path, "sft", base=folder)
+    train.train(asked)
+    row = (asked.out / "row.txt").read_text()
+    learned = row[row.index("\u27e6") : row.index("\u27e7")]
+    assert "</s>" in learned, row
+    assert row.count("\u27e6") == 1 and "Is " not in learned, "the prompt is no loss"
+    saved = json.loads((asked.out / "adapter" / "tokenizer_config.json").read_text())
+    assert saved["pad_token"] not in (None, "</s>")
+
+
+def test_a_reward_base_whose_pad_is_the_end_reads_the_last_token(
+    tmp_path: Path,
+) -> None:
+    folder = base_folder(tmp_path / "base", pad="</s>")
+    asked = request(tmp_path, "reward", base=folder)
+    config = train.train(asked)
+    rows = list(csv.DictReader((asked.out / "held_out.csv").open()))
+    assert float(rows[-1]["accuracy"]) == 1.0
+    models.load_scorer(config, models.resolve_weights(config))
+
+
+def test_a_base_without_a_template_needs_one(tmp_path: Path) -> None:
+    folder = base_folder(tmp_path / "base", chat_template=None)
+    with pytest.raises(ConfigError, match="has no chat template"):
+        train.train(request(tmp_path, "sft", base=folder))
+    template = tmp_path / "chat.jinja"
+    template.write_text(CHATML)
+    asked = request(
+        tmp_path, "sft", base=folder, name="with", chat_template=str(template)
+    )
+    config = train.train(asked)
+    assert config.template == "tokenizer"
+    encoder = models.load_encoder(config, models.resolve_weights(config))
+    assert encoder.tokenizer.chat_template == CHATML
+    with pytest.raises(ConfigError, match=r"missing.jinja cannot be read"):
+        train.train(
+            request(
+                tmp_path, "sft", base=folder, name="no",
+                chat_template=str(tmp_path / "missing.jinja"),
+            )
+        )  # fmt: skip
+
+
+def test_rows_too_long_for_a_reward_are_left_out_or_shortened(
+    tmp_path: Path, base: Path
+) -> None:
+    from data_builders import mixes
+    from tests.training_runs import preference_rows, write_rows
+
+    def long(row: dict[str, Any], i: int) -> dict[str, Any]:
+        turns = [
+            {"role": role, "content": "word " * 20 + str(i)}
+            for role in ("user", "assistant") * (i % 2)
+        ]
+        return {**row, "prompt": [*turns, {"role": "user", "content": f"And {i}?"}]}
+
+    rows = [long(row, i) for i, row in enumerate(preference_rows(16))]
+    write_rows(tmp_path / "long.jsonl", rows)
+    (tmp_path / "long.yaml").write_text(
+        "name: long\nstage: reward\nrows: all\nparts: [{file: long.jsonl}]\n"
+    )
+    mix = mixes.read_mix(str(tmp_path / "long.yaml"))
+    mixes.draw(mix, dose=None, seed=0, data=None).write(tmp_path / "mix-reward")
+    counts = {}
+    for shorten in (False, True):
+        asked = request(
+            tmp_path, "reward", base=base, name=f"cut-{shorten}",
+            trainer={"max_length": 100}, held_out=0, drop_turns=shorten,
+        )  # fmt: skip
+        train.train(asked)
+        counts[shorten] = json.loads((asked.out / "training.json").read_text())["rows"]
+    assert counts[False] == {"given": 16, "trained": 8, "shortened": 0}
+    assert counts[True] == {"given": 16, "trained": 16, "shortened": 8}
+    none_fits = request(
+        tmp_path,
+        "reward",
+        base=base,
+        name="none",
+        trainer={"max_length": 5},
+        held_out=0,
+    )
+    with pytest.raises(ConfigError, match="no row is at most"):
+        train.train(none_fits)
+
+
+# -- folders -----------------------------------------------------------------
+
+
+def test_a_finished_checkpoint_stays_and_other_settings_are_refused(
+    tmp_path: Path, base: Path
+) -> None:
+    asked = request(tmp_path, "sft", base=base)
+    train.train(asked)
+    before = (asked.out / "model.yaml").stat().st_mtime_ns
+    train.train(asked)
+    assert (asked.out / "model.yaml").stat().st_mtime_ns == before
+    assert not (asked.out / checkpoint.TRAINER).exists()
+    with pytest.raises(StoreError, match="another seed"):
+        train.train(dataclasses.replace(asked, seed=1))
+    other = request(tmp_path, "sft", base=base, trainer={"learning_rate": 1e-3})
+    with pytest.raises(StoreError, match="another stage"):
+        train.train(other)
+
+
+def test_goes_on_from_the_last_whole_checkpoint(tmp_path: Path, base: Path) -> None:
+    """Stopped at a step and gone on with, the weights are those of one go."""
+    whole = request(tmp_path, "dpo", base=base, name="whole")
+    train.train(whole)
+    stopped = request(tmp_path, "dpo", base=base, name="stopped")
+    _stop_at(stopped, 4)
+    trainer = stopped.out / checkpoint.TRAINER
+    assert not checkpoint.finished(stopped.out)
+    # A checkpoint that was being written when the power went.
+    torn = trainer / "checkpoint-5"
+    shutil.copytree(trainer / "checkpoint-4", torn)
+    (torn / "trainer_state.json").unlink()
+    with (stopped.out / "held_out.jsonl").open("a") as stream:
+        stream.write('{"step": 5, "tok')
+    train.train(stopped)
+    assert same(adapter_of(whole.out), adapter_of(stopped.out))
+    for name in ("held_out.csv", "row.txt"):
+        assert (whole.out / name).read_text() == (stopped.out / name).read_text()
+    first, second = (
+        json.loads((one.out / "training.json").read_text()) for one in (whole, stopped)
+    )
+    assert first["loss"] == second["loss"]
+
+
+def _stop_at(asked: train.Request, step: int) -> None:
+    """Interrupts a training as Ctrl-C does."""
+    from transformers import TrainerCallback
+
+    class Stop(TrainerCallback):
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == step:
+                raise KeyboardInterrupt
+
+    make = train._trainer
+
+    def stopping(*given: Any) -> Any:
+        trainer = make(*given)
+        trainer.add_callback(Stop())
+        return trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_trainer", stopping)
+        with pytest.raises(
+            train.InterruptedTrainingError, match=f"at step {step} of 6"
+        ):
+            train.train(asked)
+
+
+def test_the_record_says_what_it_was_trained_on(tmp_path: Path, base: Path) -> None:
+    asked = request(tmp_path, "reward", base=base)
+    config = train.train(asked)
+    record = json.loads((asked.out / "training.json").read_text())
+    mix = json.loads((asked.mix / "mix.json").read_text())
+    assert config.training is not None
+    assert record["training"]["mix_sha"] == mix["sha256"] == config.training.mix_sha
+    assert [one["step"] for one in record["loss"]] == [1, 2, 3, 4, 5, 6]
+    assert {"trl", "peft", "torch"} <= record["packages"].keys()
+    assert record["arguments"]["learning_rate"] == 1e-2
+    assert str(tmp_path) not in json.dumps(record["arguments"])
+    # 24 of 24 rows, 6 steps of 4: one epoch.
+    assert record["rows"]["trained"] == 24
+    encoder = models.load_encoder(config, models.resolve_weights(config))
+    rows = [*map(json.loads, (asked.mix / "train.jsonl").read_text().splitlines())]
+    read = [encoder.encode(item) for item in held_out.items(rows)]
+    assert config.training.tokens == sum(
+        len(one.token_ids) for two in read for one in two
+    )
