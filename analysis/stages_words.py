@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from analysis.html import interval, number
 from analysis.records import ALPHA, Record
-from analysis.stages import MeasureResult
+from analysis.stages_data import Aligned
 from analysis.wording import p_of, p_words
 from probe.types import Stage
 
@@ -16,6 +17,14 @@ MOST_NAMED = 4
 """Groups that a sentence names; of more it says how many there are."""
 FEW_GROUPS = 12
 """Up to so many groups a figure and the terminal show every one."""
+
+
+class OfAligned(Protocol):
+    """What is known of one measure of several checkpoints."""
+
+    @property
+    def aligned(self) -> Aligned:
+        """Its values."""
 
 
 def stage_word(stage: Stage) -> str:
@@ -33,12 +42,12 @@ def _first_upper(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def measure_title(measure: MeasureResult) -> str:
+def measure_title(measure: OfAligned) -> str:
     """The title with a capital."""
     return _first_upper(measure.aligned.outcome.title)
 
 
-def beside_words(measure: MeasureResult) -> str:
+def beside_words(measure: OfAligned) -> str:
     """What must be read beside the levels of each stage, as a sentence; or nothing."""
     said = [(one.stage, one.outcome.beside) for one in measure.aligned.measured]
     told = [(stage, text) for stage, text in said if text]
@@ -58,17 +67,17 @@ def beside_words(measure: MeasureResult) -> str:
     return f"{parts}.{after}"
 
 
-def group_name(measure: MeasureResult, group: str) -> str:
+def group_name(measure: OfAligned, group: str) -> str:
     """``German`` for ``deu_Latn``; else the group itself."""
     return dict(measure.aligned.outcome.names).get(group, group)
 
 
-def group_word(measure: MeasureResult) -> str:
+def group_word(measure: OfAligned) -> str:
     """What a group is, in the singular."""
     return measure.aligned.outcome.grouping
 
 
-def groups_of(measure: MeasureResult, count: int) -> str:
+def groups_of(measure: OfAligned, count: int) -> str:
     """``3 dialects``, ``254 countries``."""
     word = group_word(measure)
     if count == 1:
@@ -77,42 +86,42 @@ def groups_of(measure: MeasureResult, count: int) -> str:
     return f"{number(count, 0)} {plural}"
 
 
-def is_share(measure: MeasureResult) -> bool:
+def is_share(measure: OfAligned) -> bool:
     """Whether values are shown in percent, and changes in points."""
     return measure.aligned.outcome.value_unit == "share"
 
 
-def digits_of(measure: MeasureResult) -> int:
+def digits_of(measure: OfAligned) -> int:
     """Decimals of a value as it is shown."""
     unit = measure.aligned.outcome.value_unit
     return 1 if unit in ("share", "rank") else 3
 
 
-def shown(measure: MeasureResult, value: float | None) -> float | None:
+def shown(measure: OfAligned, value: float | None) -> float | None:
     """A value in the unit that people read: percent of a share."""
     return 100 * value if is_share(measure) and value is not None else value
 
 
-def unit_words(measure: MeasureResult, *, change: bool = False) -> str:
+def unit_words(measure: OfAligned, *, change: bool = False) -> str:
     """``%``, or ``points`` of a change; else the measure's unit."""
     if is_share(measure):
         return "points" if change else "%"
     return measure.aligned.outcome.value_unit
 
 
-def level_text(measure: MeasureResult, value: float | None) -> str:
+def level_text(measure: OfAligned, value: float | None) -> str:
     """``46.4%`` or ``0.481``."""
     text = number(shown(measure, value), digits_of(measure))
     return f"{text}%" if is_share(measure) and value is not None else text
 
 
-def signed(measure: MeasureResult, value: float | None) -> str:
+def signed(measure: OfAligned, value: float | None) -> str:
     """A change with its sign, without unit."""
     text = number(shown(measure, value), digits_of(measure))
     return f"+{text}" if value is not None and value > 0 else text
 
 
-def bounds(measure: MeasureResult, record: Record) -> str:
+def bounds(measure: OfAligned, record: Record) -> str:
     """The interval in the unit that people read; a dash where there is none."""
     return interval(
         shown(measure, record.ci_low),
@@ -131,7 +140,7 @@ def side_of(record: Record | None) -> int:
     return 1 if record.estimate > 0 else -1 if record.estimate < 0 else 0
 
 
-def change_text(measure: MeasureResult, record: Record) -> str:
+def change_text(measure: OfAligned, record: Record) -> str:
     """``+15.2 points (95% 9.8 to 20.6, p after Holm < 0.001)``."""
     if record.estimate is None:
         return record.ci_method or "not computed"
@@ -148,20 +157,20 @@ def change_text(measure: MeasureResult, record: Record) -> str:
     return f"{text} ({', '.join(inside)})"
 
 
-def side_words(measure: MeasureResult) -> tuple[tuple[int, str], ...]:
+def side_words(measure: OfAligned) -> tuple[tuple[int, str], ...]:
     """What a value above and one below the base's is called."""
     rank = measure.aligned.outcome.value_unit == "rank"
     above, below = ("less favoured", "more favoured") if rank else ("higher", "lower")
     return (1, above), (-1, below)
 
 
-def gap_text(measure: MeasureResult, value: float | None) -> str:
+def gap_text(measure: OfAligned, value: float | None) -> str:
     """A distance between groups: ``20.4 points``."""
     text = number(shown(measure, value), digits_of(measure))
     return f"{text} points" if is_share(measure) else text
 
 
-def step_words(measure: MeasureResult, place: int) -> str:
+def step_words(measure: OfAligned, place: int) -> str:
     """``from base to SFT``, or ``from model A to model B``."""
     stages = [one.stage for one in measure.aligned.measured]
     return f"from {stage_word(stages[0])} to {stage_word(stages[place])}"

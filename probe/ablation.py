@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -256,20 +256,27 @@ def read(ref: str) -> Ablation:
             f"Check the path; shipped are {', '.join(shipped())}",
         ) from error
     found = parse(Ablation, text, str(path), "an ablation")
-    stages = tuple(_beside(path.parent, stage) for stage in found.stages)
-    found = found.model_copy(update={"stages": stages})
+    changes = {
+        "stages": tuple(_beside(path.parent, one, _STAGE) for one in found.stages),
+        "probes": tuple(_beside(path.parent, one, ("probe",)) for one in found.probes),
+    }
+    found = found.model_copy(update=changes)
     found._file = path
     return found
 
 
-def _beside(folder: Path, stage: StagePlan) -> StagePlan:
-    """A stage whose relative paths start at the ablation's file."""
+_STAGE = ("mix", "placebo", "chat_template")
+_Nested = TypeVar("_Nested", bound=Strict)
+
+
+def _beside(folder: Path, part: _Nested, keys: Sequence[str]) -> _Nested:
+    """A part of an ablation, whose relative paths start at the ablation's file."""
     changes = {}
-    for key in ("mix", "placebo", "chat_template"):
-        value = stage.model_dump()[key]
+    for key in keys:
+        value = part.model_dump()[key]
         if value is not None and Path(value).suffix:
             changes[key] = str((folder / Path(value).expanduser()).resolve())
-    return stage.model_copy(update=changes)
+    return part.model_copy(update=changes)
 
 
 def digest(content: object) -> str:

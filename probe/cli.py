@@ -653,6 +653,32 @@ def train(
     prepared = sweep.prepare(found, out=folder, data=data, settings=settings)
     sweep.run(prepared)
     print(f"checkpoints {folder / sweep.CHECKPOINTS}")
+    curves = folder / sweep.LEARNING_FILE
+    runs = read_runs([prepared.runs]) if found.probes else []
+    _doses(runs, [curves] if curves.is_file() else [], folder / "report")
+
+
+@app.command()
+def doseresponse(
+    run: RunArgs,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for a report")
+    ] = None,
+    learning: Annotated[
+        list[Path] | None,
+        typer.Option("--learning", help="learning.csv of an ablation, for its curves"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    mixed: MixedOpt = False,
+    reference: ReferenceOpt = "USA",
+    reference_dialect: DialectOpt = None,
+    reference_language: LanguageOpt = "eng_Latn",
+) -> None:
+    """What the share of training data with an attribute did: the report of `train`."""
+    wanted = read_wanted(
+        None, reference, dialect=reference_dialect, language=reference_language
+    )
+    _doses(read_runs(run, mixed), learning or [], out, wanted, as_json=as_json)
 
 
 @app.command()
@@ -710,6 +736,57 @@ def _report(runs: list[Run], out: Path, wanted: Wanted) -> None:
     with tqdm(total=steps, desc="report", unit=" steps", delay=2.0) as bar:
         written = write_report(runs, out, wanted, step=bar.update)
     print(f"report      {written.index}")
+
+
+def _doses(
+    runs: list[Run],
+    learning: list[Path],
+    out: Path | None,
+    wanted: Wanted | None = None,
+    *,
+    as_json: bool = False,
+) -> None:
+    """Analyses an ablation's runs and learning curves, prints them, writes a report."""
+    from tqdm import tqdm
+
+    from analysis.doseresponse_console import CLOSING, sweep_tables
+    from analysis.doseresponse_report import write_sweeps
+    from analysis.doseresponse_runs import analyse_sweeps
+    from analysis.doseresponse_sweep import has_doses
+    from analysis.learning import read_curves
+    from analysis.learning_report import write_learning
+
+    curves = read_curves(learning) if learning else ()
+    say = sys.stderr if as_json else None
+    if not has_doses(runs):
+        # Nothing was varied: there is what was learned, and at what pace.
+        if curves and out is not None:
+            print(f"report      {write_learning(curves, out).index}", file=say)
+            return
+        if not as_json and out is not None and runs:
+            _report(runs, out, wanted or read_wanted(None, "USA"))
+            return
+    with tqdm(total=len(runs), desc="doseresponse", unit=" runs", delay=2.0) as bar:
+        found = analyse_sweeps(
+            runs, wanted or read_wanted(None, "USA"), step=bar.update
+        )
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if as_json:
+        kept = [record.to_json() for record in found.records]
+        print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
+    else:
+        for part in found.parts:
+            for heading, table, rest in sweep_tables(part):
+                print(heading)
+                _print_table(table)
+                print(f"{rest}\n" if rest else "")
+        print(CLOSING)
+    if out is not None:
+        steps = len(found.parts)
+        with tqdm(total=steps, desc="report", unit=" parts", delay=2.0) as bar:
+            written = write_sweeps(found, out, curves=curves, step=bar.update)
+        print(f"report      {written.index}", file=say)
 
 
 def _say_resolved(ref: str, config: ModelConfig) -> None:

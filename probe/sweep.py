@@ -47,6 +47,8 @@ LEARNING_FILE = "learning.csv"
 LEARNING_COLUMNS = ("model", "arm", "share", "seed", "stage", *COLUMNS)
 RUNS = "runs"
 CHECKPOINTS = "checkpoints"
+PLACEBO = "rows marked at random"
+"""What a share is of in a placebo arm."""
 _ASKED = "asked.json"
 
 
@@ -285,7 +287,7 @@ def _request(sweep: Sweep, job: Job) -> Request:
             "arm": job.arm,
             "placebo": job.arm == "placebo",
             "share": job.share,
-            "attribute": ablation.attribute,
+            "attribute": PLACEBO if job.arm == "placebo" else ablation.attribute,
         },
         out=sweep.folder(job),
         device=sweep.settings.device,

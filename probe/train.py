@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -244,17 +245,19 @@ def _train(request: Request) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Only our own progress: the data library draws a bar for each of its steps."""
-    import datasets
-    from transformers.utils import logging as transformers_logging
+    """Shows the trainer's progress, and not each step of preparing the rows.
 
-    transformers_logging.disable_progress_bar()
+    What the libraries say of each other's future names is nothing a user can mend.
+    """
+    import datasets
+
     datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.enable_progress_bars()
-        transformers_logging.enable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            yield
+        finally:
+            datasets.enable_progress_bars()
 
 
 def _trainer(

@@ -1,0 +1,215 @@
+"""What a share of the training rows does: slopes over the checkpoints of a sweep.
+
+A sweep trains checkpoints from one base on mixes in which a share of the rows has an
+attribute, such as a language, at several shares and seeds. Estimands, per measure and
+group of units (language, dialect, country): the slope of the group's metric on the
+share, from none to all rows; that slope less the reference group's; less that of a
+placebo arm, whose attribute is made up; and the slope of best minus worst group. The
+metric of a checkpoint is the mean over the units that all checkpoints scored.
+
+Unit of analysis: a checkpoint, of one stage and arm; n is their number. Errors,
+degrees of freedom, and what an interval covers stand in `doseresponse_fit`: other
+trainings with other seeds and other items of this kind, but no other base and no other
+data. Beside each slope stands the smallest one that would have been found.
+
+Holm's correction is over all groups and treatment arms of a measure, in one family each
+for slopes, slopes less the reference's and slopes less a placebo's; over arms for best
+minus worst; placebos are corrected by themselves. Whether a straight line fits, and
+whether seeds have one slope, is noted and not corrected. Sweeps and stages are never
+pooled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.doseresponse_data import Dosed
+from analysis.doseresponse_lines import lack_of_fit, unequal_seeds
+from analysis.doseresponse_measures import Estimate, SweepMeasures
+from analysis.records import Record, with_holm
+from analysis.stages_data import Aligned
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSlope:
+    """A group in one arm."""
+
+    arm: str
+    slope: Estimate
+    beyond: Estimate | None
+    """Less the reference group's; None for the reference, or where there is none."""
+    lack_of_fit: float | None
+    """P-value of a straight line, uncorrected; None: too few shares or checkpoints."""
+    unequal_seeds: float | None
+    """P-value of one slope for all seeds, uncorrected; None: too few seeds or
+    checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controlled:
+    """A group's slope in a treatment less that in a placebo."""
+
+    arm: str
+    placebo: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupDose:
+    """One group through the shares."""
+
+    group: str
+    arms: tuple[ArmSlope, ...]
+    """In the order of the sweep's arms."""
+    controlled: tuple[Controlled, ...]
+
+    def of(self, arm: str) -> ArmSlope:
+        """The group in one of the arms."""
+        return next(one for one in self.arms if one.arm == arm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapSlope:
+    """Best minus worst group in one arm."""
+
+    arm: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoseMeasure:
+    """One measure of one sweep."""
+
+    dosed: Dosed
+    arms: tuple[str, ...]
+    """Arms with a slope, treatments first."""
+    groups: tuple[GroupDose, ...]
+    """In the order of `dosed.aligned.groups`, the reference first."""
+    gaps: tuple[GapSlope, ...]
+
+    @property
+    def aligned(self) -> Aligned:
+        """The values behind it."""
+        return self.dosed.aligned
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """The arms that are no placebo."""
+        return tuple(arm for arm in self.arms if not self.is_placebo(arm))
+
+    @property
+    def placebos(self) -> tuple[str, ...]:
+        """The arms whose attribute is made up."""
+        return tuple(arm for arm in self.arms if self.is_placebo(arm))
+
+    def is_placebo(self, arm: str) -> bool:
+        """Whether an arm is to compare with."""
+        return self.dosed.sweep.is_placebo(arm)
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """All of them."""
+        slopes = [arm for one in self.groups for arm in one.arms]
+        return (
+            *(one.slope for one in slopes),
+            *(one.beyond for one in slopes if one.beyond is not None),
+            *(each.estimate for one in self.groups for each in one.controlled),
+            *(one.estimate for one in self.gaps),
+        )
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Of every estimate, with the smallest that would have been found."""
+        return tuple(
+            record
+            for one in self.estimates
+            for record in (one.record, one.detectable)
+            if record is not None
+        )
+
+
+def analyse_measure(dosed: Dosed, arms: Sequence[str]) -> DoseMeasure:
+    """Slopes of one measure, with Holm's p.
+
+    Args:
+        dosed: The measure at every checkpoint.
+        arms: Arms with at least three checkpoints at two shares, treatments first.
+    """
+    measures = SweepMeasures(dosed=dosed)
+    levels, sweep = dosed.levels(), dosed.sweep
+    treatments = [arm for arm in arms if not sweep.is_placebo(arm)]
+    placebos = [arm for arm in arms if sweep.is_placebo(arm)]
+    reference = dosed.aligned.reference is not None
+    groups = tuple(
+        GroupDose(
+            group=name,
+            arms=tuple(
+                ArmSlope(
+                    arm=arm,
+                    slope=measures.slope(arm, code),
+                    beyond=measures.beyond(arm, code) if reference and code else None,
+                    lack_of_fit=lack_of_fit(
+                        levels[dosed.places(arm), code], dosed.design(arm)
+                    ),
+                    unequal_seeds=unequal_seeds(
+                        levels[dosed.places(arm), code], dosed.design(arm)
+                    ),
+                )
+                for arm in arms
+            ),
+            controlled=tuple(
+                Controlled(
+                    arm=arm,
+                    placebo=placebo,
+                    estimate=measures.controlled(arm, placebo, code),
+                )
+                for arm in treatments
+                for placebo in placebos
+            ),
+        )
+        for code, name in enumerate(dosed.aligned.groups)
+    )
+    gaps = tuple(
+        GapSlope(arm=arm, estimate=gap)
+        for arm in arms
+        if (gap := measures.gap(arm)) is not None
+    )
+    return _adjusted(
+        DoseMeasure(dosed=dosed, arms=tuple(arms), groups=groups, gaps=gaps)
+    )
+
+
+def _adjusted(found: DoseMeasure) -> DoseMeasure:
+    """With Holm's p in every record."""
+    records = [one.record for one in found.estimates]
+    by_id = {id(old): new for old, new in zip(records, with_holm(records), strict=True)}
+
+    def new(one: Estimate) -> Estimate:
+        return dataclasses.replace(one, record=by_id[id(one.record)])
+
+    return dataclasses.replace(
+        found,
+        groups=tuple(
+            dataclasses.replace(
+                one,
+                arms=tuple(
+                    dataclasses.replace(
+                        arm,
+                        slope=new(arm.slope),
+                        beyond=None if arm.beyond is None else new(arm.beyond),
+                    )
+                    for arm in one.arms
+                ),
+                controlled=tuple(
+                    dataclasses.replace(each, estimate=new(each.estimate))
+                    for each in one.controlled
+                ),
+            )
+            for one in found.groups
+        ),
+        gaps=tuple(
+            dataclasses.replace(one, estimate=new(one.estimate)) for one in found.gaps
+        ),
+    )

@@ -1,0 +1,136 @@
+"""Sweeps as rows of text for a terminal."""
+
+from __future__ import annotations
+
+from analysis.doseresponse import DoseMeasure
+from analysis.doseresponse_measures import Estimate
+from analysis.doseresponse_runs import SweepProbe
+from analysis.doseresponse_words import bent, from_to, picked
+from analysis.html import join_words, p_text
+from analysis.stages_words import (
+    digits_of,
+    gap_text,
+    group_name,
+    groups_of,
+    level_text,
+    measure_title,
+    shown,
+    signed,
+)
+from analysis.wording import p_of, percent
+
+Rows = list[tuple[str, ...]]
+CLOSING = (
+    "slopes per 100 points of the share with 95% intervals over other trainings and "
+    "items, those of shares in points; p is Holm's over groups and treatments of a "
+    "measure; `seen`: the smallest slope that could have been found; --json has every "
+    "record"
+)
+"""What must be known of the tables."""
+
+
+def sweep_tables(part: SweepProbe) -> list[tuple[str, Rows, str]]:
+    """Per measure a heading, a row for each group and arm, and what is left.
+
+    Of many groups only the reference and those that figures draw have a row.
+    """
+    sweep = part.sweep
+    shares = sorted({one.share for one in sweep.checkpoints})
+    seeds = {one.training.seed for one in sweep.checkpoints}
+    found = []
+    for measure in part.measures:
+        heading = (
+            f"{part.runs[0].probe}  {sweep.title} "
+            f"({len(sweep.checkpoints)} checkpoints, shares "
+            f"{join_words([percent(share) for share in shares])}, {len(seeds)} seeds)\n"
+            f"{measure_title(measure)}, {from_to(sweep)}"
+        )
+        found.append((heading, _rows(measure), _below(measure)))
+    return found
+
+
+def _rows(measure: DoseMeasure) -> Rows:
+    reference, base = measure.aligned.reference, measure.dosed.base
+    header = [f"  {measure.aligned.outcome.grouping}", "arm"]
+    header += [] if base is None else ["base"]
+    header += ["slope", "p (Holm)", "seen"]
+    if reference is not None:
+        header += [f"less {group_name(measure, reference)}", "p (Holm)"]
+    for placebo in measure.placebos:
+        header += [f"less {placebo}", "p (Holm)"]
+    rows: Rows = [tuple(header)]
+    for one in picked(measure):
+        code = measure.aligned.groups.index(one.group)
+        for place, arm in enumerate(measure.arms):
+            found = one.of(arm)
+            controlled = {
+                each.placebo: each.estimate
+                for each in one.controlled
+                if each.arm == arm
+            }
+            rows.append(
+                (
+                    f"  {group_name(measure, one.group)}" if place == 0 else "",
+                    arm,
+                    *(
+                        ()
+                        if base is None
+                        else (level_text(measure, base[code]) if place == 0 else "",)
+                    ),
+                    *_tested(measure, found.slope),
+                    _seen(measure, found.slope),
+                    *(() if reference is None else _tested(measure, found.beyond)),
+                    *(
+                        cell
+                        for placebo in measure.placebos
+                        for cell in _tested(measure, controlled.get(placebo))
+                    ),
+                )
+            )
+    for place, gap in enumerate(measure.gaps):
+        row = [
+            "  highest less lowest" if place == 0 else "",
+            gap.arm,
+            *([] if base is None else [""]),
+            *_tested(measure, gap.estimate),
+            _seen(measure, gap.estimate),
+        ]
+        rows.append((*row, *[""] * (len(header) - len(row))))
+    return [tuple(_plain(cell) for cell in row) for row in rows]
+
+
+def _seen(measure: DoseMeasure, estimate: Estimate) -> str:
+    found = estimate.detectable
+    return "-" if found is None else gap_text(measure, found.estimate)
+
+
+def _tested(measure: DoseMeasure, estimate: Estimate | None) -> tuple[str, str]:
+    record = None if estimate is None else estimate.record
+    if record is None or record.estimate is None:
+        return "-", "-"
+    text = signed(measure, record.estimate)
+    if record.ci_low is not None:
+        low, high = (
+            f"{shown(measure, bound):+.{digits_of(measure)}f}"
+            for bound in (record.ci_low, record.ci_high)
+        )
+        text += f" [{low}, {high}]"
+    return text, p_text(p_of(record))
+
+
+def _plain(text: str) -> str:
+    """For terminals: an ordinary minus sign and spaces."""
+    return text.replace("\u2212", "-").replace("\u2013", "-").replace("\u00a0", " ")
+
+
+def _below(measure: DoseMeasure) -> str:
+    """What stands below the rows: what is not in them, and where a line is bad."""
+    lines = []
+    if more := len(measure.groups) - len(picked(measure)):
+        lines.append(
+            f"  {groups_of(measure, more)} more of which nothing is shown or that have "
+            "smaller slopes: --json or --out has all"
+        )
+    for arm in measure.treatments:
+        lines += [f"  {arm}: {_plain(said)}" for said in bent(measure, arm)]
+    return "\n".join(lines)

@@ -1,0 +1,192 @@
+"""One measure of all checkpoints of a sweep, unit by unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.doseresponse_lines import Design
+from analysis.doseresponse_sweep import Checkpoint, Sweep
+from analysis.load import Run
+from analysis.outcome import Outcome
+from analysis.resample import Floats
+from analysis.stages_data import Aligned, Codes, Measured, align
+from probe.types import Stage
+
+MOST_LOST = 3
+"""Units left out that a note names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One measure of one checkpoint, or of the base."""
+
+    run: Run
+    outcome: Outcome
+
+    @property
+    def measured(self) -> Measured:
+        """The same in the form that is aligned."""
+        return Measured(
+            stage=Stage(role="model", model=self.run.model),
+            run=self.run.name,
+            probe=self.run.probe,
+            outcome=self.outcome,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """Units that some checkpoint scored and another one did not."""
+
+    count: int
+    names: tuple[str, ...]
+    """The first of them, with their group."""
+    lacking: tuple[tuple[str, int], ...]
+    """Model -> how many it lacks, of those that lack any."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dosed:
+    """A measure of the checkpoints of a sweep, over the units that all have scored."""
+
+    sweep: Sweep
+    checkpoints: tuple[Checkpoint, ...]
+    """Those that have the measure."""
+    aligned: Aligned
+    """Its values have a row per checkpoint."""
+    base: tuple[float, ...] | None
+    """Per group the base's mean over the same units, as far as it scored them; NaN:
+    none. None: the base has no such measure."""
+    base_lacks: int
+    """Rows of these that the base did not score."""
+    lost: Lost
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the measure is."""
+        return self.aligned.outcome
+
+    @property
+    def probe(self) -> str:
+        """Probe and version."""
+        return self.aligned.measured[0].probe
+
+    def places(self, arm: str) -> Codes:
+        """Which checkpoints are of an arm."""
+        return np.array(
+            [
+                place
+                for place, one in enumerate(self.checkpoints)
+                if one.training.arm == arm
+            ],
+            dtype=np.intp,
+        )
+
+    def design(self, arm: str) -> Design:
+        """Share and seed of an arm's checkpoints, in the order of `places`."""
+        kept = [self.checkpoints[place] for place in self.places(arm)]
+        seeds = np.array([one.training.seed for one in kept])
+        return Design(
+            share=np.array([one.share for one in kept], dtype=np.float64),
+            seed=np.unique(seeds, return_inverse=True)[1].astype(np.intp),
+        )
+
+    def levels(self) -> Floats:
+        """The metric of each checkpoint and group, shape (checkpoints, groups)."""
+        aligned = self.aligned
+        return np.stack(
+            [
+                aligned.values[:, aligned.group == code].mean(axis=1)
+                for code in range(len(aligned.groups))
+            ],
+            axis=1,
+        )
+
+
+def align_sweep(
+    sweep: Sweep,
+    checkpoints: Sequence[Checkpoint],
+    scored: Sequence[Scored],
+    base: Scored | None,
+) -> Dosed | None:
+    """Puts the values of all checkpoints of a sweep side by side.
+
+    Args:
+        sweep: Whose they are.
+        checkpoints: At least two that have the measure.
+        scored: The measure of each.
+        base: That of the base, which loses no unit.
+
+    Returns:
+        None: the checkpoints have no scored unit in common.
+
+    Raises:
+        UsageError: Ranks among different groups.
+    """
+    aligned = align(sweep.title, [one.measured for one in scored])
+    if aligned is None:
+        return None
+    known = [_known(one.outcome) for one in scored]
+    kept = known[0].index
+    for one in known[1:]:
+        kept = kept[kept.isin(one.index)]
+    levels, lacks = _base_levels(base, kept, aligned)
+    return Dosed(
+        sweep=sweep,
+        checkpoints=tuple(checkpoints),
+        aligned=aligned,
+        base=levels,
+        base_lacks=lacks,
+        lost=_lost(known, kept, checkpoints),
+    )
+
+
+def _known(outcome: Outcome) -> pd.Series:
+    """Values that are scored, by unit and group, in the order of the frame."""
+    frame = outcome.frame
+    frame = frame[np.isfinite(frame["value"].to_numpy(dtype=np.float64))]
+    return pd.Series(
+        frame["value"].to_numpy(dtype=np.float64),
+        index=pd.MultiIndex.from_frame(frame[["unit", "group"]]),
+    )
+
+
+def _lost(
+    known: Sequence[pd.Series], kept: pd.Index, checkpoints: Sequence[Checkpoint]
+) -> Lost:
+    every = known[0].index
+    for one in known[1:]:
+        every = every.append(one.index[~one.index.isin(every)])
+    gone = every[~every.isin(kept)]
+    lacking = [
+        (checkpoint.model, int((~gone.isin(one.index)).sum()))
+        for checkpoint, one in zip(checkpoints, known, strict=True)
+    ]
+    return Lost(
+        count=len(gone),
+        names=tuple(
+            str(unit) if str(group) == "all" else f"{unit} in {group}"
+            for unit, group in list(gone[:MOST_LOST])
+        ),
+        lacking=tuple((model, count) for model, count in lacking if count),
+    )
+
+
+def _base_levels(
+    base: Scored | None, kept: pd.Index, aligned: Aligned
+) -> tuple[tuple[float, ...] | None, int]:
+    if base is None:
+        return None, 0
+    values = _known(base.outcome).reindex(kept).to_numpy(dtype=np.float64)
+    found = np.isfinite(values)
+    levels = tuple(
+        float(values[found & (aligned.group == code)].mean())
+        if (found & (aligned.group == code)).any()
+        else float("nan")
+        for code in range(len(aligned.groups))
+    )
+    return levels, int((~found).sum())

@@ -1,0 +1,227 @@
+"""Tables of sweeps: slopes and levels of every group, and best minus worst."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.doseresponse import DoseMeasure, GroupDose
+from analysis.doseresponse_measures import Estimate
+from analysis.doseresponse_overview import share_cell
+from analysis.doseresponse_runs import SweepProbe
+from analysis.doseresponse_words import beyond_shares, picked
+from analysis.html import (
+    DASH,
+    Cell,
+    Table,
+    number_cell,
+    p_cell,
+    text_cell,
+)
+from analysis.stages_words import (
+    FEW_GROUPS,
+    beside_words,
+    bounds,
+    digits_of,
+    group_name,
+    group_word,
+    level_text,
+    measure_title,
+    shown,
+    signed,
+    unit_words,
+)
+from analysis.wording import p_of
+
+
+def slope_table(measure: DoseMeasure, prefix: str) -> Table:
+    """A row per group and arm; the csv file holds every record of the measure."""
+    reference = measure.aligned.reference
+    placebos, dosed = measure.placebos, measure.dosed
+    rows = [
+        _slope_row(measure, one, arm, code)
+        for code, one in enumerate(measure.groups)
+        for arm in measure.arms
+    ]
+    unit = unit_words(measure, change=True)
+    less = None if reference is None else group_name(measure, reference)
+    base = () if dosed.base is None else (f"Base, {unit_words(measure)}",)
+    return Table(
+        id=f"{prefix}-slopes",
+        title=f"Slopes: {measure_title(measure)}",
+        note=f"{unit[:1].upper()}{unit[1:]} per 100 points of the share, with 95% "
+        "intervals over other trainings and other items. p is Holm's over every "
+        f"{group_word(measure)} and treatment of the column, or of the placebos. Could "
+        "have seen: the smallest slope found with a power of 80% at 5%, uncorrected. "
+        "Straight: p of a straight line; seeds alike: p of one slope for all seeds; "
+        "both uncorrected. "
+        f"{beyond_shares(dosed.sweep)}{beside_words_alike(measure)}",
+        header=(
+            group_word(measure).capitalize(),
+            "Arm",
+            *base,
+            "Slope",
+            "p (Holm)",
+            "Could have seen",
+            *((f"Less slope of {less}", "p (Holm)") if less else ()),
+            *(name for placebo in placebos for name in (f"Less {placebo}", "p (Holm)")),
+            "Straight",
+            "Seeds alike",
+        ),
+        rows=tuple(rows),
+        frame=pd.DataFrame([record.to_json() for record in measure.records]),
+        folded=len(measure.groups) > FEW_GROUPS,
+        sortable=True,
+    )
+
+
+def beside_words_alike(measure: DoseMeasure) -> str:
+    """What must be read beside every level, where it is the same of all."""
+    said = {one.outcome.beside for one in measure.aligned.measured}
+    return beside_words(measure) if len(said) == 1 else ""
+
+
+def _slope_row(
+    measure: DoseMeasure, one: GroupDose, arm: str, code: int
+) -> tuple[Cell, ...]:
+    found, dosed = one.of(arm), measure.dosed
+    controlled = {
+        each.placebo: each.estimate for each in one.controlled if each.arm == arm
+    }
+    seen = found.slope.detectable
+    base = () if dosed.base is None else (dosed.base[code],)
+    digits = digits_of(measure)
+    return (
+        text_cell(group_name(measure, one.group)),
+        text_cell(arm),
+        *(number_cell(shown(measure, level), digits) for level in base),
+        *_estimate_cells(measure, found.slope),
+        number_cell(None if seen is None else shown(measure, seen.estimate), digits),
+        *(
+            _estimate_cells(measure, found.beyond)
+            if measure.aligned.reference is not None
+            else ()
+        ),
+        *(
+            cell
+            for placebo in measure.placebos
+            for cell in _estimate_cells(measure, controlled.get(placebo))
+        ),
+        p_cell(found.lack_of_fit),
+        p_cell(found.unequal_seeds),
+    )
+
+
+def _estimate_cells(
+    measure: DoseMeasure, estimate: Estimate | None
+) -> tuple[Cell, Cell]:
+    """An estimate with its interval, sorted by the estimate; and its p."""
+    record = None if estimate is None else estimate.record
+    if record is None or record.estimate is None:
+        return number_cell(None), p_cell(None)
+    around = bounds(measure, record)
+    text = signed(measure, record.estimate)
+    return (
+        Cell(
+            text=text if around == DASH else f"{text} ({around})",
+            sort=record.estimate,
+            numeric=True,
+        ),
+        p_cell(p_of(record)),
+    )
+
+
+def level_table(measure: DoseMeasure, prefix: str) -> Table:
+    """The metric of every checkpoint: what the slopes are fitted to."""
+    dosed, outcome = measure.dosed, measure.aligned.outcome
+    levels, groups = dosed.levels(), measure.aligned.groups
+    drawn = [groups.index(one.group) for one in picked(measure)]
+    rows = []
+    if dosed.base is not None:
+        cells = [text_cell(level_text(measure, dosed.base[code])) for code in drawn]
+        rows.append((text_cell("base"), *[text_cell(None)] * 2, *cells))
+    for place, one in enumerate(dosed.checkpoints):
+        rows.append(
+            (
+                text_cell(one.training.arm),
+                share_cell(one.share),
+                number_cell(one.training.seed, 0),
+                *(
+                    Cell(
+                        text=level_text(measure, float(levels[place, code])),
+                        sort=float(levels[place, code]),
+                        numeric=True,
+                    )
+                    for code in drawn
+                ),
+            )
+        )
+    frame = pd.DataFrame(
+        [
+            {
+                "model": one.model,
+                "arm": one.training.arm,
+                "share": one.share,
+                "seed": one.training.seed,
+                "metric": outcome.name,
+                "unit": outcome.value_unit,
+                "group": group,
+                "value": float(levels[place, code]),
+                "beside": measured.outcome.beside,
+            }
+            for place, (one, measured) in enumerate(
+                zip(dosed.checkpoints, measure.aligned.measured, strict=True)
+            )
+            for code, group in enumerate(groups)
+        ]
+    )
+    return Table(
+        id=f"{prefix}-levels",
+        title=f"Levels: {measure_title(measure)}",
+        note="Means over the units that all checkpoints have scored, which the slopes "
+        "are fitted to. The csv file has every group, and what must be read beside a "
+        "checkpoint's levels.",
+        header=(
+            "Arm",
+            "Share",
+            "Seed",
+            *(group_name(measure, groups[code]) for code in drawn),
+        ),
+        rows=tuple(rows),
+        frame=frame,
+        folded=True,
+        sortable=True,
+    )
+
+
+def gap_table(part: SweepProbe, prefix: str) -> Table | None:
+    """Best minus worst group of every measure; None: there are no two groups."""
+    rows, records = [], []
+    for measure in part.measures:
+        for one in measure.gaps:
+            estimate = one.estimate
+            records += [r for r in (estimate.record, estimate.detectable) if r]
+            seen = estimate.detectable
+            rows.append(
+                (
+                    text_cell(measure_title(measure)),
+                    text_cell(one.arm),
+                    *_estimate_cells(measure, estimate),
+                    number_cell(
+                        None if seen is None else shown(measure, seen.estimate),
+                        digits_of(measure),
+                    ),
+                )
+            )
+    if not rows:
+        return None
+    return Table(
+        id=f"{prefix}-gaps",
+        title="Slope of the highest less the lowest group",
+        note="Per 100 points of the share; shares in points. A gap is above zero in "
+        "any sample, and levels that rise or fall alike in all groups can move it, so "
+        "the groups must also be shown to have unequal slopes: p is the larger of the "
+        "two, and can be large where the interval leaves zero out.",
+        header=("Measure", "Arm", "Slope of the gap", "p (Holm)", "Could have seen"),
+        rows=tuple(rows),
+        frame=pd.DataFrame([record.to_json() for record in records]),
+    )

@@ -1,0 +1,162 @@
+"""Words that findings, tables, figures and the terminal share on sweeps of training."""
+
+from __future__ import annotations
+
+from analysis.doseresponse import DoseMeasure, GroupDose
+from analysis.doseresponse_measures import Estimate
+from analysis.doseresponse_sweep import Sweep
+from analysis.html import join_words, number
+from analysis.stages_words import (
+    FEW_GROUPS,
+    change_text,
+    gap_text,
+    group_name,
+    groups_of,
+    measure_title,
+    side_of,
+)
+from analysis.wording import percent
+
+STRAIGHT = 0.05
+"""P-value below which a note says that a straight line does not fit."""
+
+
+def lower_title(measure: DoseMeasure) -> str:
+    """The measure's title within a sentence."""
+    title = measure_title(measure)
+    return title[:1].lower() + title[1:]
+
+
+def from_to(sweep: Sweep) -> str:
+    """``from no to only rows in Finnish``."""
+    return f"from no to only {sweep.attribute}"
+
+
+def shares_words(sweep: Sweep) -> str:
+    """``0%, 50% and 100%``."""
+    shares = sorted({one.share for one in sweep.checkpoints})
+    return join_words([percent(share) for share in shares])
+
+
+def beyond_shares(sweep: Sweep) -> str:
+    """That a slope from none to all reaches beyond what was trained; or nothing."""
+    shares = [one.share for one in sweep.checkpoints]
+    if min(shares) == 0 and max(shares) == 1:
+        return ""
+    return (
+        "A slope is given for 100 points of the share, which is more than was trained: "
+        "beyond these shares it is a guess. "
+    )
+
+
+def arm_word(arm: str) -> str:
+    """An arm within a sentence: ``the treatment``, ``the placebo``; or its name."""
+    return f"the {arm}" if arm in ("treatment", "placebo") else f"arm {arm}"
+
+
+def seen_text(measure: DoseMeasure, estimate: Estimate) -> str:
+    """``could have seen 8.9 points``; nothing where nothing was tested."""
+    if estimate.detectable is None:
+        return ""
+    return f"could have seen {gap_text(measure, estimate.detectable.estimate)}"
+
+
+def slope_text(measure: DoseMeasure, estimate: Estimate) -> str:
+    """``+25.2 points (95% 18.8 to 31.7, p after Holm < 0.001)``.
+
+    Of what is not shown: ``no change shown``, the estimate, and what could have been.
+    """
+    text = change_text(measure, estimate.record)
+    seen = seen_text(measure, estimate)
+    if side_of(estimate.record) or not seen:
+        return text
+    return f"no change shown, {text}; {seen}"
+
+
+def seen_range(measure: DoseMeasure, estimates: list[Estimate]) -> str:
+    """What could have been seen in several groups, before Holm's correction.
+
+    ``8.9 to 13.7 points (uncorrected)``.
+    """
+    found = sorted(
+        one.detectable.estimate
+        for one in estimates
+        if one.detectable is not None and one.detectable.estimate is not None
+    )
+    if not found:
+        return ""
+    low, high = (gap_text(measure, value) for value in (found[0], found[-1]))
+    said = low if low == high else f"{low.removesuffix(' points')} to {high}"
+    return f"{said} (uncorrected)" if len(measure.groups) > 1 else said
+
+
+def picked(measure: DoseMeasure) -> tuple[GroupDose, ...]:
+    """Groups that figures draw: all of a few, else the reference and some others.
+
+    First those of which something is shown in a treatment, then those with the largest
+    slopes; in the order of the groups.
+    """
+    if len(measure.groups) <= FEW_GROUPS:
+        return measure.groups
+
+    def size(one: GroupDose) -> tuple[bool, bool, float]:
+        arms = [one.of(arm) for arm in measure.treatments]
+        records = [each.slope.record for each in arms]
+        others = [each.beyond.record for each in arms if each.beyond is not None]
+        others += [each.estimate.record for each in one.controlled]
+        return (
+            any(side_of(record) for record in (*records, *others)),
+            any(record.p_value is not None for record in records),
+            max(abs(record.estimate or 0.0) for record in records),
+        )
+
+    reference = measure.groups[:1] if measure.aligned.reference else ()
+    rest = [one for one in measure.groups if one not in reference]
+    kept = sorted(rest, key=size, reverse=True)[: FEW_GROUPS - len(reference)]
+    return tuple(one for one in measure.groups if one in reference or one in kept)
+
+
+def of_how_many(measure: DoseMeasure) -> str:
+    """Which groups are drawn, where it is not all of them; else nothing."""
+    drawn = len(picked(measure))
+    if drawn == len(measure.groups):
+        return ""
+    reference = "the reference and " if measure.aligned.reference else ""
+    return (
+        f" Drawn are {reference}{drawn - bool(reference)} of "
+        f"{groups_of(measure, len(measure.groups))}, first those of which something is "
+        "shown, then those with the largest slopes; the table has all."
+    )
+
+
+def bent(measure: DoseMeasure, arm: str) -> tuple[str, ...]:
+    """Groups of which a straight line does not fit, or one slope for all seeds.
+
+    Returns:
+        A sentence of each; none where all fit.
+    """
+    checks = (
+        ("A straight line fits badly for {}", lambda one: one.lack_of_fit, "."),
+        (
+            "Slopes differ between seeds for {}",
+            lambda one: one.unequal_seeds,
+            ": intervals of slopes take them for equal.",
+        ),
+    )
+    sentences = []
+    for text, p_of, end in checks:
+        known = [
+            (group_name(measure, one.group), p)
+            for one in measure.groups
+            if (p := p_of(one.of(arm))) is not None
+        ]
+        found = [name for name, p in known if p < STRAIGHT]
+        if not found:
+            continue
+        some = found if len(found) <= 4 else [*found[:3], f"{len(found) - 3} more"]
+        by_chance = number(STRAIGHT * len(known), 1)
+        sentences.append(
+            f"{text.format(join_words(some))} (p below 5%, uncorrected; {by_chance} of "
+            f"{len(known)} would by chance){end}"
+        )
+    return tuple(sentences)
