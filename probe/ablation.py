@@ -35,6 +35,8 @@ Arm = Literal["treatment", "placebo"]
 ScoredAs = Literal["policy", "implicit_reward", "reward"]
 
 FOLDER = "sweeps"
+HELD_OUT = "held_out"
+"""In place of a probe: what a mix holds out."""
 
 
 def _listed(value: object) -> object:
@@ -51,7 +53,8 @@ class ProbeChoice(Strict):
     """A probe that the checkpoints are scored on, and which items of it."""
 
     probe: str
-    """A shipped name, or a csv or jsonl."""
+    """A shipped name, a csv or jsonl, or `held_out`: the pairs that the first stage of
+    pairs holds out of its mix."""
     limit: int | None = Field(default=None, gt=0)
     countries: tuple[str, ...] | None = None
     languages: tuple[str, ...] | None = None

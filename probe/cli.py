@@ -655,6 +655,9 @@ def train(
     print(f"checkpoints {folder / sweep.CHECKPOINTS}")
     curves = folder / sweep.LEARNING_FILE
     runs = read_runs([prepared.runs]) if found.probes else []
+    lengths = sweep.reward_lengths(prepared)
+    if lengths is not None:
+        _card(runs, lengths, folder / "report")
     _doses(runs, [curves] if curves.is_file() else [], folder / "report")
 
 
@@ -736,6 +739,17 @@ def _report(runs: list[Run], out: Path, wanted: Wanted) -> None:
     with tqdm(total=steps, desc="report", unit=" steps", delay=2.0) as bar:
         written = write_report(runs, out, wanted, step=bar.update)
     print(f"report      {written.index}")
+
+
+def _card(runs: list[Run], lengths: Path, out: Path) -> None:
+    """Prints and writes how reward models do on held-out pairs, beside baselines."""
+    from analysis import reward_card
+
+    kept = [run for run in runs if run.manifest.probe == "held_out"]
+    card = reward_card.analyse_card(kept, reward_card.read_lengths(lengths))
+    _print_table(reward_card.card_table(card))
+    for path in reward_card.write_card(card, out):
+        print(f"written     {path}")
 
 
 def _doses(

@@ -520,7 +520,7 @@ def load_shipped(name: str) -> ModelConfig:
             "A config's name is its file name",
             f"Write `name: {name}`",
         )
-    return config
+    return _beside(config, Path(str(path)).parent)
 
 
 def load_file(path: Path) -> ModelConfig:
@@ -549,11 +549,16 @@ def load_file(path: Path) -> ModelConfig:
             f"{path} is not UTF-8 text", "A model config is UTF-8 YAML", "Re-save it"
         ) from error
     config = parse_config(text, str(path))
+    return _beside(config, path.parent)
+
+
+def _beside(config: ModelConfig, folder: Path) -> ModelConfig:
+    """The config, its relative folders resolved against that of its file."""
     changes: dict[str, str] = {}
     for key in ("weights", "backbone", "reference", "adapter", "tokenizer"):
         value = config.model_dump()[key]
         if value is not None and (local := parse_source(value).path) is not None:
-            changes[key] = str((path.parent / local).resolve())
+            changes[key] = str((folder / local).resolve())
     if config.template.endswith(".jinja"):
-        changes["template"] = str((path.parent / config.template).resolve())
+        changes["template"] = str((folder / config.template).resolve())
     return config.model_copy(update=changes)

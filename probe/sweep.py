@@ -14,7 +14,7 @@ import csv
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from data_builders import languages, mixes, probes, select
 from probe import ablation as ablations
 from probe import audit, checkpoint
-from probe.ablation import Ablation, Job, ProbeChoice
+from probe.ablation import HELD_OUT, Ablation, Job, ProbeChoice
 from probe.audit import Settings
 from probe.config import ModelConfig
 from probe.held_out import COLUMNS
@@ -132,13 +132,20 @@ def prepare(
             "An adapter is trained on whole weights",
             "Merge the adapter first (peft's merge_and_unload), and name that folder",
         )
-    choices = [_choice(one, ablation, data) for one in ablation.probes]
+    choices = [
+        _choice(probes.load(one.probe), one, ablation, data)
+        for one in ablation.probes
+        if one.probe != HELD_OUT
+    ]
+    jobs = ablations.jobs(ablation, lambda ref: found[ref].has_dose)
+    if any(one.probe == HELD_OUT for one in ablation.probes):
+        _check_held_out(jobs, found, ablation)
     prepared = audit.prepare(config, settings)
     return Sweep(
         ablation=ablation,
         base=train.Base(config=config, resolved=prepared.resolved),
         mixes=found,
-        jobs=ablations.jobs(ablation, lambda ref: found[ref].has_dose),
+        jobs=jobs,
         choices=choices,
         out=out,
         data=data,
@@ -171,9 +178,23 @@ def _check_varied(ablation: Ablation, found: dict[str, mixes.Mix]) -> None:
         )
 
 
-def _choice(asked: ProbeChoice, ablation: Ablation, data: Path | None) -> Choice:
+def _check_held_out(
+    jobs: list[Job], found: dict[str, mixes.Mix], ablation: Ablation
+) -> None:
+    paired = [job for job in jobs if job.plan.stage != "sft"]
+    if not paired or found[paired[0].mix].hold_out is None:
+        raise ConfigError(
+            f"{ablation.where}: a probe is `{HELD_OUT}`, and no stage of pairs holds "
+            "any out",
+            "It is what the mix of a dpo or reward stage holds out",
+            "Write `hold_out: 0.2` into that mix, or leave the probe out",
+        )
+
+
+def _choice(
+    probe: Probe, asked: ProbeChoice, ablation: Ablation, data: Path | None
+) -> Choice:
     """A probe of the ablation, with its options read."""
-    probe = probes.load(asked.probe)
     given = {
         "languages": asked.languages is not None,
         "personas": bool(asked.personas),
@@ -383,13 +404,27 @@ def _collect(sweep: Sweep) -> None:
             writer.writerows(rows)
 
 
+def reward_lengths(sweep: Sweep) -> Path | None:
+    """Token counts that a length baseline is fitted on.
+
+    Returns:
+        Those of the first reward model; None: none is trained, or nothing of what is
+        held out is scored.
+    """
+    if not any(one.probe == HELD_OUT for one in sweep.ablation.probes):
+        return None
+    made = [job for job in sweep.jobs if job.plan.stage == "reward"]
+    return sweep.folder(made[0]) / checkpoint.LENGTHS_FILE if made else None
+
+
 # -- scoring -----------------------------------------------------------------
 
 
 def score_all(sweep: Sweep) -> None:
     """Scores the base and every checkpoint on the ablation's probes."""
-    if not sweep.choices:
+    if not sweep.ablation.probes:
         return
+    choices = [*sweep.choices, *_held_out(sweep)]
     refs = [sweep.ablation.base] if _base_is_scored(sweep) else []
     for job in sweep.jobs:
         folder = sweep.folder(job)
@@ -400,18 +435,28 @@ def score_all(sweep: Sweep) -> None:
     for number, ref in enumerate(refs, start=1):
         config = audit.configure(ref, sweep.settings)
         logger.info("scoring %d of %d: %s", number, len(refs), config.name)
-        _score(sweep, config)
+        _score(sweep, config, choices)
+
+
+def _held_out(sweep: Sweep) -> Iterator[Choice]:
+    """The held-out pairs as a probe: the same for every share and seed."""
+    for asked in sweep.ablation.probes:
+        if asked.probe == HELD_OUT:
+            job = next(job for job in sweep.jobs if job.plan.stage != "sft")
+            file = _mix_folder(sweep, job) / f"{HELD_OUT}.jsonl"
+            yield _choice(probes.load(str(file)), asked, sweep.ablation, sweep.data)
 
 
 def _base_is_scored(sweep: Sweep) -> bool:
-    """Whether some checkpoint is scored as the base can be: as a policy."""
-    return any("policy" in stage.scored_as for stage in sweep.ablation.stages)
+    """Whether the base is scored: like a policy, or as a baseline of held-out pairs."""
+    policies = any("policy" in stage.scored_as for stage in sweep.ablation.stages)
+    return policies or any(one.probe == HELD_OUT for one in sweep.ablation.probes)
 
 
-def _score(sweep: Sweep, config: ModelConfig) -> None:
+def _score(sweep: Sweep, config: ModelConfig, choices: Sequence[Choice]) -> None:
     prepared = audit.prepare(config, sweep.settings)
     load = audit.loader(prepared)
-    for choice in sweep.choices:
+    for choice in choices:
         if config.kind.fits not in choice.probe.fits:
             continue
         options = dataclasses.replace(choice.options, reader=config.kind.fits)

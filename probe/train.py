@@ -23,6 +23,7 @@ from typing import Any
 from data_builders.mixes import read_drawn
 from probe.ablation import StagePlan
 from probe.checkpoint import (
+    LENGTHS_FILE,
     MODEL_FILE,
     ROW_FILE,
     TRAINER,
@@ -47,6 +48,7 @@ from probe.training_text import (
     longest,
     row_lengths,
     template_text,
+    text_lengths,
     tokenizer_of,
 )
 from probe.training_watch import held_out_pairs, watcher
@@ -217,6 +219,8 @@ def _train(request: Request) -> None:
     main = PartialState().is_main_process
     if main:
         write(request.out / ROW_FILE, decoded(trainer.train_dataset[0], tokenizer))
+        if request.plan.stage != "sft":
+            write(request.out / LENGTHS_FILE, _lengths(rows, tokenizer, limit))
     resumed = newest(request.out / TRAINER)
     if pairs is not None and main:
         pairs.restore(0 if resumed is None else step_of(resumed))
@@ -241,6 +245,18 @@ def _train(request: Request) -> None:
         tokens = round(sum(lengths) * trainer.state.epoch)
         finish(request, trainer, tokenizer, encoder, pairs, counts, tokens, began)
     PartialState().wait_for_everyone()
+
+
+def _lengths(
+    rows: Sequence[Mapping[str, Any]], tokenizer: Any, limit: int | None
+) -> str:
+    """Tokens of both texts of each pair that fits, as csv."""
+    lines = ["id,source,chosen,rejected"]
+    for row in rows:
+        both = text_lengths(tokenizer, row)
+        if limit is None or max(both) <= limit:
+            lines.append(",".join(map(str, (row["id"], row["source"], *both))))
+    return "\n".join(lines) + "\n"
 
 
 @contextlib.contextmanager

@@ -110,8 +110,13 @@ def fitted(
 
 def longest(tokenizer: Any, row: Mapping[str, Any]) -> int:
     """Tokens of a row's longest text, its prompt included."""
+    return max(text_lengths(tokenizer, row))
+
+
+def text_lengths(tokenizer: Any, row: Mapping[str, Any]) -> list[int]:
+    """Tokens of each of a row's texts: its prompt with each of its answers."""
     answers = [row[key] for key in ANSWERS if key in row]
-    return max(len(token_ids(tokenizer, row["prompt"] + one)) for one in answers)
+    return [len(token_ids(tokenizer, row["prompt"] + one)) for one in answers]
 
 
 def token_ids(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> list[int]:
