@@ -111,15 +111,15 @@ def fit_length(lengths: pd.DataFrame) -> dict[str, float]:
     """Slopes of the label on the difference of tokens / 100, by source.
 
     Each pair stands twice, once the other way round, so that both labels are there; its
-    likelihood is that of one. A source in which the sign is the same throughout has no
-    finite slope: its sign is all that matters here, and is given.
+    likelihood is that of one. A source in which the longer answer is always chosen, or
+    never, has no finite slope.
     """
     slopes = {}
     for source, rows in lengths.groupby("source", sort=True):
         difference = (rows["chosen"] - rows["rejected"]).to_numpy(np.float64) / 100
         signs = set(np.sign(difference)) - {0.0}
         if len(signs) < 2:
-            slopes[str(source)] = float(sum(signs))
+            slopes[str(source)] = float(sum(signs)) * np.inf if signs else 0.0
             continue
         both = np.concatenate([difference, -difference])
         labels = np.repeat([1.0, 0.0], len(difference))
@@ -127,13 +127,16 @@ def fit_length(lengths: pd.DataFrame) -> dict[str, float]:
     return slopes
 
 
-def analyse_card(runs: Sequence[Run], lengths: pd.DataFrame) -> Card:
+def analyse_card(
+    runs: Sequence[Run], lengths: pd.DataFrame, *, base: str | None = None
+) -> Card:
     """Accuracies on held-out pairs, of every run and the baselines.
 
     Args:
-        runs: Of one probe, whose items have the columns `source` and `key`. A policy
-            stands for the base, by both of its measures.
+        runs: Of one probe, whose items have the columns `source` and `key`.
         lengths: From `read_lengths`, of the pairs that were trained on.
+        base: Name of the policy that training started from, whose log-probabilities
+            are the baselines; other policies are left out. None: there is none.
 
     Raises:
         DataError: The runs are of several probes, or lack a column or scores.
@@ -146,7 +149,7 @@ def analyse_card(runs: Sequence[Run], lengths: pd.DataFrame) -> Card:
             "A card is of one set of held-out pairs",
             "Name runs of one probe",
         )
-    found = dict(_answerers(runs))
+    found = _answerers(runs, base)
     frames = {name: _frame(run) for name, run in found.items()}
     common = set.intersection(*(set(frame.index) for frame in frames.values()))
     first = next(iter(frames.values()))
@@ -159,7 +162,8 @@ def analyse_card(runs: Sequence[Run], lengths: pd.DataFrame) -> Card:
         for name, frame in frames.items()
     }
     # A source that was not trained on has no slope: length says nothing of it.
-    correct[LENGTH] = paired.wins(np.nan_to_num(tilt * first["difference"].to_numpy()))
+    tilted = np.sign(np.nan_to_num(tilt)) * first["difference"].to_numpy()
+    correct[LENGTH] = paired.wins(tilted)
     longest = first[["chosen_tokens", "rejected_tokens"]].to_numpy().max(axis=1)
     alike = np.abs(first["difference"].to_numpy()) <= 0.1 * longest
     groups = {
@@ -188,13 +192,27 @@ def analyse_card(runs: Sequence[Run], lengths: pd.DataFrame) -> Card:
     )
 
 
-def _answerers(runs: Sequence[Run]) -> list[tuple[str, Run]]:
-    found = []
+def _answerers(runs: Sequence[Run], base: str | None) -> dict[str, Run]:
+    found: dict[str, Run] = {}
     for run in runs:
+        named = {run.model: run}
         if run.manifest.model_kind == "policy":
-            found += [(said, load_run(run.path, one)) for one, said in _POLICY.items()]
-        else:
-            found.append((run.model, run))
+            if run.model != base:
+                continue
+            named = {said: load_run(run.path, one) for one, said in _POLICY.items()}
+        if twice := found.keys() & named.keys():
+            raise DataError(
+                f"two runs are of {', '.join(sorted(twice))}",
+                "A card has each model once",
+                "Name one of them",
+            )
+        found |= named
+    if not found:
+        raise DataError(
+            "no run is of a reward model",
+            "A card is of reward models, and of the base that they were trained from",
+            "Name runs of one",
+        )
     return found
 
 
@@ -289,7 +307,7 @@ def write_card(card: Card, out: Path) -> list[Path]:
         "",
         f"Length: fitted on the {card.n_train:,} pairs trained on; log-odds that the "
         "chosen answer is the longer one, per 100 tokens: "
-        + ", ".join(f"{name} {slope:+.2f}" for name, slope in card.slopes.items())
+        + ", ".join(f"{name} {_slope(slope)}" for name, slope in card.slopes.items())
         + ".",
     ]
     records = [record.to_json() for record in card_records(card)]
@@ -308,6 +326,12 @@ def write_card(card: Card, out: Path) -> list[Path]:
             "Name another",
         ) from error
     return [out / name for name in texts]
+
+
+def _slope(slope: float) -> str:
+    if np.isinf(slope):
+        return "always" if slope > 0 else "never"
+    return f"{slope:+.2f}"
 
 
 def card_table(card: Card) -> list[tuple[str, ...]]:

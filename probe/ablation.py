@@ -78,8 +78,9 @@ class StagePlan(Strict):
     """A .jinja file for a base without a chat template."""
     drop_turns: bool = False
     """Whether a dialogue that is longer than `max_length` loses its first exchanges
-    until it fits. What does not fit then is left to the trainer: SFT and DPO cut its
-    end off, reward training leaves it out."""
+    until it fits. A reward model is not trained on rows that do not fit; of others the
+    end is cut off, and a row is left out whose prompt alone does not fit. All are
+    counted in `training.json`."""
     score_as: tuple[ScoredAs, ...] | None = None
     """How its checkpoints are scored; (): not at all. None: a reward model as such, a
     policy as policy."""
@@ -178,6 +179,11 @@ class Job:
     """Whether another stage starts from it."""
 
 
+def percent(share: float) -> str:
+    """A share as names have it."""
+    return f"{100 * share:.10g}"
+
+
 def jobs(ablation: Ablation, dosed: Callable[[str], bool]) -> list[Job]:
     """Every checkpoint of an ablation, each after the one that it starts from.
 
@@ -198,7 +204,7 @@ def jobs(ablation: Ablation, dosed: Callable[[str], bool]) -> list[Job]:
                     mix = str(plan.placebo) if placebo else plan.mix
                     varied |= dosed(mix)
                     parts = (
-                        [f"{arm}{100 * share:g}"]
+                        [f"{arm}{percent(share)}"]
                         if varied and share is not None
                         else []
                     )

@@ -78,13 +78,20 @@ def take_up(out: Path, plan: Mapping[str, object]) -> bool:
 
 
 def newest(folder: Path) -> Path | None:
-    """The trainer's last whole checkpoint; removes half-written ones."""
+    """The trainer's last whole checkpoint that is not its end.
+
+    Half-written ones are removed, and so is that of the last step: the trainer makes a
+    step before it looks whether there is one to make, and would make one too many.
+    """
     found: list[tuple[int, Path]] = []
     for path in folder.glob("checkpoint-*"):
         try:
-            json.loads((path / _STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+            over = state["global_step"] >= state["max_steps"]
+        except (OSError, ValueError, KeyError):
             logger.info("%s was not written to its end; removed", path)
+            over = True
+        if over:
             shutil.rmtree(path)
         else:
             found.append((step_of(path), path))

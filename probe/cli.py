@@ -94,13 +94,14 @@ def ls(
     what: Annotated[Listing | None, typer.Argument(metavar="[WHAT]")] = None,
     runs: RunsOpt = Path("runs"),
 ) -> None:
-    """List probes, models, opinions or runs (without WHAT: all of them)."""
+    """List probes, models, opinions, ablations or runs (without WHAT: all of them)."""
     from probe import listing
 
     listings = {
         Listing.probes: listing.ls_probes,
         Listing.models: listing.ls_models,
         Listing.opinions: listing.ls_opinions,
+        Listing.ablations: listing.ls_ablations,
         Listing.runs: lambda: listing.ls_runs(runs),
     }
     for name in [what] if what else list(Listing):
@@ -651,14 +652,23 @@ def train(
     folder = out or Path("ablations") / found.name
     settings = read_settings(device=device, batch_tokens=batch_tokens)
     prepared = sweep.prepare(found, out=folder, data=data, settings=settings)
-    sweep.run(prepared)
+    scored = sweep.run(prepared)
+    if scored is None:
+        return
     print(f"checkpoints {folder / sweep.CHECKPOINTS}")
-    curves = folder / sweep.LEARNING_FILE
-    runs = read_runs([prepared.runs]) if found.probes else []
+    file = folder / sweep.LEARNING_FILE
+    curves = [file] if file.is_file() else []
+    runs = read_runs(scored) if scored else []
     lengths = sweep.reward_lengths(prepared)
     if lengths is not None:
-        _card(runs, lengths, folder / "report")
-    _doses(runs, [curves] if curves.is_file() else [], folder / "report")
+        _card(runs, lengths, prepared.base.config.name, folder / "report")
+    if found.shares is not None and runs:
+        _doses(runs, curves, folder / "report", read_wanted(None, "USA"))
+        return
+    if runs:
+        _report(runs, folder / "report", read_wanted(None, "USA"))
+    if curves:
+        _curves(curves, folder / "report" / "learning")
 
 
 @app.command()
@@ -741,22 +751,31 @@ def _report(runs: list[Run], out: Path, wanted: Wanted) -> None:
     print(f"report      {written.index}")
 
 
-def _card(runs: list[Run], lengths: Path, out: Path) -> None:
+def _card(runs: list[Run], lengths: Path, base: str, out: Path) -> None:
     """Prints and writes how reward models do on held-out pairs, beside baselines."""
     from analysis import reward_card
 
     kept = [run for run in runs if run.manifest.probe == "held_out"]
-    card = reward_card.analyse_card(kept, reward_card.read_lengths(lengths))
+    found = reward_card.read_lengths(lengths)
+    card = reward_card.analyse_card(kept, found, base=base)
     _print_table(reward_card.card_table(card))
     for path in reward_card.write_card(card, out):
         print(f"written     {path}")
+
+
+def _curves(learning: list[Path], out: Path) -> None:
+    """Writes the page of what was learned of held-out pairs, and at what pace."""
+    from analysis.learning import read_curves
+    from analysis.learning_report import write_learning
+
+    print(f"learning    {write_learning(read_curves(learning), out).index}")
 
 
 def _doses(
     runs: list[Run],
     learning: list[Path],
     out: Path | None,
-    wanted: Wanted | None = None,
+    wanted: Wanted,
     *,
     as_json: bool = False,
 ) -> None:
@@ -766,24 +785,11 @@ def _doses(
     from analysis.doseresponse_console import CLOSING, sweep_tables
     from analysis.doseresponse_report import write_sweeps
     from analysis.doseresponse_runs import analyse_sweeps
-    from analysis.doseresponse_sweep import has_doses
     from analysis.learning import read_curves
-    from analysis.learning_report import write_learning
 
     curves = read_curves(learning) if learning else ()
-    say = sys.stderr if as_json else None
-    if not has_doses(runs):
-        # Nothing was varied: there is what was learned, and at what pace.
-        if curves and out is not None:
-            print(f"report      {write_learning(curves, out).index}", file=say)
-            return
-        if not as_json and out is not None and runs:
-            _report(runs, out, wanted or read_wanted(None, "USA"))
-            return
     with tqdm(total=len(runs), desc="doseresponse", unit=" runs", delay=2.0) as bar:
-        found = analyse_sweeps(
-            runs, wanted or read_wanted(None, "USA"), step=bar.update
-        )
+        found = analyse_sweeps(runs, wanted, step=bar.update)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
     if as_json:
@@ -800,7 +806,7 @@ def _doses(
         steps = len(found.parts)
         with tqdm(total=steps, desc="report", unit=" parts", delay=2.0) as bar:
             written = write_sweeps(found, out, curves=curves, step=bar.update)
-        print(f"report      {written.index}", file=say)
+        print(f"report      {written.index}", file=sys.stderr if as_json else None)
 
 
 def _say_resolved(ref: str, config: ModelConfig) -> None:

@@ -223,6 +223,9 @@ class Training(Strict):
     placebo: bool
     share: float | None
     """Of the training rows, with the attribute; None: nothing was varied."""
+    drawn_share: float | None = None
+    """The share that the drawn rows have: content that may not be parted may miss the
+    asked one by a few rows."""
     seed: int
     """Fixes the draw of rows, the initialisation and the order of training."""
     stage: Literal["sft", "dpo", "reward"]
@@ -230,12 +233,15 @@ class Training(Strict):
     mix_sha: str
     """sha256 of the rows that were trained on, in order."""
     rows: int
-    """Rows of the mix that were trained on; fewer than it has, where some are too
-    long."""
+    """Rows of the mix that were trained on."""
     tokens: int
     """Tokens read in training, all epochs together, without padding."""
+    dropped: int = 0
+    """Rows of the mix that are too long to be trained on."""
     attribute: str
     """What the share is a share of, in words, such as "rows in Finnish"."""
+    base: str | None = None
+    """Name of the model that the first stage started from."""
 
 
 class ModelConfig(Strict):

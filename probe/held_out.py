@@ -9,14 +9,17 @@ policy before its first step (Rafailov et al. 2023, section 4).
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_builders import select
+from probe import checkpoint
 from probe.types import Candidate, Encoded, GroupValue, Item, Message
 
 COLUMNS = ("step", "tokens", "column", "group", "n", "accuracy", "margin")
@@ -52,8 +55,13 @@ class HeldOut:
     """Where the points are kept, one a line."""
     points: list[Point] = field(default_factory=list)
 
-    def restore(self, step: int) -> None:
-        """Takes up what was measured up to a step, and forgets what came later."""
+    def restore(self, step: int) -> bool:
+        """Takes up what was measured up to a step, and forgets what came later.
+
+        Returns:
+            Whether training may go on from that step: not if what was measured before
+            the first one is lost.
+        """
         self.points = []
         if self.file.is_file():
             lines = self.file.read_text(encoding="utf-8").splitlines()
@@ -66,10 +74,13 @@ class HeldOut:
                 if found["step"] <= step:
                     pairs = {id: (c, r) for id, (c, r) in found["scores"].items()}
                     self.points.append(Point(**{**found, "scores": pairs}))
+        if not self.points or self.points[0].step != 0:
+            self.points = []
         kept = "".join(map(_line, self.points))
         temporary = self.file.with_suffix(".tmp")
         temporary.write_text(kept, encoding="utf-8")
         temporary.replace(self.file)
+        return bool(self.points) or step == 0
 
     def measure(self, *, step: int, tokens: int) -> None:
         """Scores all pairs, unless this step was measured before."""
@@ -84,6 +95,8 @@ class HeldOut:
         self.points.append(point)
         with self.file.open("a", encoding="utf-8") as stream:
             stream.write(_line(point))
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def rows(self) -> list[tuple[object, ...]]:
         """Accuracy and mean margin of every group at every step, as `COLUMNS`.
@@ -115,10 +128,11 @@ class HeldOut:
 
     def write(self, path: Path) -> None:
         """Writes `rows` as csv."""
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(COLUMNS)
-            writer.writerows(self.rows())
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(self.rows())
+        checkpoint.write(path, stream.getvalue())
 
 
 def _line(point: Point) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_builders import probes
+from data_builders import mixes, probes
 from data_builders.country_opinions import PEW, polls, publics
+from probe import ablation
 from probe.config import load_shipped, parse_source, shipped
 from probe.store import find_runs, read_manifest
 from probe.types import StoreError
@@ -35,6 +36,24 @@ def ls_models() -> Rows:
                 config.kind.value,
                 "verified" if config.verified else "unverified",
                 f"{first} and {len(more)} more parts" if more else first,
+            )
+        )
+    return rows
+
+
+def ls_ablations() -> Rows:
+    """Name, stages, shares and seeds, what the shares are of."""
+    rows: Rows = []
+    for name in ablation.shipped():
+        found = ablation.read(name)
+        jobs = ablation.jobs(found, lambda ref: mixes.read_mix(ref).has_dose)
+        shares = ", ".join(f"{100 * share:g}%" for share in found.shares or ())
+        rows.append(
+            (
+                name,
+                " then ".join(stage.stage for stage in found.stages),
+                f"{len(jobs)} checkpoints",
+                f"{shares} {found.attribute}" if shares else "nothing is varied",
             )
         )
     return rows

@@ -77,6 +77,7 @@ class Listing(enum.StrEnum):
     probes = "probes"
     models = "models"
     opinions = "opinions"
+    ablations = "ablations"
     runs = "runs"
 
 

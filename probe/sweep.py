@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from data_builders import languages, mixes, probes, select
 from probe import ablation as ablations
-from probe import audit, checkpoint
+from probe import audit, checkpoint, held_out
 from probe.ablation import HELD_OUT, Ablation, Job, ProbeChoice
 from probe.audit import Settings
 from probe.config import ModelConfig
@@ -32,6 +33,7 @@ from probe.held_out import COLUMNS
 from probe.types import (
     BuildOptions,
     ConfigError,
+    DataError,
     Item,
     Probe,
     StoreError,
@@ -117,6 +119,7 @@ def prepare(
                 _check_mix(found[ref], stage.stage, ablation, where)
         train.check(stage, where)
     _check_varied(ablation, found)
+    _check_placebos(ablation, found)
     settings = dataclasses.replace(settings, runs=out / RUNS)
     config = audit.configure(ablation.base, settings)
     if config.kind.fits != "policy":
@@ -124,6 +127,14 @@ def prepare(
             f"{ablation.where}: `base` = {ablation.base} is of kind {config.kind}",
             "Training starts from a policy",
             "Name one; rm-probe ls models lists them",
+        )
+    if config.quantization is not None:
+        raise ConfigError(
+            f"{ablation.where}: `base` = {ablation.base} is rounded to "
+            f"{config.quantization}",
+            "An ablation is trained and scored on the same weights, and these have no "
+            "gradients",
+            "Name a config of it without `quantization`",
         )
     if config.adapter is not None:
         raise ConfigError(
@@ -178,6 +189,29 @@ def _check_varied(ablation: Ablation, found: dict[str, mixes.Mix]) -> None:
         )
 
 
+def _check_placebos(ablation: Ablation, found: dict[str, mixes.Mix]) -> None:
+    """Checks that a placebo arm has a placebo wherever the treatment has a dose."""
+    if ablation.arms == ("treatment",):
+        return
+    for at, stage in enumerate(ablation.stages, start=1):
+        where = f"{ablation.where}, stage {at}"
+        dosed = found[stage.mix].has_dose
+        if dosed and stage.placebo is None:
+            raise ConfigError(
+                f"{where}: the mix {stage.mix} has a dose, and there is no `placebo`, "
+                "while another stage has one",
+                "The placebo arm is trained without the attribute in every stage",
+                "Add a placebo to this stage, or leave the others' out",
+            )
+        if stage.placebo is not None and not (dosed and found[stage.placebo].has_dose):
+            raise ConfigError(
+                f"{where}: of `mix` and `placebo` one has no part of share `dose`",
+                "A placebo has the same shares as the treatment",
+                "Write `share: dose` and `share: rest` into both, or leave `placebo` "
+                "out",
+            )
+
+
 def _check_held_out(
     jobs: list[Job], found: dict[str, mixes.Mix], ablation: Ablation
 ) -> None:
@@ -222,11 +256,14 @@ def _choice(
 # -- running -----------------------------------------------------------------
 
 
-def run(sweep: Sweep) -> None:
+def run(sweep: Sweep) -> list[Path] | None:
     """Draws, trains and scores what is missing.
 
     Under `accelerate launch` several processes train together, and nothing is scored:
     the same command without it does that.
+
+    Returns:
+        The runs of the base and of all checkpoints; None: nothing was scored.
 
     Raises:
         StoreError: Another process works in the folder, or what lies there was made
@@ -240,8 +277,8 @@ def run(sweep: Sweep) -> None:
         train_all(sweep)
         if processes > 1:
             logger.info("run the same command without a launcher to score")
-            return
-        score_all(sweep)
+            return None
+        return score_all(sweep)
 
 
 @contextmanager
@@ -308,6 +345,8 @@ def _request(sweep: Sweep, job: Job) -> Request:
             "arm": job.arm,
             "placebo": job.arm == "placebo",
             "share": job.share,
+            "drawn_share": _drawn_share(sweep, job),
+            "base": sweep.base.config.name,
             "attribute": PLACEBO if job.arm == "placebo" else ablation.attribute,
         },
         out=sweep.folder(job),
@@ -316,6 +355,15 @@ def _request(sweep: Sweep, job: Job) -> Request:
         held_out_times=ablation.held_out_times,
         followed=job.followed,
     )
+
+
+def _drawn_share(sweep: Sweep, job: Job) -> float | None:
+    """The share of a mix's rows that its dose parts have."""
+    if not sweep.mixes[job.mix].has_dose:
+        return job.share
+    record = mixes.read_drawn(_mix_folder(sweep, job)).record
+    share: float | None = record["drawn_share"]
+    return share
 
 
 def _before(sweep: Sweep, folder: str) -> Base:
@@ -334,43 +382,68 @@ def _before(sweep: Sweep, folder: str) -> Base:
 
 def _mix_folder(sweep: Sweep, job: Job) -> Path:
     mix = sweep.mixes[job.mix]
-    dose = f"-{100 * job.share:g}" if mix.has_dose and job.share is not None else ""
+    dose = ""
+    if mix.has_dose and job.share is not None:
+        dose = f"-{ablations.percent(job.share)}"
     return sweep.out / "mixes" / f"{mix.name}{dose}-seed{job.seed}"
 
 
 def _draw_all(sweep: Sweep) -> None:
-    """Draws the mixes that are not there, or were drawn for something else."""
-    scored: list[Item] | None = None
+    """Draws the mixes that are not there, or were drawn for something else.
+
+    The pairs that are held out for scoring come first: no other mix may train on them.
+    """
+    # All that a probe has, not what a limit draws: a later one may draw more.
+    scored = [one for choice in sweep.choices for one in _all_items(choice)]
+    first = _held_out_job(sweep)
+    kept: list[Item] = []
+    if first is not None:
+        _draw(sweep, first, scored)
+        stored = mixes.read_drawn(_mix_folder(sweep, first))
+        kept = held_out.items(stored.held_out)
     for job in sweep.jobs:
-        folder = _mix_folder(sweep, job)
-        mix = sweep.mixes[job.mix]
-        if scored is None:
-            # All that a probe has, not what a limit draws: a later one may draw more.
-            scored = [one for choice in sweep.choices for one in _all_items(choice)]
-            texts = [(one.id, [c.answer for c in one.candidates]) for one in scored]
-            digest = ablations.digest(texts)
-        asked = {
-            "mix": mix.model_dump(mode="json"),
-            "scored": digest,
-            "data": None if sweep.data is None else str(sweep.data.resolve()),
-        }
-        if _drawn_for(folder, asked):
-            continue
-        dose = job.share if mix.has_dose else None
-        logger.info("drawing %s", folder.name)
-        drawn = mixes.draw(
-            mix, dose=dose, seed=job.seed, data=sweep.data, scored=scored
-        )
-        drawn.write(folder)
-        checkpoint.write(folder / _ASKED, json.dumps(asked, indent=1) + "\n")
+        own = first is not None and job.mix == first.mix
+        _draw(sweep, job, scored if own else scored + kept)
 
 
-def _drawn_for(folder: Path, asked: Mapping[str, object]) -> bool:
+def _draw(sweep: Sweep, job: Job, scored: Sequence[Item]) -> None:
+    """Draws one mix, unless it was drawn of the same sources for the same items."""
+    folder = _mix_folder(sweep, job)
+    mix = sweep.mixes[job.mix]
+    asked = {
+        "mix": mix.model_dump(mode="json"),
+        "sources": mixes.read_digests(mix, sweep.data),
+        "scored": _digest(scored),
+    }
     file = folder / _ASKED
-    if not file.is_file() or checkpoint.read_json(file) != asked:
-        return False
-    mixes.read_drawn(folder)
-    return True
+    if file.is_file() and checkpoint.read_json(file) == asked:
+        try:
+            mixes.read_drawn(folder)
+            return
+        except DataError as error:
+            logger.warning("drawing %s again: %s", folder.name, error)
+    file.unlink(missing_ok=True)
+    logger.info("drawing %s", folder.name)
+    dose = job.share if mix.has_dose else None
+    drawn = mixes.draw(mix, dose=dose, seed=job.seed, data=sweep.data, scored=scored)
+    drawn.write(folder)
+    checkpoint.write(file, json.dumps(asked, indent=1) + "\n")
+
+
+def _digest(items: Sequence[Item]) -> str:
+    texts = [
+        [item.id, *(one.content for one in item.messages)]
+        + [one.answer for one in item.candidates]
+        for item in items
+    ]
+    return ablations.digest(texts)
+
+
+def _held_out_job(sweep: Sweep) -> Job | None:
+    """Whose held-out pairs are scored; None: nobody's."""
+    if not any(one.probe == HELD_OUT for one in sweep.ablation.probes):
+        return None
+    return next(job for job in sweep.jobs if job.plan.stage != "sft")
 
 
 def _all_items(choice: Choice) -> list[Item]:
@@ -386,32 +459,31 @@ def _all_items(choice: Choice) -> list[Item]:
 
 def _collect(sweep: Sweep) -> None:
     """Writes what all checkpoints learned of the held-out pairs into one table."""
-    rows: list[list[object]] = []
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(LEARNING_COLUMNS)
+    found = False
     for job in sweep.jobs:
         file = sweep.folder(job) / checkpoint.HELD_OUT_FILE
         if file.is_file():
+            found = True
             share = "" if job.share is None else job.share
             label = [job.name, job.arm, share, job.seed, job.plan.stage]
-            with file.open(encoding="utf-8", newline="") as stream:
-                _, *found = csv.reader(stream)
-            rows += [[*label, *row] for row in found]
-    if rows:
-        with (sweep.out / LEARNING_FILE).open(
-            "w", encoding="utf-8", newline=""
-        ) as stream:
-            writer = csv.writer(stream)
-            writer.writerow(LEARNING_COLUMNS)
-            writer.writerows(rows)
+            with file.open(encoding="utf-8", newline="") as read:
+                _, *rows = csv.reader(read)
+            writer.writerows([*label, *row] for row in rows)
+    if found:
+        checkpoint.write(sweep.out / LEARNING_FILE, stream.getvalue())
 
 
 def reward_lengths(sweep: Sweep) -> Path | None:
     """Token counts that a length baseline is fitted on.
 
     Returns:
-        Those of the first reward model; None: none is trained, or nothing of what is
-        held out is scored.
+        Those of the first reward model, which trains on the same rows as the others;
+        None: none is trained, their rows differ, or what is held out is not scored.
     """
-    if not any(one.probe == HELD_OUT for one in sweep.ablation.probes):
+    if _held_out_job(sweep) is None or sweep.ablation.shares is not None:
         return None
     made = [job for job in sweep.jobs if job.plan.stage == "reward"]
     return sweep.folder(made[0]) / checkpoint.LENGTHS_FILE if made else None
@@ -420,10 +492,15 @@ def reward_lengths(sweep: Sweep) -> Path | None:
 # -- scoring -----------------------------------------------------------------
 
 
-def score_all(sweep: Sweep) -> None:
-    """Scores the base and every checkpoint on the ablation's probes."""
+def score_all(sweep: Sweep) -> list[Path]:
+    """Scores the base and every checkpoint on the ablation's probes.
+
+    Returns:
+        Their run folders. Others that lie there, such as of a checkpoint that was
+        trained anew, are not among them.
+    """
     if not sweep.ablation.probes:
-        return
+        return []
     choices = [*sweep.choices, *_held_out(sweep)]
     refs = [sweep.ablation.base] if _base_is_scored(sweep) else []
     for job in sweep.jobs:
@@ -432,17 +509,20 @@ def score_all(sweep: Sweep) -> None:
             implicit = how == "implicit_reward"
             file = checkpoint.IMPLICIT_FILE if implicit else checkpoint.MODEL_FILE
             refs.append(str(folder / file))
+    found: list[Path] = []
     for number, ref in enumerate(refs, start=1):
         config = audit.configure(ref, sweep.settings)
         logger.info("scoring %d of %d: %s", number, len(refs), config.name)
-        _score(sweep, config, choices)
+        found += _score(sweep, config, choices)
+    return found
 
 
 def _held_out(sweep: Sweep) -> Iterator[Choice]:
     """The held-out pairs as a probe: the same for every share and seed."""
     for asked in sweep.ablation.probes:
         if asked.probe == HELD_OUT:
-            job = next(job for job in sweep.jobs if job.plan.stage != "sft")
+            job = _held_out_job(sweep)
+            assert job is not None, "the probe is asked for"
             file = _mix_folder(sweep, job) / f"{HELD_OUT}.jsonl"
             yield _choice(probes.load(str(file)), asked, sweep.ablation, sweep.data)
 
@@ -453,7 +533,9 @@ def _base_is_scored(sweep: Sweep) -> bool:
     return policies or any(one.probe == HELD_OUT for one in sweep.ablation.probes)
 
 
-def _score(sweep: Sweep, config: ModelConfig, choices: Sequence[Choice]) -> None:
+def _score(
+    sweep: Sweep, config: ModelConfig, choices: Sequence[Choice]
+) -> Iterator[Path]:
     prepared = audit.prepare(config, sweep.settings)
     load = audit.loader(prepared)
     for choice in choices:
@@ -466,7 +548,7 @@ def _score(sweep: Sweep, config: ModelConfig, choices: Sequence[Choice]) -> None
             limit=choice.asked.limit,
             seed=sweep.settings.seed,
         )
-        audit.score_probe(
+        result = audit.score_probe(
             prepared,
             choice.probe,
             items,
@@ -474,3 +556,4 @@ def _score(sweep: Sweep, config: ModelConfig, choices: Sequence[Choice]) -> None
             limit=choice.asked.limit,
             load=load,
         )
+        yield result.path

@@ -14,10 +14,13 @@ and before that `trainer/`, with the checkpoints from which a stopped training g
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from data_builders.mixes import read_drawn
@@ -36,10 +39,10 @@ from probe.config import (
     ModelConfig,
     load_file,
 )
-from probe.training_arguments import checked, init_kwargs
+from probe.training_arguments import DTYPES, checked, init_kwargs
 from probe.training_model import load_base
 from probe.training_request import OURS, Base, Request
-from probe.training_result import finish
+from probe.training_result import Trained, finish
 from probe.training_text import (
     check_alike,
     decoded,
@@ -101,11 +104,28 @@ def check(plan: StagePlan, where: str) -> None:
     if plan.lora is not None:
         checked(plan.lora, peft.LoraConfig, f"{where}: `lora`", "peft.LoraConfig")
     extra = set(init_kwargs(plan)) - {"dtype"}
-    if extra:
+    dtype = init_kwargs(plan).get("dtype", DTYPES[0])
+    if extra or dtype not in DTYPES:
+        named = ", ".join(sorted(extra)) or f"dtype: {dtype}"
         raise ConfigError(
-            f"{where}: `trainer.model_init_kwargs` names {', '.join(sorted(extra))}",
-            "How the base is loaded, its config says; only `dtype` may be given here",
+            f"{where}: `trainer.model_init_kwargs` names {named}",
+            "How the base is loaded, its config says; only `dtype` may be given here, "
+            f"as {', '.join(DTYPES)}",
             "Leave the rest out",
+        )
+    if plan.lora and "task_type" in plan.lora:
+        raise ConfigError(
+            f"{where}: `lora.task_type` is given",
+            "The stage decides it: a reward's head is trained and saved with it",
+            "Leave the key out",
+        )
+    dropout = plan.trainer.get("disable_dropout", plan.stage != "sft")
+    if plan.lora and plan.lora.get("lora_dropout") and dropout:
+        raise ConfigError(
+            f"{where}: `lora.lora_dropout` is given, and the trainer's "
+            "`disable_dropout` sets it to 0",
+            "TRL trains DPO and reward models without dropout unless told otherwise",
+            "Leave it out, or write `disable_dropout: false` into `trainer`",
         )
 
 
@@ -181,18 +201,44 @@ def train(request: Request) -> ModelConfig:
         StoreError: Its folder was begun with other data or settings.
         InterruptedTrainingError: Ctrl-C; the same call goes on.
     """
-    if not take_up(request.out, _plan(request)):
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
+
+    state = PartialState()
+    _check_processes(state, request)
+    # One process opens the folder: the others would write the same files.
+    found = [state.is_main_process and take_up(request.out, _plan(request))]
+    broadcast_object_list(found)
+    if not found[0]:
         with _quiet():
             _train(request)
     return load_file(request.out / MODEL_FILE)
 
 
+def _check_processes(state: Any, request: Request) -> None:
+    """Refuses launches in which no process has the whole model.
+
+    Raises:
+        ConfigError: The weights are sharded.
+    """
+    kind = str(state.distributed_type).rpartition(".")[2]
+    if kind in ("FSDP", "DEEPSPEED", "MEGATRON_LM", "TP"):
+        raise ConfigError(
+            f"{request.where}: launched with {kind}",
+            "Held-out pairs are scored, and the adapter is saved, by one process with "
+            "the whole model",
+            "Launch with --multi_gpu, or on one device",
+        )
+
+
 def _plan(request: Request) -> dict[str, object]:
-    """What decides the trained weights, and what is watched meanwhile."""
+    """What decides the trained weights and their label, and what is watched."""
     stage = request.plan.model_dump(mode="json", exclude={"score_as", "placebo", "mix"})
     if request.plan.chat_template is not None:
         stage["chat_template"] = template_text(request)
     return {
+        "name": request.name,
+        "label": dict(request.label),
         "stage": stage,
         "seed": request.seed,
         "base": request.base.resolved.as_record(),
@@ -203,60 +249,68 @@ def _plan(request: Request) -> dict[str, object]:
 
 def _train(request: Request) -> None:
     from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
 
     tokenizer = tokenizer_of(request)
     encoder = encoder_of(request, tokenizer)
     mix = read_drawn(request.mix)
-    given = mix.train
     arguments = _arguments(request)
-    limit: int | None = arguments.max_length
-    rows, cut = fitted(given, tokenizer, limit if request.plan.drop_turns else None)
+    rows = fitted(mix.train, tokenizer, arguments, request)
     model = load_base(request, tokenizer)
     pairs = held_out_pairs(request, model, encoder, arguments, mix.held_out)
-    trainer = _trainer(request, arguments, model, tokenizer, rows)
-    lengths = row_lengths(trainer.train_dataset, limit, request)
-    check_alike(trainer.train_dataset[0], rows, encoder, request)
+    trainer = _trainer(request, arguments, model, tokenizer, rows.kept)
+    lengths = row_lengths(trainer.train_dataset, arguments.max_length)
+    check_alike(trainer.train_dataset, rows.kept, encoder, arguments, request)
     main = PartialState().is_main_process
+    resumed: list[Path | None] = [None]
     if main:
         write(request.out / ROW_FILE, decoded(trainer.train_dataset[0], tokenizer))
-        if request.plan.stage != "sft":
-            write(request.out / LENGTHS_FILE, _lengths(rows, tokenizer, limit))
-    resumed = newest(request.out / TRAINER)
+        if request.plan.stage == "reward":
+            write(request.out / LENGTHS_FILE, _lengths(rows.kept, tokenizer))
+        resumed = [newest(request.out / TRAINER)]
+        at = 0 if resumed[0] is None else step_of(resumed[0])
+        if pairs is not None and not pairs.restore(at):
+            # What came before the first step is lost, and cannot be had again.
+            resumed = [None]
+    broadcast_object_list(resumed)
     if pairs is not None and main:
-        pairs.restore(0 if resumed is None else step_of(resumed))
         trainer.add_callback(watcher(pairs, sum(lengths), request.held_out_times))
     began = datetime.now(UTC)
+    start = resumed[0]
     try:
-        trainer.train(resume_from_checkpoint=resumed and str(resumed))
+        done = trainer.train(resume_from_checkpoint=start and str(start))
     except KeyboardInterrupt as error:
+        last = newest(request.out / TRAINER)
         raise InterruptedTrainingError(
             f"interrupted at step {trainer.state.global_step} of "
             f"{trainer.state.max_steps} of {request.name}",
-            "The trainer's last checkpoint is stored",
+            "Nothing of it is stored yet"
+            if last is None
+            else f"It is stored up to step {step_of(last)}",
             "Run the same command again to go on from there",
         ) from error
     if main:
-        packed = vars(arguments).get("packing", False)
-        counts = {
-            "given": len(given),
-            "trained": len(rows) if packed else len(lengths),
-            "shortened": cut,
-        }
-        tokens = round(sum(lengths) * trainer.state.epoch)
-        finish(request, trainer, tokenizer, encoder, pairs, counts, tokens, began)
+        made = Trained(
+            trainer=trainer,
+            encoder=encoder,
+            pairs=pairs,
+            rows=rows,
+            tokens=round(sum(lengths) * trainer.state.epoch),
+            seconds=done.metrics["train_runtime"],
+            began=began,
+        )
+        finish(request, made)
     PartialState().wait_for_everyone()
 
 
-def _lengths(
-    rows: Sequence[Mapping[str, Any]], tokenizer: Any, limit: int | None
-) -> str:
-    """Tokens of both texts of each pair that fits, as csv."""
-    lines = ["id,source,chosen,rejected"]
+def _lengths(rows: Sequence[Mapping[str, Any]], tokenizer: Any) -> str:
+    """Tokens of both texts of each pair, prompt included, as csv."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("id", "source", "chosen", "rejected"))
     for row in rows:
-        both = text_lengths(tokenizer, row)
-        if limit is None or max(both) <= limit:
-            lines.append(",".join(map(str, (row["id"], row["source"], *both))))
-    return "\n".join(lines) + "\n"
+        writer.writerow((row["id"], row["source"], *text_lengths(tokenizer, row)))
+    return stream.getvalue()
 
 
 @contextlib.contextmanager

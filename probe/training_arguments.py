@@ -55,6 +55,9 @@ def checked(
     return found
 
 
+DTYPES = ("float32", "bfloat16", "float16")
+
+
 def init_kwargs(plan: StagePlan) -> Mapping[str, Any]:
     """What a stage says of how its base is loaded."""
     return dict(plan.trainer.get("model_init_kwargs") or {})

@@ -6,10 +6,16 @@ from typing import Any
 
 from probe.training_arguments import init_kwargs
 from probe.training_request import Request
+from probe.types import ConfigError
 
 
 def load_base(request: Request, tokenizer: Any) -> Any:
-    """The base, ready to be adapted; of a reward model with a fresh head."""
+    """The base, ready to be adapted; of a reward model with a fresh head.
+
+    Raises:
+        ConfigError: A reward model's base lies on several devices.
+        WeightsError: As `checkpoints.causal_lm`.
+    """
     import torch
     import transformers
 
@@ -23,6 +29,12 @@ def load_base(request: Request, tokenizer: Any) -> Any:
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     if request.plan.stage != "reward":
         return model
+    if checkpoints.spread(model):
+        raise ConfigError(
+            f"{request.where}: {base.config.where} is larger than one device",
+            "A reward model is trained on one device, or on several that hold it whole",
+            "Take a smaller base, or write `model_init_kwargs: {dtype: bfloat16}`",
+        )
     # The head alone is new, and drawn by the seed; the backbone is the policy's.
     declared = model.config
     declared.num_labels = 1

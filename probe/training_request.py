@@ -17,6 +17,8 @@ OURS = {
     "resume_from_checkpoint": "a stopped training goes on by itself",
     "use_cpu": "--device says where it runs",
     "chat_template_path": "`chat_template` of the stage is",
+    "pad_token": "one that ends no text is chosen, and named",
+    "eos_token": "the base's tokenizer says how a text ends",
 }
 """Arguments that the ablation decides -> by what."""
 
@@ -43,7 +45,7 @@ class Request:
     """Folder with `train.jsonl`, `held_out.jsonl` and `mix.json`."""
     seed: int
     label: Mapping[str, object]
-    """The rest of `Training`: sweep, arm, placebo, share, attribute."""
+    """The rest of `Training`: sweep, arm, placebo, shares, attribute, base."""
     out: Path
     """Its folder."""
     device: str | None = None

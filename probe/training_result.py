@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -27,23 +29,35 @@ from probe.checkpoint import (
 from probe.config import Kind, ModelConfig, Training, dump_yaml, parse_source
 from probe.encode import Encoder
 from probe.training_request import OURS, Request
+from probe.training_text import Fitted
 
 _PACKAGES = (
     "rm-probe", "trl", "peft", "transformers", "torch", "accelerate", "datasets"
 )  # fmt: skip
 
 
-def finish(
-    request: Request,
-    trainer: Any,
-    tokenizer: Any,
-    encoder: Encoder,
-    pairs: held_out.HeldOut | None,
-    rows: Mapping[str, int],
-    tokens: int,
-    began: datetime,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A training at its end."""
+
+    trainer: Any
+    """TRL's, with the model."""
+    encoder: Encoder
+    """How texts are encoded for scoring; its tokenizer is that of training."""
+    pairs: held_out.HeldOut | None
+    rows: Fitted
+    """What was trained on, and what was left out."""
+    tokens: int
+    """Read in all epochs."""
+    seconds: float
+    """Of the trainer's steps; of a training that was stopped, since it went on."""
+    began: datetime
+
+
+def finish(request: Request, made: Trained) -> None:
     """Writes the checkpoint; `model.yaml` last, since a folder with it is finished."""
+    trainer, encoder = made.trainer, made.encoder
+    tokenizer = encoder.tokenizer
     out, state = request.out, trainer.state
     model = trainer.accelerator.unwrap_model(trainer.model)
     base = request.base.config
@@ -56,8 +70,8 @@ def finish(
     _save(model, tokenizer, out / (ADAPTER if adapted else WEIGHTS))
     if request.followed and adapted:
         _save(model.merge_and_unload(), tokenizer, out / MERGED)
-    if pairs is not None:
-        pairs.write(out / HELD_OUT_FILE)
+    if made.pairs is not None:
+        made.pairs.write(out / HELD_OUT_FILE)
     mix = read_drawn(request.mix).record
     training = Training.model_validate(
         {
@@ -66,29 +80,32 @@ def finish(
             "stage": request.plan.stage,
             "mix": mix["mix"],
             "mix_sha": mix["sha256"],
-            "rows": rows["trained"],
-            "tokens": tokens,
+            "rows": len(made.rows.kept),
+            "dropped": len(made.rows.dropped),
+            "tokens": made.tokens,
         }
     )
     record = {
         "name": request.name,
         "training": training.model_dump(),
-        "rows": rows,
+        "rows": made.rows.record(),
         "base": request.base.resolved.as_record(),
         "arguments": _changed(trainer.args),
         "lora": request.plan.lora,
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "device": str(trainer.args.device),
         "steps": state.global_step,
-        "began": began.isoformat(timespec="seconds"),
+        "seconds": made.seconds,
+        "began": made.began.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "loss": _curve(state.log_history),
     }
     write(out / RECORD_FILE, json.dumps(record, indent=2, default=str) + "\n")
+    weights = _from(out, base.weights)
     fields: dict[str, object] = {
         "name": request.name,
         "kind": encoder.config.kind.value,
-        "weights": base.weights if adapted else WEIGHTS,
+        "weights": weights if adapted else WEIGHTS,
         "sha256": base.sha256 if adapted else None,
         "adapter": ADAPTER if adapted else None,
         "template": "tokenizer",
@@ -104,12 +121,20 @@ def finish(
             **fields,
             "name": f"{request.name}-implicit",
             "kind": Kind.IMPLICIT_REWARD.value,
-            "reference": base.weights,
+            "reference": weights,
             "beta": trainer.args.beta,
         }
         write(out / IMPLICIT_FILE, _yaml(implicit))
     write(out / MODEL_FILE, _yaml(fields))
     shutil.rmtree(out / TRAINER, ignore_errors=True)
+
+
+def _from(out: Path, weights: str) -> str:
+    """A source as a checkpoint's file names it: within its ablation a relative path."""
+    path = parse_source(weights).path
+    if path is None or not Path(path).is_relative_to(out.parent.resolve()):
+        return weights
+    return os.path.relpath(path, out.resolve())
 
 
 def _curve(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -141,12 +166,13 @@ def _yaml(fields: Mapping[str, object]) -> str:
 
 def _changed(arguments: Any) -> dict[str, object]:
     """The trainer's arguments that are not the library's defaults."""
-    library = type(arguments)(output_dir="", use_cpu=arguments.use_cpu)
+    defaults = {one.name: one.default for one in dataclasses.fields(arguments)}
     return {
         key: value
         for key, value in vars(arguments).items()
-        if key in {one.name for one in dataclasses.fields(arguments)}
+        if key in defaults
         and key not in OURS
         and isinstance(value, str | int | float | list | dict)
-        and value != vars(library)[key]
+        and value not in ("", [], {})
+        and value != defaults[key]
     }

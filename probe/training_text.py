@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,10 @@ def tokenizer_of(request: Request) -> Any:
 
 
 def _pad(tokenizer: Any, request: Request) -> str:
-    """A pad token that is not the end: masked with it, the end would not be learned.
+    """A pad token that is not the end of a text.
 
-    A reward is also read before the last pad token, so that no text may end with it.
+    The library reads a reward before the last pad token, so that none may end with it;
+    and trainers that mask by the token's number would not learn the end.
     """
     end = tokenizer.eos_token
     marks = [one.content for one in tokenizer.added_tokens_decoder.values()]
@@ -87,25 +89,100 @@ def template_text(request: Request) -> str:
         ) from error
 
 
-def fitted(
-    rows: Sequence[dict[str, Any]], tokenizer: Any, limit: int | None
-) -> tuple[list[dict[str, Any]], int]:
-    """Rows with as many of their last turns as fit; how many lost some."""
-    if limit is None:
-        return list(rows), 0
-    found, cut = [], 0
-    for row in rows:
-        turns = list(row["prompt"])
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """Rows that are trained on, and what became of the others."""
 
-        system = [turn for turn in turns if turn["role"] == "system"]
-        said = turns[len(system) :]
-        kept = {**row, "prompt": turns}
-        while len(said) > 2 and longest(tokenizer, kept) > limit:
-            said = said[2:]
-            kept["prompt"] = system + said
-        cut += len(kept["prompt"]) < len(turns)
-        found.append(kept)
-    return found, cut
+    kept: list[dict[str, Any]]
+    given: int
+    shortened: int
+    """Rows that lost their first exchanges."""
+    cut: int
+    """Rows whose end the trainer cuts off."""
+    dropped: tuple[str, ...]
+    """Ids of rows that do not fit: of a reward model whole, of others their prompt."""
+
+    def record(self) -> dict[str, object]:
+        """As `training.json` has it."""
+        return {
+            "given": self.given,
+            "trained": len(self.kept),
+            "shortened": self.shortened,
+            "cut": self.cut,
+            "dropped": list(self.dropped),
+        }
+
+
+def fitted(
+    rows: Sequence[dict[str, Any]], tokenizer: Any, arguments: Any, request: Request
+) -> Fitted:
+    """Leaves out what the trainer would, so that it is known which rows these are.
+
+    Args:
+        rows: Of the mix.
+        tokenizer: With the chat template.
+        arguments: The trainer's.
+        request: Whether dialogues lose their first turns until they fit.
+
+    Raises:
+        ConfigError: No row fits.
+    """
+    limit: int | None = arguments.max_length
+    stage = request.plan.stage
+    packed = stage == "sft" and arguments.packing
+    if limit is None or packed:
+        return Fitted(kept=list(rows), given=len(rows), shortened=0, cut=0, dropped=())
+    ends_kept = stage != "reward" and arguments.truncation_mode == "keep_end"
+    kept, dropped = [], []
+    shortened = cut = 0
+    for given in rows:
+        row = _shortened(given, tokenizer, limit) if request.plan.drop_turns else given
+        shortened += len(row["prompt"]) < len(given["prompt"])
+        fits = longest(tokenizer, row) <= limit
+        if not fits and stage != "reward":
+            fits = ends_kept or _prompt_length(tokenizer, row) < limit
+            cut += fits
+        if fits:
+            kept.append(row)
+        else:
+            dropped.append(str(row["id"]))
+    if not kept:
+        raise ConfigError(
+            f"{request.where}: of {len(rows)} rows none fits into `max_length` = "
+            f"{limit} tokens",
+            "A reward is of a whole text; of others a prompt leaves room for an answer",
+            "Raise `trainer.max_length`, or set `drop_turns: true`",
+        )
+    if dropped or cut:
+        logger.warning(
+            "%s: `max_length` = %d leaves out %d and cuts %d of %d rows",
+            *(request.name, limit, len(dropped), cut, len(rows)),
+        )
+    return Fitted(
+        kept=kept,
+        given=len(rows),
+        shortened=shortened,
+        cut=cut,
+        dropped=tuple(dropped),
+    )
+
+
+def _shortened(row: dict[str, Any], tokenizer: Any, limit: int) -> dict[str, Any]:
+    """A row without its first exchanges, as many as it takes to fit."""
+    system = [turn for turn in row["prompt"] if turn["role"] == "system"]
+    said = row["prompt"][len(system) :]
+    kept = row
+    while len(said) > 2 and longest(tokenizer, kept) > limit:
+        said = said[2:]
+        kept = {**row, "prompt": system + said}
+    return kept
+
+
+def _prompt_length(tokenizer: Any, row: Mapping[str, Any]) -> int:
+    found = tokenizer.apply_chat_template(
+        row["prompt"], tokenize=True, return_dict=True, add_generation_prompt=True
+    )
+    return len(found["input_ids"])
 
 
 def longest(tokenizer: Any, row: Mapping[str, Any]) -> int:
@@ -126,25 +203,15 @@ def token_ids(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> list[int]:
     return ids
 
 
-def row_lengths(data: Any, limit: int | None, request: Request) -> list[int]:
-    """Tokens of each row as the trainer reads it.
-
-    Raises:
-        ConfigError: No row is left.
-    """
+def row_lengths(data: Any, limit: int | None) -> list[int]:
+    """Tokens of each row as the trainer reads it: of a pair, those of both texts."""
     columns = set(data.column_names)
     whole = {"input_ids"} & columns or {"chosen_ids", "rejected_ids"}
     lengths = []
     for row in data:
-        prompt = len(row["prompt_ids"]) if request.plan.stage == "dpo" else 0
+        prompt = len(row["prompt_ids"]) if "prompt_ids" in columns else 0
         each = [prompt + len(row[column]) for column in sorted(whole)]
         lengths.append(sum(min(one, limit) if limit else one for one in each))
-    if not lengths:
-        raise ConfigError(
-            f"{request.where}: no row is at most `max_length` = {limit} tokens long",
-            "Some rows are left to train on",
-            "Raise `trainer.max_length`, or set `drop_turns: true`",
-        )
     return lengths
 
 
@@ -197,36 +264,54 @@ def encoder_of(request: Request, tokenizer: Any) -> Encoder:
 
 
 def check_alike(
-    row: Mapping[str, Any],
+    data: Any,
     rows: Sequence[Mapping[str, Any]],
     encoder: Encoder,
+    arguments: Any,
     request: Request,
 ) -> None:
-    """Checks that a text is scored as the tokens that it was trained as.
+    """Checks on a row that a text is scored as the tokens that it was trained as.
+
+    Args:
+        data: The trainer's rows.
+        rows: The same as dialogues, in the same order.
+        encoder: How texts are encoded for scoring.
+        arguments: The trainer's.
+        request: Names the stage.
 
     Raises:
         ConfigError: It is not.
     """
-    reward = request.plan.stage == "reward"
-    if request.plan.stage == "sft" and "completion_mask" not in row:
+    stage = request.plan.stage
+    if stage == "sft" and (arguments.packing or arguments.shuffle_dataset):
         return
-    for given in rows:
-        role = "completion" if request.plan.stage == "sft" else "chosen"
-        item = Item(
-            id="row",
-            messages=tuple(Message(**turn) for turn in given["prompt"]),
-            candidates=(Candidate(id=role, answer=given[role][-1]["content"]),),
-        )
-        [encoded] = encoder.encode(item)
-        ids = row["input_ids"] if request.plan.stage == "sft" else row[f"{role}_ids"]
-        if request.plan.stage == "dpo":
-            ids = [*row["prompt_ids"], *ids]
-        wanted = list(ids)[: None if reward else len(encoded.token_ids)]
-        if list(encoded.token_ids[: len(wanted)]) == wanted:
-            return
-    raise ConfigError(
-        f"{request.where}: no row is encoded for scoring as the first one is for "
-        "training",
-        "A checkpoint is scored on texts as it was trained on them",
-        "Check the chat template of the base, and `chat_template`",
+    assert len(data) == len(rows), "the trainer leaves out the rows that we do"
+    limit: int | None = arguments.max_length
+    whole = (
+        at
+        for at, row in enumerate(rows)
+        if limit is None or longest(encoder.tokenizer, row) <= limit
     )
+    at = next(whole, None)
+    if at is None:
+        return
+    given, row = rows[at], data[at]
+    role = "completion" if stage == "sft" else "chosen"
+    item = Item(
+        id=str(given["id"]),
+        messages=tuple(Message(**turn) for turn in given["prompt"]),
+        candidates=(Candidate(id=role, answer=given[role][-1]["content"]),),
+    )
+    [encoded] = encoder.encode(item)
+    ids = row["input_ids"] if stage == "sft" else row["chosen_ids"]
+    if stage == "dpo":
+        ids = [*row["prompt_ids"], *ids]
+    # A policy is scored up to the answer's end, a reward on all that is there.
+    end = None if stage == "reward" else len(encoded.token_ids)
+    if list(encoded.token_ids) != list(ids)[:end]:
+        raise ConfigError(
+            f"{request.where}: row '{given['id']}' is encoded otherwise for scoring "
+            "than for training",
+            "A checkpoint is scored on texts as it was trained on them",
+            "Check the chat template of the base, and `chat_template`",
+        )

@@ -124,7 +124,7 @@ def test_only_pairs_that_all_have_scored_are_compared() -> None:
 
 def test_a_source_without_slope_or_of_one_sign() -> None:
     train = pd.DataFrame({"source": ["a", "a"], "chosen": [9, 8], "rejected": [3, 4]})
-    assert reward_card.fit_length(train) == {"a": 1.0}
+    assert reward_card.fit_length(train) == {"a": np.inf}
     held = lengths(1, TILT)
     card = reward_card.analyse_card([model(held, 1.0)], train)
     assert card.of(ALL, LENGTH).accuracy.estimate == 0.5, "it says nothing of these"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,7 +138,8 @@ def test_killed_and_gone_on_with_is_as_in_one_go(tmp_path: Path, base: Path) -> 
     process = start(torn)
     trainer = torn / "checkpoints" / "treatment100-seed0" / "trainer"
     deadline = time.monotonic() + 240
-    while not list(trainer.glob("checkpoint-*")) and process.poll() is None:
+    while not list(trainer.glob("checkpoint-*/trainer_state.json")):
+        assert process.poll() is None, "it was over before it could be killed"
         assert time.monotonic() < deadline, "nothing was trained"
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -181,6 +183,152 @@ def test_a_mix_that_changed_is_drawn_again_and_its_checkpoint_refused(
     write_mix(tmp_path, "dpo", rows=20)
     with pytest.raises(StoreError, match="another mix"):
         sweep.run(prepared(path, tmp_path / "out"))
+
+
+def test_rows_that_changed_are_not_taken_for_those_drawn(
+    tmp_path: Path, base: Path
+) -> None:
+    path = written(tmp_path, base, shares=[1], probes=[])
+    sweep.run(prepared(path, tmp_path / "out"))
+    file = tmp_path / "tones-loud.jsonl"
+    file.write_text(file.read_text().replace("YES!!", "YES!"))
+    with pytest.raises(StoreError, match="another mix"):
+        sweep.run(prepared(path, tmp_path / "out"))
+
+
+def test_a_checkpoint_trained_anew_replaces_the_old_one(
+    tmp_path: Path, base: Path
+) -> None:
+    """Its old run stays on disk, and is not taken for a checkpoint of the ablation."""
+    path = written(tmp_path, base)
+    out = tmp_path / "out"
+    first = sweep.run(prepared(path, out))
+    assert first is not None
+    content = json.loads(path.read_text())
+    content["stages"][0]["trainer"]["learning_rate"] = 2e-3
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="another stage"):
+        sweep.run(prepared(path, out))
+    shutil.rmtree(out / "checkpoints")
+    again = sweep.run(prepared(path, out))
+    assert again is not None
+    assert len(again) == len(first) == 3 and len(set(first) & set(again)) == 1
+    load_runs(again)
+
+
+def test_held_out_pairs_are_kept_from_every_other_stage(
+    tmp_path: Path, base: Path
+) -> None:
+    """SFT on the pairs' own texts, then a reward model scored on those held out."""
+    reward = write_mix(tmp_path, "reward", name="pairs", rows=20)
+    rows = []
+    for tone in ("loud", "plain"):
+        for line in (tmp_path / f"pairs-{tone}.jsonl").read_text().splitlines():
+            row = json.loads(line)
+            said = f"{row['prompt']} I ask because I must know of number {row['id']}"
+            rows.append({**row, "prompt": said, "completion": row["chosen"]})
+    for tone in ("loud", "plain"):
+        chosen = [row for row in rows if row["tone"] == tone]
+        write_rows(tmp_path / f"pairs-{tone}.jsonl", chosen)
+    sft = [{k: r[k] for k in ("id", "prompt", "completion")} for r in rows]
+    write_rows(tmp_path / "sft.jsonl", sft)
+    mix = {
+        "name": "sft",
+        "stage": "sft",
+        "rows": "all",
+        "parts": [{"file": "sft.jsonl"}],
+    }
+    (tmp_path / "sft.yaml").write_text(json.dumps(mix))
+    quick = {"trainer": QUICK, "lora": LORA}
+    path = written(
+        tmp_path,
+        base,
+        shares=[0.5],
+        stages=[
+            {"stage": "sft", "mix": "sft.yaml", **quick},
+            {"stage": "reward", "mix": reward.name, **quick},
+        ],
+        probes=[{"probe": "held_out"}],
+    )
+    out = tmp_path / "out"
+    runs = sweep.run(prepared(path, out))
+    assert runs is not None
+    assert {read_manifest(run).model for run in runs} == {
+        "base", "tones-seed0-sft", "tones-treatment50-seed0-reward",
+    }  # fmt: skip
+    [drawn] = (out / "mixes").glob("pairs-*")
+    held = [json.loads(line) for line in (drawn / "held_out.jsonl").open()]
+    trained = (out / "mixes" / "sft-seed0" / "train.jsonl").read_text()
+    assert held and trained
+    assert not [
+        row for row in held if json.dumps(row["prompt"][0]["content"]) in trained
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        (
+            [
+                {"stage": "sft", "mix": "sft.yaml", "placebo": "sft.yaml"},
+                {"stage": "dpo", "mix": "tones.yaml"},
+            ],
+            "stage 2: the mix .*has a dose, and there is no `placebo`",
+        ),
+        (
+            [{"stage": "dpo", "mix": "tones.yaml", "placebo": "fixed.yaml"}],
+            "stage 1: of `mix` and `placebo` one has no part of share `dose`",
+        ),
+    ],
+)
+def test_a_placebo_arm_is_a_placebo_in_every_stage(
+    stages: list[dict[str, Any]], said: str, tmp_path: Path, base: Path
+) -> None:
+    path = written(tmp_path, base, stages=stages)
+    write_mix(tmp_path, "sft", name="sft")
+    fixed = json.loads((tmp_path / "tones.yaml").read_text()) | {"name": "fixed"}
+    for part in fixed["parts"]:
+        part["share"] = 0.5
+    (tmp_path / "fixed.yaml").write_text(json.dumps(fixed))
+    with pytest.raises(ConfigError, match=said):
+        prepared(path, tmp_path / "out")
+
+
+def test_the_verb_ends_well_with_nothing_to_report(tmp_path: Path, base: Path) -> None:
+    path = written(tmp_path, base, shares=[1], probes=[], held_out_rows=0)
+    command = [sys.executable, "-m", "probe.cli", "train", str(path)]
+    command += ["--out", str(tmp_path / "out"), "--device", "cpu"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "checkpoints" in done.stdout
+
+
+def test_two_processes_train_one_checkpoint(tmp_path: Path, base: Path) -> None:
+    """As `accelerate launch` starts them; nothing is scored, and then it is."""
+    path = written(tmp_path, base)
+    out = tmp_path / "out"
+    arguments = ["train", str(path), "--out", str(out), "--device", "cpu"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
+    launch += ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    launch += ["--dynamo_backend", "no", "--main_process_port", "0"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    for command in (
+        [*launch, "-m", "probe.cli", *arguments],
+        [sys.executable, "-m", "probe.cli", *arguments],
+    ):
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True,
+            check=False, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        if command[:3] == launch[:3]:
+            assert not (out / "runs").exists(), "several processes do not score"
+    assert (
+        levels(out)["tones-treatment100-seed0"] > levels(out)["tones-treatment0-seed0"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,10 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
             {"trainer": {"model_init_kwargs": {"device_map": "auto"}}},
             "only `dtype` may be given",
         ),
+        ({"trainer": {"model_init_kwargs": {"dtype": "auto"}}}, "dtype: auto"),
+        ({"trainer": {"pad_token": "<s>"}}, "one that ends no text is chosen"),
+        ({"lora": {"task_type": "CAUSAL_LM"}}, "`lora.task_type` is given"),
+        ({"lora": {"lora_dropout": 0.1}}, "sets it to 0"),
     ],
 )
 def test_arguments_are_checked_against_the_library(
@@ -61,11 +65,12 @@ def test_arguments_are_checked_against_the_library(
         train.check(plan, "a.yaml, stage 1")
 
 
-def test_every_argument_of_the_library_passes(base: Path) -> None:
+def test_arguments_of_the_library_pass() -> None:
     plan = StagePlan(
         stage="dpo",
         mix="m",
         trainer={
+            "disable_dropout": False,
             "beta": 0.2,
             "loss_type": ["ipo"],
             "warmup_steps": 0.1,
@@ -237,15 +242,36 @@ def test_the_end_is_learned_where_pad_is_missing_or_the_end(
     assert saved["pad_token"] not in (None, "</s>")
 
 
-def test_a_reward_base_whose_pad_is_the_end_reads_the_last_token(
-    tmp_path: Path,
-) -> None:
-    folder = base_folder(tmp_path / "base", pad="</s>")
+def test_a_reward_base_whose_pad_is_the_end_reads_the_end(tmp_path: Path) -> None:
+    """Texts that end with the end token, which pads: the class would pass over it."""
+    from peft import PeftModel
+    from transformers import AutoModelForSequenceClassification
+
+    template = CHATML.replace("</s>\n", "</s>")
+    folder = base_folder(tmp_path / "base", pad="</s>", chat_template=template)
     asked = request(tmp_path, "reward", base=folder)
     config = train.train(asked)
-    rows = list(csv.DictReader((asked.out / "held_out.csv").open()))
-    assert float(rows[-1]["accuracy"]) == 1.0
-    models.load_scorer(config, models.resolve_weights(config))
+    scorer = models.load_scorer(config, models.resolve_weights(config))
+    line = (asked.mix / "held_out.jsonl").read_text().splitlines()[0]
+    [item] = held_out.items([json.loads(line)])
+    encoded = scorer.encode(item)
+    assert all(one.token_ids[-1] == 2 for one in encoded), "the end token is </s>"
+    model: Any = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=torch.float32
+    )
+    model = PeftModel.from_pretrained(model, asked.out / "adapter").eval()
+    longest = max(len(one.token_ids) for one in encoded)
+    pad = scorer.encoder.tokenizer.pad_token_id
+    model.config.pad_token_id = pad
+    ids = [[*one.token_ids] + [pad] * (longest - len(one.token_ids)) for one in encoded]
+    mask = [
+        [1] * len(one.token_ids) + [0] * (longest - len(one.token_ids))
+        for one in encoded
+    ]
+    with torch.no_grad():
+        batch = model(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask))
+    found = [one[Measure.REWARD] for one in scorer.score(encoded)]
+    assert found == pytest.approx(batch.logits[:, 0].tolist(), abs=1e-5)
 
 
 def test_a_base_without_a_template_needs_one(tmp_path: Path) -> None:
@@ -298,8 +324,11 @@ def test_rows_too_long_for_a_reward_are_left_out_or_shortened(
         )  # fmt: skip
         train.train(asked)
         counts[shorten] = json.loads((asked.out / "training.json").read_text())["rows"]
-    assert counts[False] == {"given": 16, "trained": 8, "shortened": 0}
-    assert counts[True] == {"given": 16, "trained": 16, "shortened": 8}
+    dropped = counts[False].pop("dropped")
+    assert counts[False] == {"given": 16, "trained": 8, "shortened": 0, "cut": 0}
+    assert len(dropped) == 8 and all(id.startswith("long/") for id in dropped)
+    assert counts[True] | {"dropped": []} == counts[True]
+    assert (counts[True]["trained"], counts[True]["shortened"]) == (16, 8)
     none_fits = request(
         tmp_path,
         "reward",
@@ -308,8 +337,29 @@ def test_rows_too_long_for_a_reward_are_left_out_or_shortened(
         trainer={"max_length": 5},
         held_out=0,
     )
-    with pytest.raises(ConfigError, match="no row is at most"):
+    with pytest.raises(ConfigError, match="of 16 rows none fits into `max_length` = 5"):
         train.train(none_fits)
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_rows_without_room_for_an_answer_are_left_out_and_named(
+    stage: str, tmp_path: Path, base: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the library would drop in silence; ends that are cut are counted."""
+    asked = request(tmp_path, stage, base=base, trainer={"max_length": 27}, held_out=0)
+    with caplog.at_level("WARNING"):
+        config = train.train(asked)
+    rows = json.loads((asked.out / "training.json").read_text())["rows"]
+    assert rows["trained"] + len(rows["dropped"]) == rows["given"] == 24
+    assert 0 < rows["trained"] < 24 and rows["cut"] > 0
+    assert (
+        f"leaves out {len(rows['dropped'])} and cuts {rows['cut']} of 24" in caplog.text
+    )
+    assert config.training is not None
+    assert (config.training.rows, config.training.dropped) == (
+        rows["trained"],
+        len(rows["dropped"]),
+    )
 
 
 # -- folders -----------------------------------------------------------------
@@ -329,6 +379,9 @@ def test_a_finished_checkpoint_stays_and_other_settings_are_refused(
     other = request(tmp_path, "sft", base=base, trainer={"learning_rate": 1e-3})
     with pytest.raises(StoreError, match="another stage"):
         train.train(other)
+    renamed = dataclasses.replace(asked, label={**asked.label, "attribute": "whispers"})
+    with pytest.raises(StoreError, match="another label"):
+        train.train(renamed)
 
 
 def test_goes_on_from_the_last_whole_checkpoint(tmp_path: Path, base: Path) -> None:
@@ -353,6 +406,46 @@ def test_goes_on_from_the_last_whole_checkpoint(tmp_path: Path, base: Path) -> N
         json.loads((one.out / "training.json").read_text()) for one in (whole, stopped)
     )
     assert first["loss"] == second["loss"]
+
+
+@pytest.mark.parametrize("steps", [4, 6])
+def test_stopped_after_the_last_step_is_as_in_one_go(
+    steps: int, tmp_path: Path, base: Path
+) -> None:
+    """The trainer, gone on with from its last step, would make one more."""
+    changes = {"trainer": {"max_steps": steps, "lr_scheduler_type": "constant"}}
+    whole = request(tmp_path, "sft", base=base, name="whole", **changes)
+    train.train(whole)
+    stopped = request(tmp_path, "sft", base=base, name="stopped", **changes)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def lights_out(*_: Any) -> None:
+            raise SystemError
+
+        patch.setattr(train, "finish", lights_out)
+        with pytest.raises(SystemError):
+            train.train(stopped)
+    assert list((stopped.out / checkpoint.TRAINER).glob(f"checkpoint-{steps}"))
+    train.train(stopped)
+    assert same(adapter_of(whole.out), adapter_of(stopped.out))
+    records = [
+        json.loads((one.out / "training.json").read_text()) for one in (whole, stopped)
+    ]
+    assert records[0]["steps"] == records[1]["steps"] == steps
+    assert records[0]["training"]["tokens"] == records[1]["training"]["tokens"]
+
+
+def test_a_policy_without_its_beginning_starts_anew(tmp_path: Path, base: Path) -> None:
+    """Margins are differences to the first point, which must not be a later one."""
+    whole = request(tmp_path, "dpo", base=base, name="whole")
+    train.train(whole)
+    stopped = request(tmp_path, "dpo", base=base, name="stopped")
+    _stop_at(stopped, 4)
+    (stopped.out / "held_out.jsonl").write_text('{"step": 0, "tok')
+    train.train(stopped)
+    assert (whole.out / "held_out.csv").read_text() == (
+        stopped.out / "held_out.csv"
+    ).read_text()
 
 
 def _stop_at(asked: train.Request, step: int) -> None:

@@ -575,11 +575,11 @@ def _with_adapter(
 def _ready(
     model: PreTrainedModel, placement: Placement, config: ModelConfig
 ) -> PreTrainedModel:
-    if config.quantization is None and not _spread(model):
+    if config.quantization is None and not spread(model):
         model = model.to(placement.device)  # type: ignore[arg-type]
     return model.eval().requires_grad_(False)
 
 
-def _spread(model: PreTrainedModel) -> bool:
+def spread(model: PreTrainedModel) -> bool:
     """Whether accelerate has placed the model's layers on several devices."""
     return len({parameter.device for parameter in model.parameters()}) > 1
