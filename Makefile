@@ -35,6 +35,7 @@ bench: install
 	$(BIN)/python tests/bench/bench_dialects.py
 	$(BIN)/python tests/bench/bench_generation.py
 	$(BIN)/python tests/bench/bench_belebele.py
+	$(BIN)/python tests/bench/bench_training.py
 
 wheel: install
 	$(BIN)/python -m build --wheel

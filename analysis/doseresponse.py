@@ -4,13 +4,16 @@ A sweep trains checkpoints from one base on mixes in which a share of the rows h
 attribute, such as a language, at several shares and seeds. Estimands, per measure and
 group of units (language, dialect, country): the slope of the group's metric on the
 share, from none to all rows; that slope less the reference group's; less that of a
-placebo arm, whose attribute is made up; and the slope of best minus worst group. The
-metric of a checkpoint is the mean over the units that all checkpoints scored.
+placebo arm, in which rows without the attribute are drawn anew for each share; and the
+slope of best minus worst group. The metric of a checkpoint is the mean over the units
+that all checkpoints scored. The share is the one that was drawn.
 
 Unit of analysis: a checkpoint, of one stage and arm; n is their number. Errors,
 degrees of freedom, and what an interval covers stand in `doseresponse_fit`: other
-trainings with other seeds and other items of this kind, but no other base and no other
-data. Beside each slope stands the smallest one that would have been found.
+initialisations and other items of this kind, with five seeds or more other draws of
+rows too, but no other base and no other data. Beside each slope stands the smallest one
+that would have been found, uncorrected; not beside those of gaps, as two tests decide
+on these.
 
 Holm's correction is over all groups and treatment arms of a measure, in one family each
 for slopes, slopes less the reference's and slopes less a placebo's; over arms for best
@@ -22,12 +25,19 @@ pooled.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.doseresponse_data import Dosed
-from analysis.doseresponse_lines import lack_of_fit, unequal_seeds
+from analysis.doseresponse_lines import (
+    lack_of_fit,
+    seeds_interval,
+    unequal_seeds,
+)
 from analysis.doseresponse_measures import Estimate, SweepMeasures
+from analysis.paired import Interval
 from analysis.records import Record, with_holm
 from analysis.stages_data import Aligned
 
@@ -45,6 +55,9 @@ class ArmSlope:
     unequal_seeds: float | None
     """P-value of one slope for all seeds, uncorrected; None: too few seeds or
     checkpoints."""
+    by_seed: Interval | None
+    """The mean slope of seeds with the t-interval over their own slopes; None: too few
+    seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +114,7 @@ class DoseMeasure:
 
     @property
     def placebos(self) -> tuple[str, ...]:
-        """The arms whose attribute is made up."""
+        """The arms in which rows are drawn anew for each share, and nothing else."""
         return tuple(arm for arm in self.arms if self.is_placebo(arm))
 
     def is_placebo(self, arm: str) -> bool:
@@ -118,6 +131,12 @@ class DoseMeasure:
             *(each.estimate for one in self.groups for each in one.controlled),
             *(one.estimate for one in self.gaps),
         )
+
+    @functools.cached_property
+    def tested(self) -> Counter[str | None]:
+        """How many tests each family has."""
+        records = [one.record for one in self.estimates]
+        return Counter(one.family for one in records if one.p_value is not None)
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -139,6 +158,7 @@ def analyse_measure(dosed: Dosed, arms: Sequence[str]) -> DoseMeasure:
     """
     measures = SweepMeasures(dosed=dosed)
     levels, sweep = dosed.levels(), dosed.sweep
+    designs = {arm: dosed.design(arm) for arm in arms}
     treatments = [arm for arm in arms if not sweep.is_placebo(arm)]
     placebos = [arm for arm in arms if sweep.is_placebo(arm)]
     reference = dosed.aligned.reference is not None
@@ -150,14 +170,12 @@ def analyse_measure(dosed: Dosed, arms: Sequence[str]) -> DoseMeasure:
                     arm=arm,
                     slope=measures.slope(arm, code),
                     beyond=measures.beyond(arm, code) if reference and code else None,
-                    lack_of_fit=lack_of_fit(
-                        levels[dosed.places(arm), code], dosed.design(arm)
-                    ),
-                    unequal_seeds=unequal_seeds(
-                        levels[dosed.places(arm), code], dosed.design(arm)
-                    ),
+                    lack_of_fit=lack_of_fit(values, design),
+                    unequal_seeds=unequal_seeds(values, design),
+                    by_seed=seeds_interval(values, design),
                 )
-                for arm in arms
+                for arm, design in designs.items()
+                for values in [levels[dosed.places(arm), code]]
             ),
             controlled=tuple(
                 Controlled(

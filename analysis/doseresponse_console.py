@@ -5,26 +5,24 @@ from __future__ import annotations
 from analysis.doseresponse import DoseMeasure
 from analysis.doseresponse_measures import Estimate
 from analysis.doseresponse_runs import SweepProbe
-from analysis.doseresponse_words import bent, from_to, picked
-from analysis.html import join_words, p_text
+from analysis.doseresponse_words import bent, from_to, picked, unequal_words
+from analysis.html import join_words
+from analysis.stages_console import Rows, not_in_rows, plain, tested
 from analysis.stages_words import (
-    digits_of,
     gap_text,
     group_name,
-    groups_of,
     level_text,
     measure_title,
-    shown,
-    signed,
+    side_of,
 )
-from analysis.wording import p_of, percent
+from analysis.wording import percent
 
-Rows = list[tuple[str, ...]]
 CLOSING = (
     "slopes per 100 points of the share with 95% intervals over other trainings and "
-    "items, those of shares in points; p is Holm's over groups and treatments of a "
-    "measure; `seen`: the smallest slope that could have been found; --json has every "
-    "record"
+    "items, those of shares in points; with fewer than five seeds they take the slopes "
+    "of all seeds as equal; p is Holm's over groups and treatments of a measure; "
+    "`seen`: the smallest slope that could have been found, uncorrected; --json has "
+    "every record"
 )
 """What must be known of the tables."""
 
@@ -96,7 +94,7 @@ def _rows(measure: DoseMeasure) -> Rows:
             _seen(measure, gap.estimate),
         ]
         rows.append((*row, *[""] * (len(header) - len(row))))
-    return [tuple(_plain(cell) for cell in row) for row in rows]
+    return [tuple(plain(cell) for cell in row) for row in rows]
 
 
 def _seen(measure: DoseMeasure, estimate: Estimate) -> str:
@@ -105,32 +103,15 @@ def _seen(measure: DoseMeasure, estimate: Estimate) -> str:
 
 
 def _tested(measure: DoseMeasure, estimate: Estimate | None) -> tuple[str, str]:
-    record = None if estimate is None else estimate.record
-    if record is None or record.estimate is None:
-        return "-", "-"
-    text = signed(measure, record.estimate)
-    if record.ci_low is not None:
-        low, high = (
-            f"{shown(measure, bound):+.{digits_of(measure)}f}"
-            for bound in (record.ci_low, record.ci_high)
-        )
-        text += f" [{low}, {high}]"
-    return text, p_text(p_of(record))
-
-
-def _plain(text: str) -> str:
-    """For terminals: an ordinary minus sign and spaces."""
-    return text.replace("\u2212", "-").replace("\u2013", "-").replace("\u00a0", " ")
+    return tested(measure, None if estimate is None else estimate.record)
 
 
 def _below(measure: DoseMeasure) -> str:
     """What stands below the rows: what is not in them, and where a line is bad."""
-    lines = []
-    if more := len(measure.groups) - len(picked(measure)):
-        lines.append(
-            f"  {groups_of(measure, more)} more of which nothing is shown or that have "
-            "smaller slopes: --json or --out has all"
-        )
+    lines = not_in_rows(measure, len(picked(measure)), "have smaller slopes")
     for arm in measure.treatments:
-        lines += [f"  {arm}: {_plain(said)}" for said in bent(measure, arm)]
+        slopes = [(one, one.of(arm).slope) for one in measure.groups]
+        pairs = [pair for pair in slopes if side_of(pair[1].record)]
+        lines += [f"  {arm}: {plain(said)}" for said in unequal_words(measure, pairs)]
+        lines += [f"  {arm}: {plain(said)}" for said in bent(measure, arm)]
     return "\n".join(lines)

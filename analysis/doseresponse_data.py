@@ -87,12 +87,13 @@ class Dosed:
         )
 
     def design(self, arm: str) -> Design:
-        """Share and seed of an arm's checkpoints, in the order of `places`."""
+        """Drawn share and seed of an arm's checkpoints, in the order of `places`."""
         kept = [self.checkpoints[place] for place in self.places(arm)]
         seeds = np.array([one.training.seed for one in kept])
         return Design(
-            share=np.array([one.share for one in kept], dtype=np.float64),
+            share=np.array([one.dose for one in kept], dtype=np.float64),
             seed=np.unique(seeds, return_inverse=True)[1].astype(np.intp),
+            planned=np.array([one.share for one in kept], dtype=np.float64),
         )
 
     def levels(self) -> Floats:

@@ -55,7 +55,9 @@ def dose_figure(measure: DoseMeasure, prefix: str) -> Figure:
     tables = [_panel_rows(measure, one) for one in drawn]
     span = max(high - low for low, high in map(_range, tables)) * 1.08 or 1.0
     title, attribute = measure_title(measure), measure.dosed.sweep.attribute
-    placebo = " Grey: the placebo, whose share means nothing." * bool(measure.placebos)
+    placebo = " Grey: the placebo, in which rows are only drawn anew." * bool(
+        measure.placebos
+    )
     base = (
         " Dashed: the base, before training." if measure.dosed.base is not None else ""
     )
@@ -128,7 +130,8 @@ def _panel_rows(measure: DoseMeasure, one: GroupDose) -> pd.DataFrame:
         test = found.slope.test
         reach = np.full(GRID, math.nan)
         if found.record.ci_low is not None:
-            scatter = found.slope.checkpoints / float(design.weights @ design.weights)
+            rest = design.residuals(levels[places])
+            scatter = float(rest @ rest) / design.freedom
             around = scatter / len(places) + away**2 * test.error**2
             t = float(stats.t.ppf(0.5 + CI_LEVEL / 2, test.freedom))
             reach = t * np.sqrt(around)

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from analysis.doseresponse import DoseMeasure, GapSlope, GroupDose
 from analysis.doseresponse_measures import Estimate
 from analysis.doseresponse_runs import SweepProbe
 from analysis.doseresponse_words import (
+    Named,
     arm_word,
     bent,
     seen_range,
-    seen_text,
     slope_text,
+    unequal_words,
 )
-from analysis.html import Certainty, Finding, join_words, number
+from analysis.html import Certainty, Finding, number
 from analysis.stages_words import (
-    MOST_NAMED,
+    first_sentences,
     group_name,
     group_word,
-    groups_of,
     level_text,
     measure_title,
+    named,
     side_of,
 )
 
-MOST_EVIDENCE = 6
-"""Groups whose numbers stand in a finding; the table has them all."""
+DOUBT = "uncertain: slopes may differ between seeds"
+"""Said of a slope whose interval takes those of all seeds as equal."""
 
 _Of = Callable[[GroupDose], Estimate | None]
-_Sides = dict[int, list[tuple[GroupDose, Estimate]]]
+_Sides = dict[int, list[Named]]
 
 
 def part_findings(part: SweepProbe) -> tuple[Finding, ...]:
@@ -45,75 +46,119 @@ def measure_findings(measure: DoseMeasure) -> tuple[Finding, ...]:
     for arm in measure.treatments:
         found.append(slope_finding(measure, arm))
         found += [_controlled(measure, arm, placebo) for placebo in measure.placebos]
-        if measure.aligned.reference is not None and len(measure.groups) > 1:
-            found.append(_beyond(measure, arm))
-        found += [_gap(measure, one) for one in measure.gaps if one.arm == arm]
+        found += _others(measure, arm)
     found += [_placebo(measure, arm) for arm in measure.placebos]
     return tuple(found)
 
 
+def summary_findings(measure: DoseMeasure) -> tuple[Finding, ...]:
+    """The first treatment's slopes, and what else is shown.
+
+    Beside every slope that is kept stands what the placebo does to it.
+    """
+    found = []
+    for place, arm in enumerate(measure.treatments):
+        slopes = slope_finding(measure, arm)
+        if place == 0 or slopes.certainty != "not shown":
+            found.append(slopes)
+            found += [_controlled(measure, arm, other) for other in measure.placebos]
+        found += [one for one in _others(measure, arm) if one.certainty != "not shown"]
+    placebos = [_placebo(measure, arm) for arm in measure.placebos]
+    return (*found, *(one for one in placebos if one.certainty != "not shown"))
+
+
+def _others(measure: DoseMeasure, arm: str) -> list[Finding]:
+    """Of one treatment, whose slopes are other than the reference's, and the gap's."""
+    several = measure.aligned.reference is not None and len(measure.groups) > 1
+    found = [_beyond(measure, arm)] if several else []
+    return found + [_gap(measure, one) for one in measure.gaps if one.arm == arm]
+
+
 def slope_finding(measure: DoseMeasure, arm: str) -> Finding:
     """For which groups the metric moves with the share."""
-    title, attribute = measure_title(measure), measure.dosed.sweep.attribute
-    sides = _sides(measure, lambda one: one.of(arm).slope)
-    words = _direction(measure)
-    parts = [
-        f"{words[side]} with the share of {attribute}"
-        + (f" for {_named(measure, sides[side])}" if len(measure.groups) > 1 else "")
-        for side in (1, -1)
-        if sides[side]
-    ]
-    claim = _claim(measure, f"{title}{_of_arm(measure, arm)}", parts, sides[0])
-    return Finding(
-        claim=claim,
-        evidence=_evidence(measure, sides, lambda one: _base_words(measure, one))
-        + bent(measure, arm),
-        certainty=_certainty(parts),
+    attribute = measure.dosed.sweep.attribute
+    return _moves(
+        measure,
+        f"{measure_title(measure)}{_of_arm(measure, arm)}",
+        lambda one: one.of(arm).slope,
+        {
+            side: f"{word} with the share of {attribute}"
+            for side, word in _direction(measure).items()
+        },
+        "change",
+        before=lambda one: _base_words(measure, one),
+        after=bent(measure, arm),
     )
 
 
 def _controlled(measure: DoseMeasure, arm: str, placebo: str) -> Finding:
-    """Whose slope is other than in the placebo."""
-    sides = _sides(
+    """Whose slope is other than what redrawing rows does by itself."""
+    slope = "the slope beyond what redrawing rows does by itself is"
+    return _moves(
         measure,
+        f"{measure_title(measure)}, {arm_word(arm)} less {arm_word(placebo)}",
         lambda one: next(
             each.estimate
             for each in one.controlled
             if (each.arm, each.placebo) == (arm, placebo)
         ),
-    )
-    lead = f"{measure_title(measure)}, {arm_word(arm)} less {arm_word(placebo)}"
-    parts = [
-        f"the slope is {word}"
-        + (f" for {_named(measure, sides[side])}" if len(measure.groups) > 1 else "")
-        for side, word in ((1, "above the placebo's"), (-1, "below the placebo's"))
-        if sides[side]
-    ]
-    return Finding(
-        claim=_claim(measure, lead, parts, sides[0], "difference"),
-        evidence=_evidence(measure, sides),
-        certainty=_certainty(parts),
+        {1: f"{slope} above zero", -1: f"{slope} below zero"},
+        "difference",
     )
 
 
 def _beyond(measure: DoseMeasure, arm: str) -> Finding:
     """Whose slope is other than the reference group's."""
     reference = group_name(measure, measure.aligned.reference or "")
+    slope = "the slope is {} that of " + reference
+    return _moves(
+        measure,
+        f"{measure_title(measure)}{_of_arm(measure, arm)}, less {reference}",
+        lambda one: one.of(arm).beyond,
+        {1: slope.format("above"), -1: slope.format("below")},
+        "difference",
+    )
 
-    def of(one: GroupDose) -> Estimate | None:
-        return one.of(arm).beyond
 
+def _moves(
+    measure: DoseMeasure,
+    lead: str,
+    of: _Of,
+    words: Mapping[int, str],
+    what: str,
+    *,
+    before: Callable[[GroupDose], str] = lambda one: "",
+    after: tuple[str, ...] = (),
+) -> Finding:
+    """What is above and below zero, and what could have been seen of the rest.
+
+    Args:
+        measure: Whose groups they are.
+        lead: What is asked.
+        of: The estimate of a group.
+        words: What is said of a side.
+        what: What is not shown of the rest.
+        before: What is said of a group's level before training.
+        after: Sentences after those of the groups.
+    """
     sides = _sides(measure, of)
-    lead = f"{measure_title(measure)}{_of_arm(measure, arm)}, less {reference}"
-    parts = [
-        f"the slope is {word} that of {reference} for {_named(measure, sides[side])}"
-        for side, word in ((1, "above"), (-1, "below"))
-        if sides[side]
-    ]
+    parts = []
+    certainty: Certainty = "not shown"
+    for doubtful, end in ((False, ""), (True, f" ({DOUBT})")):
+        for side, word in words.items():
+            pairs = [pair for pair in sides[side] if pair[1].doubtful == doubtful]
+            if not pairs:
+                continue
+            whom = f" for {_named(measure, pairs)}" if len(measure.groups) > 1 else ""
+            parts.append(f"{word}{whom}{end}")
+            if certainty == "not shown":
+                certainty = "uncertain" if doubtful else "supported"
     return Finding(
-        claim=_claim(measure, lead, parts, sides[0], "difference"),
-        evidence=_evidence(measure, sides),
-        certainty=_certainty(parts),
+        claim=_claim(measure, lead, parts, sides[0], what),
+        evidence=_evidence(measure, sides, before)
+        + unequal_words(measure, [*sides[1], *sides[-1]])
+        + after,
+        certainty=certainty,
     )
 
 
@@ -124,13 +169,14 @@ def _gap(measure: DoseMeasure, gap: GapSlope) -> Finding:
     what = f"the gap between the highest and the lowest {group_word(measure)}"
     lead = f"{measure_title(measure)}{_of_arm(measure, gap.arm)}"
     word = "widens" if side > 0 else "narrows"
-    seen = seen_text(measure, gap.estimate)
+    doubt = gap.estimate.doubtful
     if side:
-        claim = f"{lead}: {what} {word} with the share of {attribute}."
+        end = f" ({DOUBT})" if doubt else ""
+        claim = f"{lead}: {what} {word} with the share of {attribute}{end}."
     elif record.p_value is None:
         claim = f"{lead}: whether {what} moves cannot be said."
     else:
-        claim = f"{lead}: no change shown of {what}" + (f"; {seen}." if seen else ".")
+        claim = f"{lead}: no change shown of {what}."
     return Finding(
         claim=claim,
         evidence=(
@@ -138,26 +184,26 @@ def _gap(measure: DoseMeasure, gap: GapSlope) -> Finding:
             "sample; it counts as moved only where the groups' slopes are shown to be "
             "unequal as well.",
         ),
-        certainty="supported" if side else "not shown",
+        certainty="not shown" if not side else "uncertain" if doubt else "supported",
     )
 
 
 def _placebo(measure: DoseMeasure, arm: str) -> Finding:
-    """What moves with a share that means nothing."""
+    """What moves where rows are drawn anew, and nothing else."""
     sides = _sides(measure, lambda one: one.of(arm).slope)
     moved = [*sides[1], *sides[-1]]
-    title = measure_title(measure)
+    lead = f"{measure_title(measure)}, {arm_word(arm)}"
     if moved:
+        whom = f" for {_named(measure, moved)}" if len(measure.groups) > 1 else ""
         claim = (
-            f"{title}, {arm_word(arm)}: the slope is shown to be other than zero for "
-            f"{_named(measure, moved)}, though the share means nothing there: only "
-            "what the treatment does beyond that is an effect of the rows."
+            f"{lead}: the slope is shown to be other than zero{whom}, though rows are "
+            "only drawn anew there: redrawing rows moves the metric by itself."
         )
     else:
-        claim = _claim(measure, f"{title}, {arm_word(arm)}", [], sides[0])
+        claim = _claim(measure, lead, [], sides[0])
     return Finding(
         claim=claim,
-        evidence=_evidence(measure, sides),
+        evidence=_evidence(measure, sides) + unequal_words(measure, moved),
         certainty="note" if moved else "not shown",
     )
 
@@ -171,10 +217,6 @@ def _direction(measure: DoseMeasure) -> dict[int, str]:
 def _of_arm(measure: DoseMeasure, arm: str) -> str:
     """Which arm, where there are several treatments."""
     return f", {arm_word(arm)}" if len(measure.treatments) > 1 else ""
-
-
-def _certainty(parts: Sequence[str]) -> Certainty:
-    return "supported" if parts else "not shown"
 
 
 def _sides(measure: DoseMeasure, of: _Of) -> _Sides:
@@ -201,7 +243,7 @@ def _claim(
     measure: DoseMeasure,
     lead: str,
     parts: Sequence[str],
-    rest: Sequence[tuple[GroupDose, Estimate]],
+    rest: Sequence[Named],
     what: str = "change",
 ) -> str:
     """What is shown, and of the rest that nothing is and what could have been seen."""
@@ -221,18 +263,9 @@ def _claim(
 
 
 def _named(
-    measure: DoseMeasure,
-    pairs: Sequence[tuple[GroupDose, Estimate]],
-    *,
-    examples: bool = True,
+    measure: DoseMeasure, pairs: Sequence[Named], *, examples: bool = True
 ) -> str:
-    """The groups, or of many how many and the first."""
-    names = [group_name(measure, one.group) for one, _ in pairs]
-    if len(names) <= MOST_NAMED:
-        return join_words(names)
-    of = groups_of(measure, len(measure.groups))
-    some = join_words([*names[: MOST_NAMED - 1], "others"])
-    return f"{number(len(names), 0)} of {of}" + (f" ({some})" if examples else "")
+    return named(measure, [one.group for one, _ in pairs], examples=examples)
 
 
 def _evidence(
@@ -244,11 +277,9 @@ def _evidence(
     sentences = [
         f"{group_name(measure, one.group)}: {slope_text(measure, estimate)}, "
         f"{number(estimate.record.n, 0)} checkpoints{before(one)}."
-        for one, estimate in pairs[:MOST_EVIDENCE]
+        for one, estimate in pairs
     ]
-    if (more := len(pairs) - MOST_EVIDENCE) > 0:
-        sentences.append(f"{groups_of(measure, more)} more: see the table.")
-    return tuple(sentences)
+    return first_sentences(measure, sentences)
 
 
 def _base_words(measure: DoseMeasure, one: GroupDose) -> str:

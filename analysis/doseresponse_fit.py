@@ -10,18 +10,17 @@ The squared error has two parts. The first is that of the regression over checkp
 what training varies by from run to run, which holds the noise of the values at hand as
 well. The second is by how much the slopes of single items differ more than that noise
 makes them: the jackknife over clusters of items (CR3, `paired.clustered_error`) less
-the part of it that the scatter about each cluster's own line explains, at least zero,
-as both parts hold that noise once. Degrees of freedom are Satterthwaite's; those of the
-first part are checkpoints - seeds - 1, so that few checkpoints have wide intervals.
+the part of it that noise explains (how far a cluster's slopes differ between seeds, or
+its scatter about its own line), at least zero, as both parts hold that noise once.
+Degrees of freedom are Satterthwaite's; those of the first part are seeds - 1, or with
+few seeds checkpoints - seeds - 1, so that few checkpoints have wide intervals.
 
-The interval covers another training with other draws and initialisations, and other
-items of this kind. It does not cover another base model, other training data, or
-shares outside those that were trained. It assumes that seeds shift a metric alike at
-every share, that checkpoints scatter alike at every share, and a straight line.
-
-Why the larger of the two parts is no lower bound: such a bound rejects a true null in
-1 to 3 % of sweeps of six to twelve checkpoints, as the regression's own error, which
-has few degrees of freedom, is then raised and never lowered. Without it 3 to 7 % are.
+The interval covers another training with another initialisation, and other items of
+this kind. It covers other draws of rows with `MIN_SEEDS` seeds or more; with fewer, it
+takes the slopes of all seeds as equal, and does not cover draws of rows that change the
+slope. It does not cover another base model, other training data, or shares outside
+those that were trained. It assumes that checkpoints scatter alike at every share, and a
+straight line.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.doseresponse_lines import Design, Line, line
+from analysis.doseresponse_lines import BLOCKS, Design, Line, line, unequal_seeds
 from analysis.paired import TTest, detectable_mean, t_tested
 from analysis.resample import Floats
 from analysis.stages_data import Codes
@@ -77,6 +76,9 @@ class Slope:
     items: float
     """Part of it from items that answer differently to the share."""
     method: str
+    unequal: float | None = None
+    """P-value of one slope for all seeds, where the error takes these as equal, of two
+    arms the smaller; None: it does not, or too few checkpoints."""
 
     @property
     def detectable(self) -> float | None:
@@ -126,7 +128,19 @@ def difference(arms: Sequence[tuple[float, Items, Design]]) -> Slope:
         checkpoints=training,
         items=extra,
         method="; ".join(dict.fromkeys(one.method for one in lines)),
+        unequal=_unequal(arms, lines),
     )
+
+
+def _unequal(
+    arms: Sequence[tuple[float, Items, Design]], lines: Sequence[Line]
+) -> float | None:
+    tested = [
+        unequal_seeds(items.means, design)
+        for (_, items, design), one in zip(arms, lines, strict=True)
+        if one.method == BLOCKS
+    ]
+    return min((p for p in tested if p is not None), default=None)
 
 
 def _item_variance(arms: Sequence[tuple[float, Items, Line]]) -> tuple[float, float]:
@@ -148,7 +162,11 @@ def _item_variance(arms: Sequence[tuple[float, Items, Line]]) -> tuple[float, fl
 
 
 def _noise(items: Items, design: Design, fitted: Line) -> float:
-    """The part of both variances that scatter about each cluster's own line makes."""
+    """The part of both variances that the noise of each cluster makes."""
+    if fitted.own is not None:
+        # How far the slopes of one cluster differ between seeds.
+        slopes = items.shifts @ fitted.own.T
+        return float(slopes.var(axis=1, ddof=1).sum()) / len(fitted.own)
     if design.freedom < 1:
         return 0.0
     rest = design.residuals(items.shifts)

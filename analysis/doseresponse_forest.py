@@ -55,7 +55,7 @@ def slope_figure(measure: DoseMeasure, prefix: str) -> Figure | None:
         caption=f"Change from no to only {measure.dosed.sweep.attribute}, as the line "
         "has it. Filled: shown, by p below 5% after Holm; hollow: not shown. Lines are "
         "95% intervals over other trainings and items, unadjusted. Pale: slopes too "
-        "small to be found with a power of 80%."
+        "small to be found with a power of 80%, uncorrected."
         f"{of_how_many(measure)}",
         alt=f"Forest plot of slopes by {group_word(measure)}; the numbers are in the "
         "table.",

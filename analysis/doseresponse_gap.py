@@ -3,23 +3,21 @@
 Estimand: the slope of the highest less the lowest group's mean on the share. The gap is
 above zero in any sample, so that its level is never tested; its slope may have either
 sign. Unit of analysis: a checkpoint. The error is that of `doseresponse_fit`, with the
-gap anew without each cluster of items. Where all groups rise or fall alike, the gap can
-still move, as shares near one half scatter most: so the groups must also be shown to
-have unequal slopes, and p is the larger of the two.
+gap anew from the groups' means without each cluster of items. Where all groups rise or
+fall alike, the gap can still move, as shares near one half scatter most: so the groups
+must also be shown to have unequal slopes, and p is the larger of the two.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.doseresponse_fit import Items, slope
+from analysis.doseresponse_fit import Items, items_of, slope
 from analysis.doseresponse_lines import Design
 from analysis.resample import Floats
 from analysis.stages_data import Codes
-from analysis.stages_tests import cluster_sums
 
 
 def gap_items(
@@ -33,37 +31,22 @@ def gap_items(
         cluster: Shape (R,): from 0, of all rows.
         stratum: Shape (R,): of the cluster.
     """
+    each = [items_of(values, [(1.0, one)], cluster, stratum) for one in groups]
+    means = np.stack([one.means for one in each])
+    without = means[:, None, :] - np.stack([one.shifts for one in each])
+    gap = np.ptp(means, axis=0)
+    return Items(
+        means=gap,
+        parts=((gap - np.ptp(without, axis=0), _freedom(groups, cluster, stratum)),),
+    )
+
+
+def _freedom(groups: Sequence[Codes], cluster: Codes, stratum: Codes) -> float:
+    """Clusters less strata; where a stratum has a single cluster, less one."""
     rows = np.concatenate(list(groups))
-    of = np.repeat(np.arange(len(groups)), [len(one) for one in groups])
-    _, codes = np.unique(cluster[rows], return_inverse=True)
-    sizes = cluster_sums(np.ones(len(rows)), of, codes)
-    left = sizes.sum(axis=0) - sizes
-    means, without = [], []
-    for one in values[:, rows]:
-        sums = cluster_sums(one, of, codes)
-        means.append(float(np.ptp(sums.sum(axis=0) / sizes.sum(axis=0))))
-        without.append(np.ptp((sums.sum(axis=0) - sums) / left, axis=1))
-    return Items(means=np.array(means), parts=(_shifts(without, codes, stratum[rows]),))
-
-
-def _shifts(
-    without: Sequence[Floats], codes: Codes, stratum: Codes
-) -> tuple[Floats, float]:
-    """As `Items.parts`, from the gap without each cluster."""
-    found = np.stack(without, axis=1)
-    of = np.zeros(len(found), dtype=np.intp)
-    of[codes] = stratum
-    numbers = np.bincount(of)
-    if numbers[numbers > 0].min() < 2:
-        of = np.zeros_like(of)
-    freedom = 0
-    for one in np.unique(of):
-        here = of == one
-        number = int(here.sum())
-        found[here] -= found[here].mean(axis=0)
-        found[here] *= -math.sqrt((number - 1) / number)
-        freedom += number - 1
-    return found, float(freedom)
+    clusters, first = np.unique(cluster[rows], return_index=True)
+    _, numbers = np.unique(stratum[rows][first], return_counts=True)
+    return float(len(clusters) - (len(numbers) if numbers.min() > 1 else 1))
 
 
 def equal_slopes(items: Sequence[Items], design: Design) -> float | None:

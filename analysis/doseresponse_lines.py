@@ -1,10 +1,16 @@
-"""A straight line through the checkpoints of an arm, seeds as blocks.
+"""A straight line through the checkpoints of an arm, with seeds as blocks.
 
 Estimand: the slope of a metric on the share of training rows that have an attribute.
 Unit of analysis: a checkpoint; n is their number. The error here is over trainings of
 the items at hand; `doseresponse_fit` adds what other items would change. It assumes a
-straight line, that a seed shifts a metric alike at every share, and that checkpoints
-scatter alike at every share and independently, but for their seed.
+straight line.
+
+A seed fixes which rows are drawn, and other rows may have another slope. With
+`MIN_SEEDS` seeds or more, each has a level and a slope of its own, and the error is by
+how much these slopes differ, with seeds - 1 degrees of freedom: it covers other draws
+of rows. With fewer, a spread of slopes is little more than a guess: seeds have a level
+each and one slope, and the error is the scatter about that. It does not cover draws of
+rows that change the slope; `unequal_seeds` tests for them, with little power.
 """
 
 from __future__ import annotations
@@ -20,24 +26,31 @@ from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.tools.sm_exceptions import ModelWarning
 
+from analysis.paired import Interval, t_tested
 from analysis.resample import Floats
 from analysis.stages_data import Codes
 
 MIN_CHECKPOINTS = 3
 """Fewest checkpoints of an arm: a line through two has no error."""
 MIN_SEEDS = 5
-"""Fewest seeds whose spread is estimated as a random effect: a variance of fewer is
-little more than a guess, and the fixed effects lose nothing where every seed has every
-share."""
+"""Fewest seeds at two shares or more whose slopes may differ in the model."""
+MIN_SHOWN = 3
+"""Fewest seeds whose own slopes are shown with an interval, whatever the model is."""
+ALIKE = 1.1
+"""Up to this ratio of the spread of shares, seeds have the same design."""
 BOUNDARY = 1e-3
-"""A seeds' variance below this share of the residual one is taken for none: the search
-for it ends near zero and not at it."""
+"""A variance of slopes below this share of the residual one is taken for none: the
+search for it ends near zero and not at it."""
 
-BLOCKS = "OLS with a level of each seed"
+BLOCKS = (
+    "OLS with a level of each seed; takes the slopes of all seeds as equal, and does "
+    "not cover draws of rows that change the slope"
+)
 PLAIN = "OLS without seeds, as no seed has two shares"
-MIXED = "mixed model with random levels of seeds (REML)"
-SINGULAR = f"{BLOCKS}, as the seeds' variance is at its boundary"
-NOT_CONVERGED = f"{BLOCKS}, as the mixed model did not converge"
+OWN = "t-test of the slopes of seeds, seeds - 1 df"
+MIXED = "mixed model with random levels and slopes of seeds (REML), seeds - 1 df"
+SINGULAR = f"{OWN}, as their variance is at the mixed model's boundary"
+NOT_CONVERGED = f"{OWN}, as the mixed model did not converge"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +61,9 @@ class Design:
     """Shape (C,): of the training rows that have the attribute, 0 to 1."""
     seed: Codes
     """Shape (C,): codes from 0."""
+    planned: Floats | None = None
+    """Shape (C,): the share that was asked for, from which what was drawn may differ by
+    a few rows; None: the same."""
 
     @functools.cached_property
     def blocked(self) -> bool:
@@ -69,20 +85,33 @@ class Design:
         """Shape (C,): the slope by OLS is their product with the metric."""
         return self.x / float(self.x @ self.x)
 
+    @functools.cached_property
+    def own(self) -> Floats:
+        """Shape (S, C): of each seed at two shares or more, as `weights`."""
+        found = []
+        for one in np.unique(self.seed):
+            here = self.seed == one
+            x = np.where(here, self.share - self.share[here].mean(), 0.0)
+            if float(x @ x) > 1e-12:
+                found.append(x / float(x @ x))
+        return np.array(found).reshape(len(found), len(self.share))
+
     @property
     def seeds(self) -> int:
         """Number of seeds."""
         return len(np.unique(self.seed))
 
     @property
+    def alike(self) -> bool:
+        """Whether all seeds have two shares, as far apart, so that all tell as much."""
+        spread = (self.own**2).sum(axis=1)
+        every = len(self.own) == self.seeds
+        return every and float(spread.max()) <= ALIKE * float(spread.min())
+
+    @property
     def freedom(self) -> int:
         """Checkpoints less blocks less one."""
         return len(self.share) - len(np.unique(self.block)) - 1
-
-    @property
-    def shares(self) -> Floats:
-        """The distinct shares."""
-        return np.unique(self.share)
 
     def residuals(self, values: Floats) -> Floats:
         """What blocks and the line leave of values of shape (..., C)."""
@@ -109,48 +138,65 @@ class Line:
     """Of the slope, over trainings of these items; NaN: no degrees of freedom."""
     freedom: int
     method: str
+    own: Floats | None = None
+    """As `Design.own`, where the error is by how much these slopes differ."""
 
 
 def line(values: Floats, design: Design) -> Line:
     """Regression of a metric on the share.
 
-    From `MIN_SEEDS` seeds on, seeds are random effects of a mixed model, else fixed
-    ones; where every seed has every share both give the same. The mixed model's error
-    is read with the degrees of freedom of fixed seeds, as the normal distribution would
-    make intervals too narrow.
+    With fewer than `MIN_SEEDS` seeds at two shares, OLS with a level of each seed. Else
+    the mean slope of seeds whose slopes may differ. Where all have the same shares it
+    is tested by a t-test of the slopes, which is what the mixed model comes to there;
+    else by the mixed model, or, where that finds no variance of slopes or does not
+    converge, by the t-test.
 
     Args:
         values: Shape (C,): the metric at each checkpoint.
         design: Share and seed of the checkpoints.
     """
     found = _ols(values, design)
-    if not design.blocked or design.seeds < MIN_SEEDS or not found.variance > 0:
+    if len(design.own) < MIN_SEEDS or not found.variance > 0:
         return found
+    slopes = design.own @ values
+    own = Line(
+        slope=float(slopes.mean()),
+        weights=design.own.mean(axis=0),
+        variance=float(slopes.var(ddof=1)) / len(slopes),
+        freedom=len(slopes) - 1,
+        method=OWN,
+        own=design.own,
+    )
+    return own if design.alike else _mixed(values, design, own)
+
+
+def _mixed(values: Floats, design: Design, own: Line) -> Line:
+    """The mixed model; where it fails, the slopes of seeds by themselves."""
     scale = float(values.std(ddof=1))
-    x = np.column_stack([np.ones(len(values)), design.share])
+    x = np.column_stack([np.ones(len(values)), design.share - design.share.mean()])
     with warnings.catch_warnings():
         # Each of these is read from the fit, and said in `method`.
         warnings.simplefilter("ignore", ModelWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
-            fit = MixedLM(values / scale, x, groups=design.seed).fit(reml=True)
+            model = MixedLM(values / scale, x, groups=design.seed, exog_re=x)
+            fit = model.fit(reml=True)
         except np.linalg.LinAlgError:
             # What a variance of just zero leaves.
-            return dataclasses.replace(found, method=SINGULAR)
-    ratio = float(np.asarray(fit.cov_re).ravel()[0]) / float(fit.scale)
-    error = float(fit.bse_fe[1])
-    if ratio < BOUNDARY:
-        return dataclasses.replace(found, method=SINGULAR)
-    if not fit.converged or not math.isfinite(error):
-        return dataclasses.replace(found, method=NOT_CONVERGED)
+            return dataclasses.replace(own, method=SINGULAR)
+    between = np.asarray(fit.cov_re) / float(fit.scale)
+    if not fit.converged or not np.isfinite(between).all():
+        return dataclasses.replace(own, method=NOT_CONVERGED)
+    if float(np.linalg.eigvalsh(between)[0]) < BOUNDARY:
+        return dataclasses.replace(own, method=SINGULAR)
     same = design.seed[:, None] == design.seed[None, :]
-    inverse = np.linalg.inv(np.eye(len(values)) + ratio * same)
-    weights = np.linalg.solve(x.T @ inverse @ x, x.T @ inverse)[1]
+    inverse = np.linalg.inv(np.eye(len(values)) + same * (x @ between @ x.T))
+    information = x.T @ inverse @ x
     return Line(
         slope=float(fit.fe_params[1]) * scale,
-        weights=weights,
-        variance=(error * scale) ** 2,
-        freedom=found.freedom,
+        weights=np.linalg.solve(information, x.T @ inverse)[1],
+        variance=float(np.linalg.inv(information)[1, 1] * fit.scale) * scale**2,
+        freedom=own.freedom,
         method=MIXED,
     )
 
@@ -173,23 +219,37 @@ def _ols(values: Floats, design: Design) -> Line:
     )
 
 
+def seeds_interval(values: Floats, design: Design) -> Interval | None:
+    """The mean slope of seeds with the t-interval over their own slopes.
+
+    It covers other draws of rows, and of these items; None: fewer than `MIN_SHOWN`
+    seeds at two shares.
+    """
+    if len(design.own) < MIN_SHOWN:
+        return None
+    slopes = design.own @ values
+    error = float(slopes.std(ddof=1)) / math.sqrt(len(slopes))
+    return t_tested(float(slopes.mean()), error, len(slopes) - 1).mean
+
+
 def lack_of_fit(values: Floats, design: Design) -> float | None:
     """P-value of a straight line against a level of each share, by F.
 
-    Over checkpoints, seeds as in the slope; None: fewer than three shares, or no
-    checkpoint left to tell scatter by.
+    Over checkpoints, of the shares that were asked for, seeds as blocks of one slope;
+    None: fewer than three shares, or no checkpoint left to tell scatter by.
     """
-    factors = [(design.share == one).astype(np.float64) for one in design.shares]
+    if design.planned is not None:
+        design = Design(share=design.planned, seed=design.seed)
+    shares = np.unique(design.share)
+    factors = [(design.share == one).astype(np.float64) for one in shares]
     return _wider(values, design, factors[1:])
 
 
 def unequal_seeds(values: Floats, design: Design) -> float | None:
     """P-value of one slope for all seeds against a slope of each seed, by F.
 
-    Seeds whose slopes differ are no mere blocks, and the interval of the slope is then
-    too narrow: in simulated sweeps of 200 items, seeds whose slopes had an SD of 3
-    points about a mean of zero made it leave zero out in 5 to 8 % of cases, and an SD
-    of 6 points in 11 to 14 %. None: one seed, or no checkpoint left to tell scatter by.
+    Where slopes differ, an interval that takes them as equal is too narrow. None: one
+    seed, or no checkpoint left to tell scatter by.
     """
     if not design.blocked:
         return None

@@ -26,10 +26,12 @@ ANALYSIS = "doseresponse"
 METHOD = (
     "Student's t over checkpoints ({}) and clusters of units (jackknife), Satterthwaite"
 )
-PAIRED = "difference of the arms at the same share and seed; "
 NO_SPREAD = "none: no scatter between checkpoints"
 NO_FREEDOM = "none: no checkpoint is left to tell scatter by"
 FEW_CHECKPOINTS = f"none: fewer than {MIN_CHECKPOINTS} checkpoints"
+UNEQUAL = 0.1
+"""P-value of equal slopes of seeds below which a slope that takes them as equal is
+called uncertain: with few seeds the test finds little."""
 NOT_TESTED = "smallest slope found with a power of 80% at 5% two-sided, uncorrected"
 GAP_TEST = "{}; p is the larger of that of the gap's slope and of equal slopes"
 
@@ -40,8 +42,14 @@ class Estimate:
 
     record: Record
     detectable: Record | None
-    """Smallest one that would have been found; None: nothing was tested."""
+    """Smallest one that would have been found; None: nothing was tested, or by two
+    tests at once, as gaps are."""
     slope: Slope
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the interval takes slopes of seeds as equal that may well differ."""
+        return self.slope.unequal is not None and self.slope.unequal < UNEQUAL
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,11 +103,16 @@ class SweepMeasures:
     def controlled(self, arm: str, placebo: str, code: int) -> Estimate:
         """A group's slope in a treatment less that in a placebo.
 
-        Where both arms have the same shares and seeds, it is the slope of the
-        difference at the same share and seed, as what these have in common, such as the
-        order of the rows, cancels; else a difference of two independent slopes.
+        The arms share no row, so that it is the difference of two independent slopes:
+        variances add.
         """
-        found, paired = self._controlled(arm, placebo, self.items[code])
+        signed = ((1.0, arm), (-1.0, placebo))
+        found = difference(
+            [
+                (sign, self._at(one, self.items[code]), self.dosed.design(one))
+                for sign, one in signed
+            ]
+        )
         few = self._few(arm, code) or self._few(placebo, code)
         return self._estimate(
             found,
@@ -111,7 +124,6 @@ class SweepMeasures:
             reference=placebo,
             n=len(self.dosed.places(arm)) + len(self.dosed.places(placebo)),
             family=f"slopes less those of {placebo}: groups and arms",
-            lead=PAIRED if paired else "",
         )
 
     def gap(self, arm: str) -> Estimate | None:
@@ -174,36 +186,6 @@ class SweepMeasures:
         found = [self.stage.too_few(self.cells[code]) for code in codes]
         return next((why for why in found if why is not None), None)
 
-    def _controlled(self, arm: str, placebo: str, items: Items) -> tuple[Slope, bool]:
-        designs = [self.dosed.design(one) for one in (arm, placebo)]
-        both = [self._at(one, items) for one in (arm, placebo)]
-        if not self._same_cells(arm, placebo):
-            parts = zip((1.0, -1.0), both, designs, strict=True)
-            return difference(list(parts)), False
-        # Checkpoints of an arm are in the order of share and seed.
-        between = Items(
-            means=both[0].means - both[1].means,
-            parts=tuple(
-                (first - second, freedom)
-                for (first, freedom), (second, _) in zip(
-                    both[0].parts, both[1].parts, strict=True
-                )
-            ),
-            shared=items.shared,
-        )
-        return slope(between, designs[0]), True
-
-    def _same_cells(self, arm: str, placebo: str) -> bool:
-        first, second = (
-            [
-                (one.share, one.training.seed)
-                for one in self.dosed.checkpoints
-                if one.training.arm == name
-            ]
-            for name in (arm, placebo)
-        )
-        return first == second
-
     def _estimate(
         self,
         found: Slope,
@@ -216,13 +198,12 @@ class SweepMeasures:
         group: int | None = None,
         reference: str | None = None,
         n: int | None = None,
-        lead: str = "",
         at_least: float | None = None,
     ) -> Estimate:
         dosed, outcome = self.dosed, self.dosed.outcome
         test = found.test
         tested = few is None and test.p_value is not None
-        method = METHOD.format(lead + found.method)
+        method = METHOD.format(found.method)
         p_value = test.p_value if tested else None
         if at_least is not None and p_value is not None:
             p_value, method = max(p_value, at_least), GAP_TEST.format(method)
@@ -251,7 +232,9 @@ class SweepMeasures:
         )
         return Estimate(
             record=record,
-            detectable=self._detectable(record, found) if tested else None,
+            detectable=self._detectable(record, found)
+            if tested and at_least is None
+            else None,
             slope=found,
         )
 

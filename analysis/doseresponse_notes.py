@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from analysis.doseresponse_data import Dosed
 from analysis.doseresponse_lines import MIN_CHECKPOINTS
 from analysis.doseresponse_sweep import Checkpoint, Sweep
@@ -12,8 +14,45 @@ from analysis.load import Run
 from analysis.wording import count_of
 from probe.types import DataError
 
+MOST_TOKENS = 0.1
+"""Slope of tokens on the share, over their mean, up to which nothing is said."""
 SHORT = 0.2
 """Share of the values that may be left out without a word of advice."""
+
+
+def dropped_rows(sweep: Sweep) -> list[str]:
+    """Rows of the mix that were not trained on."""
+    found = [one.training.dropped for one in sweep.checkpoints if one.training.dropped]
+    if not found:
+        return []
+    low, high = number(min(found), 0), number(max(found), 0)
+    rows = f"{low} to {high} rows" if low != high else count_of(found[0], "row")
+    return [
+        f"{sweep.title}: {rows} of the mix did not fit the trainer and were left out, "
+        f"in {len(found)} of {count_of(len(sweep.checkpoints), 'checkpoint')}, so that "
+        "the share trained on can be another than the one drawn."
+    ]
+
+
+def tokens_with_share(sweep: Sweep) -> list[str]:
+    """Arms in which the tokens read in training rise or fall with the share."""
+    notes = []
+    for arm in sweep.arms:
+        here = [one for one in sweep.checkpoints if one.training.arm == arm]
+        share = np.array([one.dose for one in here])
+        tokens = np.array([one.training.tokens for one in here], dtype=np.float64)
+        if not np.ptp(share) > 0 or not tokens.mean() > 0:
+            continue
+        slope, start = np.polyfit(share, tokens, 1)
+        if abs(slope) <= MOST_TOKENS * tokens.mean():
+            continue
+        notes.append(
+            f"{sweep.title}, arm {arm}: the tokens read in training go with the share, "
+            f"by {100 * slope / tokens.mean():+.0f}% of their mean from none to all "
+            f"rows (a line from {number(start, 0)} to {number(start + slope, 0)}): a "
+            "slope holds what more or fewer tokens do as well."
+        )
+    return notes
 
 
 def missing_probe(sweep: Sweep, probe: str, here: Sequence[Checkpoint]) -> list[str]:

@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.doseresponse_runs import DoseAnalysis
-from analysis.doseresponse_sweep import STAGES
+from analysis.doseresponse_sweep import STAGES, Checkpoint
 from analysis.doseresponse_words import shares_words
-from analysis.html import Cell, Table, number_cell, text_cell
+from analysis.html import Cell, Table, number, number_cell, text_cell
 from analysis.stages_words import FEW_GROUPS
 from analysis.wording import percent
+
+SAME_SHARE = 0.005
+"""Up to so much a drawn share is the one that was asked for."""
 
 
 def overview_table(found: DoseAnalysis) -> Table:
@@ -76,7 +79,7 @@ def checkpoint_table(found: DoseAnalysis) -> Table:
                     text_cell(sweep.name),
                     text_cell(STAGES.get(sweep.stage, sweep.stage)),
                     text_cell(training.arm),
-                    share_cell(one.share),
+                    share_cell(one),
                     number_cell(training.seed, 0),
                     number_cell(training.rows, 0),
                     number_cell(training.tokens, 0),
@@ -92,8 +95,12 @@ def checkpoint_table(found: DoseAnalysis) -> Table:
                     "arm": training.arm,
                     "placebo": training.placebo,
                     "share": one.share,
+                    "drawn_share": training.drawn_share,
                     "seed": training.seed,
+                    "base": training.base,
+                    "mix": training.mix,
                     "rows": training.rows,
+                    "dropped": training.dropped,
                     "tokens": training.tokens,
                     "attribute": training.attribute,
                     "probes": " ".join(probes),
@@ -102,7 +109,9 @@ def checkpoint_table(found: DoseAnalysis) -> Table:
     return Table(
         id="checkpoints",
         title="Checkpoints",
-        note="Share: of the training rows, with the attribute. A seed fixes which rows "
+        note="Share: of the training rows, with the attribute, as asked for; slopes "
+        "are on the share that was drawn, which stands beside it where it is another. "
+        "A seed fixes which rows "
         "are drawn and how training starts, and is used at every share. Tokens: read "
         "in training, all epochs together.",
         header=(
@@ -123,6 +132,9 @@ def checkpoint_table(found: DoseAnalysis) -> Table:
     )
 
 
-def share_cell(share: float) -> Cell:
-    """A share in percent that sorts as a number."""
-    return Cell(text=percent(share), sort=share, numeric=True)
+def share_cell(one: Checkpoint) -> Cell:
+    """The share in percent, and the drawn one where it is another; sorts by that."""
+    text = percent(one.share)
+    if abs(one.dose - one.share) > SAME_SHARE:
+        text += f" (drawn {number(100 * one.dose, 1)}%)"
+    return Cell(text=text, sort=one.dose, numeric=True)

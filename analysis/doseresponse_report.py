@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.doseresponse_figures import dose_figure
-from analysis.doseresponse_findings import measure_findings, part_findings
+from analysis.doseresponse_findings import part_findings, summary_findings
 from analysis.doseresponse_forest import slope_figure
 from analysis.doseresponse_method import CAVEATS, METHOD
 from analysis.doseresponse_overview import checkpoint_table, overview_table
@@ -27,7 +27,7 @@ from analysis.html import (
     join_words,
     slugs,
 )
-from analysis.learning import Learning
+from analysis.learning import Learning, in_order
 from analysis.learning_report import learning_section
 from analysis.part import Step
 from analysis.report import (
@@ -44,7 +44,7 @@ from analysis.wording import count_of
 
 MOST_FINDINGS = 9
 """Up to so many findings the summary holds them all; of more, of each part the slopes
-of its first measure, and what else of that is shown."""
+of its first measure with what placebos do, and what else of that is shown."""
 MOST_EVIDENCE = 3
 """Groups whose numbers a finding of such a summary has; its own section has more."""
 
@@ -88,7 +88,10 @@ def build_sweeps(
         sections.append(_section(part, name, f"doseresponse-{id}"))
         step()
     if curves:
-        sections.append(learning_section(curves))
+        placebos = {
+            arm for one in found.sweeps for arm in one.arms if one.is_placebo(arm)
+        }
+        sections.append(learning_section(in_order(curves, placebos)))
     sections.append(
         Section(
             id="checkpoints-section",
@@ -147,8 +150,7 @@ def _summary(found: DoseAnalysis, names: Sequence[str]) -> tuple[Finding, ...]:
                 dataclasses.replace(finding, evidence=finding.evidence[:MOST_EVIDENCE]),
             )
             for part, name in zip(found.parts, names, strict=True)
-            for place, finding in enumerate(measure_findings(part.measures[0]))
-            if place == 0 or finding.certainty == "supported"
+            for finding in summary_findings(part.measures[0])
         ]
     return tuple(
         dataclasses.replace(

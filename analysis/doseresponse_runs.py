@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.dialects import check_reference
@@ -11,10 +11,12 @@ from analysis.doseresponse_data import Scored, align_sweep
 from analysis.doseresponse_lines import MIN_CHECKPOINTS
 from analysis.doseresponse_notes import (
     absent_arm,
+    dropped_rows,
     lost_units,
     missing_measure,
     missing_probe,
     nothing_common,
+    tokens_with_share,
     too_few,
 )
 from analysis.doseresponse_sweep import Checkpoint, Sweep, find_sweeps
@@ -23,8 +25,7 @@ from analysis.outcome import Outcome
 from analysis.outcomes import outcomes
 from analysis.part import Step, Wanted
 from analysis.records import Record
-from analysis.stages_data import refuse_other_texts
-from probe.types import UsageError
+from analysis.stages_data import refuse_other_texts, runs_by_probe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ def analyse_sweeps(
         StoreError: Two runs have different texts under one id.
     """
     sweeps, first_notes = find_sweeps(runs)
-    table = _by_probe(runs)
+    table = runs_by_probe(runs)
     if of_dialects := [run for run in runs if "dialect" in run.frame.columns]:
         check_reference(of_dialects, wanted.reference_dialect)
     measured: dict[str, tuple[Outcome, ...]] = {}
@@ -97,6 +98,7 @@ def analyse_sweeps(
 
     notes, parts = list(first_notes), []
     for sweep in sweeps:
+        notes += [*dropped_rows(sweep), *tokens_with_share(sweep)]
         for probe, by_model in table.items():
             here = [one for one in sweep.checkpoints if one.model in by_model]
             if not here:
@@ -106,7 +108,7 @@ def analyse_sweeps(
                 notes.append(too_few(sweep, probe, here))
                 continue
             scored = [by_model[one.model] for one in here]
-            base = by_model.get(sweep.base or "")
+            base = _base(sweep, by_model)
             every = scored if base is None else [*scored, base]
             for run in every[1:]:
                 refuse_other_texts(
@@ -129,20 +131,10 @@ def analyse_sweeps(
     )
 
 
-def _by_probe(runs: Sequence[Run]) -> dict[str, dict[str, Run]]:
-    """Probe -> model -> run."""
-    table: dict[str, dict[str, Run]] = {}
-    for run in runs:
-        by_model = table.setdefault(run.manifest.probe, {})
-        other = by_model.setdefault(run.model, run)
-        if other is not run:
-            raise UsageError(
-                f"{other.name} and {run.name} are both runs of {run.model} on "
-                f"{run.manifest.probe}",
-                "A checkpoint has one run of each probe",
-                "Leave one of the two out",
-            )
-    return table
+def _base(sweep: Sweep, by_model: Mapping[str, Run]) -> Run | None:
+    """The base's run, where it is scored as the checkpoints are."""
+    found = None if sweep.base is None else by_model.get(sweep.base)
+    return found if found and found.manifest.model_kind == sweep.kind else None
 
 
 def _has_slope(checkpoints: Sequence[Checkpoint]) -> bool:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from analysis.doseresponse_training import KEY, Training, training_of
 from analysis.html import join_words
 from analysis.load import Run
 from probe.types import DataError, UsageError
@@ -14,28 +15,6 @@ STAGES = {"sft": "SFT", "dpo": "DPO", "reward": "reward model"}
 """Stage of training -> what it is called."""
 KINDS = {"implicit_reward": "implicit rewards", "policy": "log-probabilities"}
 """How a checkpoint is scored -> what is said of it where a stage is scored twice."""
-KEY = "training"
-"""Of the model config in a manifest."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """What one checkpoint was trained on."""
-
-    sweep: str
-    arm: str
-    placebo: bool
-    """Whether the share is of rows whose attribute is made up, to compare with."""
-    share: float | None
-    """Of the training rows, with the attribute, 0 to 1; None: nothing was varied."""
-    seed: int
-    stage: str
-    rows: int
-    tokens: int
-    attribute: str
-    """What the share is a share of, such as "rows in Finnish"."""
-    kind: str
-    """How the checkpoint is scored, as `Manifest.model_kind`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +24,13 @@ class Checkpoint:
     model: str
     training: Training
     share: float
+    """As asked for."""
+
+    @property
+    def dose(self) -> float:
+        """The share that was drawn, where it is recorded; else the one asked for."""
+        drawn = self.training.drawn_share
+        return self.share if drawn is None else drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +47,7 @@ class Sweep:
     kind: str
     """How the checkpoints are scored, as `Manifest.model_kind`."""
     base: str | None
-    """Model that all were trained from, where its runs are here and are scored so."""
+    """Name of the model that all were trained from; None: not recorded."""
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -73,59 +59,6 @@ class Sweep:
         return any(
             one.training.placebo for one in self.checkpoints if one.training.arm == arm
         )
-
-
-def training_of(run: Run) -> Training | None:
-    """What a run's model was trained on; None: its config does not say.
-
-    Raises:
-        DataError: The config's `training` lacks a key, or has an impossible value.
-    """
-    found = (run.manifest.config or {}).get(KEY)
-    if found is None:
-        return None
-    if not isinstance(found, Mapping):
-        raise _wrong(run, f"is {found!r}", "It is a mapping")
-
-    def text(key: str) -> str:
-        value = found.get(key)
-        if not isinstance(value, str) or not value:
-            raise _wrong(run, f"has {key} = {value!r}", "It is a text")
-        return value
-
-    def count(key: str) -> int:
-        value = found.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise _wrong(run, f"has {key} = {value!r}", "It is a whole number from 0")
-        return value
-
-    share = found.get("share")
-    if share is not None and (
-        isinstance(share, bool)
-        or not isinstance(share, int | float)
-        or not 0 <= share <= 1
-    ):
-        raise _wrong(run, f"has share = {share!r}", "It lies between 0 and 1")
-    return Training(
-        sweep=text("sweep"),
-        arm=text("arm"),
-        placebo=bool(found.get("placebo", False)),
-        share=None if share is None else float(share),
-        seed=count("seed"),
-        stage=text("stage"),
-        rows=count("rows"),
-        tokens=count("tokens"),
-        attribute=text("attribute"),
-        kind=run.manifest.model_kind,
-    )
-
-
-def _wrong(run: Run, what: str, rule: str) -> DataError:
-    return DataError(
-        f"{run.path / 'manifest.json'}: config.{KEY} {what}",
-        f"{rule}, as rm-probe train writes it into the checkpoint's config",
-        "Score the checkpoint with the config that lies beside it",
-    )
 
 
 def has_doses(runs: Sequence[Run]) -> bool:
@@ -151,9 +84,10 @@ def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]
     Raises:
         UsageError: No run is of a checkpoint of a sweep.
         DataError: As `training_of`; one model with two trainings; two models of one
-            arm, share and seed; or no sweep has checkpoints at two shares.
+            arm, share and seed; checkpoints of one sweep from two bases, or of one arm
+            on two mixes; or no sweep has checkpoints at two shares.
     """
-    models, bases = _models(runs)
+    models = _models(runs)
     if not models:
         raise UsageError(
             f"none of the {len(runs)} runs is of a checkpoint of a sweep",
@@ -161,12 +95,6 @@ def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]
             "Name runs of checkpoints that rm-probe train made",
         )
     notes = []
-    base = next(iter(bases)) if len(bases) == 1 else None
-    if len(bases) > 1:
-        notes.append(
-            f"{join_words(list(bases))} have no training of a sweep: as they are "
-            "several, none is shown as the level before training."
-        )
     unvaried = [model for model, one in models.items() if one.share is None]
     if unvaried:
         notes.append(
@@ -185,6 +113,7 @@ def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]
         title = f"{name}, {STAGES.get(stage, stage)}"
         title += f" by {KINDS.get(kind, kind)}" if twice else ""
         _refuse_twins(title, checkpoints)
+        _refuse_mixed(title, checkpoints)
         if len({one.share for one in checkpoints}) < 2:
             notes.append(
                 f"{title}: all {len(checkpoints)} checkpoints have the share "
@@ -199,7 +128,7 @@ def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]
                 attribute=_attribute(checkpoints),
                 checkpoints=tuple(sorted(checkpoints, key=_order)),
                 kind=kind,
-                base=base if base is not None and bases[base] == kind else None,
+                base=checkpoints[0].training.base,
             )
         )
     if not found:
@@ -209,19 +138,38 @@ def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]
             "A slope needs one metric at two shares or more",
             "Score the checkpoints of the other shares and name their runs as well",
         )
-    return tuple(found), tuple(notes)
+    return tuple(found), (*notes, *_strangers(runs, models, found))
 
 
-def _models(runs: Sequence[Run]) -> tuple[dict[str, Training], dict[str, str]]:
-    """What each model was trained on; models of no training, and their kind."""
+def _strangers(
+    runs: Sequence[Run], models: Mapping[str, Training], sweeps: Sequence[Sweep]
+) -> list[str]:
+    """Models that are of no sweep, and no sweep's base."""
+    known = {*models, *(one.base for one in sweeps)}
+    rest = list(dict.fromkeys(run.model for run in runs if run.model not in known))
+    unknown = [one.title for one in sweeps if one.base is None]
+    why = (
+        f": the checkpoints of {join_words(unknown)} do not name their base, so that "
+        "no level before training is shown"
+        if unknown
+        else " and the base of none"
+    )
+    return (
+        [f"{join_words(rest)} {'is' if len(rest) == 1 else 'are'} of no sweep{why}."]
+        if rest
+        else []
+    )
+
+
+def _models(runs: Sequence[Run]) -> dict[str, Training]:
+    """What each model was trained on, of those of which it is known."""
     models: dict[str, Training] = {}
-    bases: dict[str, str] = {}
     of: dict[str, Run] = {}
     for run in runs:
         training = training_of(run)
         if training is None:
-            bases[run.model] = run.manifest.model_kind
-        elif models.setdefault(run.model, training) != training:
+            continue
+        if models.setdefault(run.model, training) != training:
             raise DataError(
                 f"{of[run.model].name} and {run.name} are both runs of {run.model}, "
                 "and were trained on different rows",
@@ -229,7 +177,7 @@ def _models(runs: Sequence[Run]) -> tuple[dict[str, Training], dict[str, str]]:
                 "Leave one of the two out",
             )
         of.setdefault(run.model, run)
-    return models, {name: bases[name] for name in bases if name not in models}
+    return models
 
 
 def _attribute(checkpoints: Sequence[Checkpoint]) -> str:
@@ -259,3 +207,28 @@ def _refuse_twins(title: str, checkpoints: Sequence[Checkpoint]) -> None:
                 "An arm has one checkpoint for each share and seed",
                 "Leave one of the two out",
             )
+
+
+def _refuse_mixed(title: str, checkpoints: Sequence[Checkpoint]) -> None:
+    """A slope is of one base, and in an arm of one mix."""
+    bases = _distinct([one.training.base for one in checkpoints])
+    if len(bases) > 1:
+        raise DataError(
+            f"{title}: the checkpoints were trained from {join_words(bases)}",
+            "All checkpoints of a sweep have one base",
+            "Name the runs of the checkpoints of one base only",
+        )
+    for arm in dict.fromkeys(one.training.arm for one in checkpoints):
+        here = [one.training.mix for one in checkpoints if one.training.arm == arm]
+        if len(mixes := _distinct(here)) > 1:
+            raise DataError(
+                f"{title}: arm {arm} was trained on the mixes {join_words(mixes)}",
+                "All checkpoints of an arm have one mix, at several shares",
+                "Name the runs of the checkpoints of one mix only",
+            )
+
+
+def _distinct(names: Sequence[str | None]) -> list[str]:
+    return [
+        "one not recorded" if name is None else name for name in dict.fromkeys(names)
+    ]

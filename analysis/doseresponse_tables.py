@@ -13,6 +13,7 @@ from analysis.html import (
     DASH,
     Cell,
     Table,
+    interval_cell,
     number_cell,
     p_cell,
     text_cell,
@@ -52,6 +53,7 @@ def slope_table(measure: DoseMeasure, prefix: str) -> Table:
         "intervals over other trainings and other items. p is Holm's over every "
         f"{group_word(measure)} and treatment of the column, or of the placebos. Could "
         "have seen: the smallest slope found with a power of 80% at 5%, uncorrected. "
+        "By seed: the 95% t-interval over the slopes of seeds, of three or more. "
         "Straight: p of a straight line; seeds alike: p of one slope for all seeds; "
         "both uncorrected. "
         f"{beyond_shares(dosed.sweep)}{beside_words_alike(measure)}",
@@ -62,6 +64,7 @@ def slope_table(measure: DoseMeasure, prefix: str) -> Table:
             "Slope",
             "p (Holm)",
             "Could have seen",
+            "By seed",
             *((f"Less slope of {less}", "p (Holm)") if less else ()),
             *(name for placebo in placebos for name in (f"Less {placebo}", "p (Holm)")),
             "Straight",
@@ -87,7 +90,7 @@ def _slope_row(
     controlled = {
         each.placebo: each.estimate for each in one.controlled if each.arm == arm
     }
-    seen = found.slope.detectable
+    seen, by_seed = found.slope.detectable, found.by_seed
     base = () if dosed.base is None else (dosed.base[code],)
     digits = digits_of(measure)
     return (
@@ -96,6 +99,11 @@ def _slope_row(
         *(number_cell(shown(measure, level), digits) for level in base),
         *_estimate_cells(measure, found.slope),
         number_cell(None if seen is None else shown(measure, seen.estimate), digits),
+        interval_cell(
+            None if by_seed is None else shown(measure, by_seed.low),
+            None if by_seed is None else shown(measure, by_seed.high),
+            digits,
+        ),
         *(
             _estimate_cells(measure, found.beyond)
             if measure.aligned.reference is not None
@@ -143,7 +151,7 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
         rows.append(
             (
                 text_cell(one.training.arm),
-                share_cell(one.share),
+                share_cell(one),
                 number_cell(one.training.seed, 0),
                 *(
                     Cell(
@@ -161,6 +169,7 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
                 "model": one.model,
                 "arm": one.training.arm,
                 "share": one.share,
+                "drawn_share": one.training.drawn_share,
                 "seed": one.training.seed,
                 "metric": outcome.name,
                 "unit": outcome.value_unit,
@@ -199,17 +208,12 @@ def gap_table(part: SweepProbe, prefix: str) -> Table | None:
     for measure in part.measures:
         for one in measure.gaps:
             estimate = one.estimate
-            records += [r for r in (estimate.record, estimate.detectable) if r]
-            seen = estimate.detectable
+            records.append(estimate.record)
             rows.append(
                 (
                     text_cell(measure_title(measure)),
                     text_cell(one.arm),
                     *_estimate_cells(measure, estimate),
-                    number_cell(
-                        None if seen is None else shown(measure, seen.estimate),
-                        digits_of(measure),
-                    ),
                 )
             )
     if not rows:
@@ -220,8 +224,9 @@ def gap_table(part: SweepProbe, prefix: str) -> Table | None:
         note="Per 100 points of the share; shares in points. A gap is above zero in "
         "any sample, and levels that rise or fall alike in all groups can move it, so "
         "the groups must also be shown to have unequal slopes: p is the larger of the "
-        "two, and can be large where the interval leaves zero out.",
-        header=("Measure", "Arm", "Slope of the gap", "p (Holm)", "Could have seen"),
+        "two, and can be large where the interval leaves zero out. What could have "
+        "been seen is not known, as two tests decide.",
+        header=("Measure", "Arm", "Slope of the gap", "p (Holm)"),
         rows=tuple(rows),
         frame=pd.DataFrame([record.to_json() for record in records]),
     )

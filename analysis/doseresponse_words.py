@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analysis.doseresponse import DoseMeasure, GroupDose
-from analysis.doseresponse_measures import Estimate
+from analysis.doseresponse_measures import UNEQUAL, Estimate
 from analysis.doseresponse_sweep import Sweep
 from analysis.html import join_words, number
 from analysis.stages_words import (
@@ -13,10 +15,13 @@ from analysis.stages_words import (
     group_name,
     groups_of,
     measure_title,
+    named,
     side_of,
 )
 from analysis.wording import percent
 
+Named = tuple[GroupDose, Estimate]
+"""A group with one of its estimates."""
 STRAIGHT = 0.05
 """P-value below which a note says that a straight line does not fit."""
 
@@ -54,11 +59,18 @@ def arm_word(arm: str) -> str:
     return f"the {arm}" if arm in ("treatment", "placebo") else f"arm {arm}"
 
 
+def uncorrected(measure: DoseMeasure, estimate: Estimate) -> str:
+    """`` (uncorrected)``, where a test is one of several; else nothing."""
+    several = measure.tested[estimate.record.family] > 1
+    return " (uncorrected)" if several else ""
+
+
 def seen_text(measure: DoseMeasure, estimate: Estimate) -> str:
-    """``could have seen 8.9 points``; nothing where nothing was tested."""
+    """``could have seen 8.9 points (uncorrected)``; nothing where it is not known."""
     if estimate.detectable is None:
         return ""
-    return f"could have seen {gap_text(measure, estimate.detectable.estimate)}"
+    seen = gap_text(measure, estimate.detectable.estimate)
+    return f"could have seen {seen}{uncorrected(measure, estimate)}"
 
 
 def slope_text(measure: DoseMeasure, estimate: Estimate) -> str:
@@ -78,16 +90,33 @@ def seen_range(measure: DoseMeasure, estimates: list[Estimate]) -> str:
 
     ``8.9 to 13.7 points (uncorrected)``.
     """
+    known = [one for one in estimates if one.detectable is not None]
     found = sorted(
         one.detectable.estimate
-        for one in estimates
+        for one in known
         if one.detectable is not None and one.detectable.estimate is not None
     )
     if not found:
         return ""
     low, high = (gap_text(measure, value) for value in (found[0], found[-1]))
     said = low if low == high else f"{low.removesuffix(' points')} to {high}"
-    return f"{said} (uncorrected)" if len(measure.groups) > 1 else said
+    return said + max(uncorrected(measure, one) for one in known)
+
+
+def unequal_words(measure: DoseMeasure, pairs: Sequence[Named]) -> tuple[str, ...]:
+    """Why some groups' slopes are uncertain, as a sentence; or none."""
+    doubtful = [pair for pair in pairs if pair[1].doubtful]
+    if not doubtful:
+        return ()
+    whom = (
+        f" of {named(measure, [one.group for one, _ in doubtful])}"
+        if len(measure.groups) > 1
+        else ""
+    )
+    return (
+        f"The slopes{whom} may differ between seeds (p below {percent(UNEQUAL)}), and "
+        "the interval takes them as equal: other draws of rows may change the slope.",
+    )
 
 
 def picked(measure: DoseMeasure) -> tuple[GroupDose, ...]:
@@ -140,7 +169,7 @@ def bent(measure: DoseMeasure, arm: str) -> tuple[str, ...]:
         (
             "Slopes differ between seeds for {}",
             lambda one: one.unequal_seeds,
-            ": intervals of slopes take them for equal.",
+            ".",
         ),
     )
     sentences = []

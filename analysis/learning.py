@@ -7,79 +7,44 @@ answer should score above the rejected one; n is the pairs of a group, which are
 same at every step and for every seed.
 
 The final accuracy has Wilson's interval of n pairs: it covers other pairs of this kind,
-not other trainings, whose range over seeds stands beside it. The step of half the gain
-is read from straight lines between the steps that were measured and has its range over
-seeds, no interval; a group whose final interval holds its level at step 0 is not
-shown to gain, and has none. One group is called earlier than another only where it is
-in every seed; it is uncertain as long as so many seeds would agree by chance, on the
-order of any two of the groups that gain, in one case of twenty or more (a sign test
-with Bonferroni's correction: six seeds for two groups, eight for four).
+not other trainings, whose range over seeds stands beside it. A gain is the final less
+the first accuracy. Before DPO, the first is one half whatever the pairs are, as the
+policy is its own reference: the gain has Wilson's interval. Else it has Newcombe's of
+two independent shares (1998, Statistics in Medicine 17:873, method 10), though both are
+of the same pairs: which pairs change is not in the file, and a paired interval would be
+narrower as long as pairs that were right tend to stay so. A group whose gain's
+interval does not lie above zero is not shown to gain.
+
+The step of half the gain is read from straight lines between the steps that were
+measured and has its range over seeds, no interval; groups without a gain have none. One
+group is called earlier than another only where it is in every seed, of these held-out
+pairs, and both have `MIN_PAIRS` or more; it is uncertain as long as so many seeds would
+agree by chance, on any order of two groups on the page, in one case of twenty or more
+(a sign test with Bonferroni's correction: six seeds for one order, eight for six).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from analysis.learning_curves import GroupCurve, group_curve
 from analysis.learning_data import KEYS, read_curve
-from analysis.paired import Interval, wilson
+from analysis.paired import Interval
 from analysis.records import ALPHA, Record
-from analysis.resample import CI_LEVEL, Floats
+from analysis.resample import CI_LEVEL
 from probe.types import UsageError
 
 ALL = "all"
 """Column and group of all pairs together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeedCurve:
-    """One group in one training."""
-
-    seed: int
-    steps: Floats
-    """From 0, ascending."""
-    accuracy: Floats
-    half: float | None
-    """Step of half the final gain; None: there is no gain."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupCurve:
-    """One group of an arm and share, over seeds."""
-
-    group: str
-    n: int
-    """Pairs; of seeds that differ the fewest."""
-    seeds: tuple[SeedCurve, ...]
-    start: float
-    """Mean accuracy at step 0."""
-    final: Interval
-    """Mean accuracy after the last step, with Wilson's interval of `n` pairs."""
-    margin: float
-    """Mean of chosen less rejected after the last step."""
-
-    @property
-    def finals(self) -> tuple[float, float]:
-        """Range of the final accuracy over seeds."""
-        last = [float(one.accuracy[-1]) for one in self.seeds]
-        return min(last), max(last)
-
-    @property
-    def gains(self) -> bool:
-        """Whether a gain is shown: the interval lies above the level at step 0."""
-        return self.final.low > self.start
-
-    @property
-    def halves(self) -> tuple[float, ...]:
-        """Steps of half the gain, one per seed; empty where no gain is shown."""
-        found = [one.half for one in self.seeds if one.half is not None]
-        return tuple(found) if self.gains and len(found) == len(self.seeds) else ()
+MIN_PAIRS = 30
+"""Fewest pairs of a group whose place in an order is told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,23 +61,35 @@ class Learning:
     """By the mean step of half the gain; those without one last."""
 
     @property
+    def comparable(self) -> tuple[GroupCurve, ...]:
+        """Groups whose order is told: they gain, and have enough pairs."""
+        return tuple(one for one in self.groups if one.halves and one.n >= MIN_PAIRS)
+
+    @property
+    def orders(self) -> int:
+        """Pairs of groups of which one could be earlier."""
+        return 0 if self.column == ALL else math.comb(len(self.comparable), 2)
+
+    @property
     def earlier(self) -> tuple[tuple[str, str], ...]:
         """Pairs of groups of which the first is earlier in every seed."""
         found = []
-        for first, second in itertools.permutations(self.groups, 2):
+        for first, second in itertools.permutations(self.comparable, 2):
             # Curves are in the order of seeds, which all groups share.
             pairs = list(zip(first.halves, second.halves, strict=False))
             seeds = [[one.seed for one in group.seeds] for group in (first, second)]
-            if pairs and seeds[0] == seeds[1] and all(a < b for a, b in pairs):
+            if seeds[0] == seeds[1] and all(a < b for a, b in pairs):
                 found.append((first.group, second.group))
         return tuple(found)
 
-    @property
-    def sure(self) -> bool:
-        """Whether so many seeds agree on an order by chance in fewer than 5 %."""
-        gaining = [one for one in self.groups if one.halves]
-        seeds = min((len(one.seeds) for one in gaining), default=0)
-        return 2 * math.comb(len(gaining), 2) / 2**seeds < ALPHA
+    def sure(self, orders: int) -> bool:
+        """Whether so many seeds agree by chance in fewer than 5 %.
+
+        Args:
+            orders: That could have been told, on the whole page.
+        """
+        seeds = min((len(one.seeds) for one in self.comparable), default=0)
+        return 2 * orders / 2**seeds < ALPHA
 
     @property
     def key(self) -> str:
@@ -136,8 +113,8 @@ def read_curves(paths: Sequence[Path]) -> tuple[Learning, ...]:
         paths: Files `learning.csv`, one of each sweep.
 
     Returns:
-        Stage by stage, arm by arm; of each the shares and the columns in the order of
-        the files. The column of all pairs together comes first.
+        Stage by stage, arm by arm; arms, and of each the shares and the columns, in the
+        order of the files.
 
     Raises:
         UsageError: No file.
@@ -167,17 +144,30 @@ def read_curves(paths: Sequence[Path]) -> tuple[Learning, ...]:
         _learning(key, rows)
         for key, rows in frame.groupby(["source", *KEYS], sort=False, dropna=False)
     ]
-    return tuple(sorted(found, key=_order))
+    return in_order(found)
 
 
-def _order(one: Learning) -> tuple[str, str, bool, str]:
-    return one.source, one.stage, one.arm == "placebo", one.arm
+def in_order(
+    curves: Sequence[Learning], placebos: Collection[str] = ()
+) -> tuple[Learning, ...]:
+    """Stage by stage, arm by arm, the placebos last; else as they are.
+
+    Args:
+        curves: Of any sweeps.
+        placebos: Arms to compare with.
+    """
+    arms = list(dict.fromkeys(one.arm for one in curves))
+
+    def place(one: Learning) -> tuple[str, str, bool, int]:
+        return one.source, one.stage, one.arm in placebos, arms.index(one.arm)
+
+    return tuple(sorted(curves, key=place))
 
 
 def _learning(key: tuple[object, ...], rows: pd.DataFrame) -> Learning:
     source, stage, arm, share, column = key
     groups = [
-        _group(str(name), of_group)
+        group_curve(str(name), of_group, str(stage))
         for name, of_group in rows.groupby("group", sort=False)
     ]
     groups.sort(key=lambda one: float(np.mean(one.halves)) if one.halves else np.inf)
@@ -190,57 +180,6 @@ def _learning(key: tuple[object, ...], rows: pd.DataFrame) -> Learning:
         column=str(column),
         groups=tuple(groups),
     )
-
-
-def _group(name: str, rows: pd.DataFrame) -> GroupCurve:
-    seeds, margins, starts, finals = [], [], [], []
-    for seed, of_seed in rows.groupby("seed", sort=True):
-        ordered = of_seed.sort_values("step")
-        steps, accuracy = (
-            ordered[column].to_numpy(dtype=np.float64)
-            for column in ("step", "accuracy")
-        )
-        seeds.append(
-            SeedCurve(
-                seed=int(str(seed)),
-                steps=steps,
-                accuracy=accuracy,
-                half=half_step(steps, accuracy),
-            )
-        )
-        margins.append(float(ordered["margin"].iloc[-1]))
-        starts.append(float(accuracy[0]))
-        finals.append(float(accuracy[-1]))
-    n = int(rows["n"].min())
-    return GroupCurve(
-        group=name,
-        n=n,
-        seeds=tuple(seeds),
-        start=float(np.mean(starts)),
-        final=wilson(float(np.mean(finals)) * n, n),
-        margin=float(np.mean(margins)),
-    )
-
-
-def half_step(steps: Floats, accuracy: Floats) -> float | None:
-    """The first step at which half of the final gain over step 0 was reached.
-
-    Args:
-        steps: Shape (S,), ascending from 0.
-        accuracy: Shape (S,).
-
-    Returns:
-        Between two measured steps on a straight line; None: the last accuracy is not
-        above the first.
-    """
-    gain = float(accuracy[-1] - accuracy[0])
-    if not gain > 0:
-        return None
-    wanted = float(accuracy[0]) + gain / 2
-    at = int(np.flatnonzero(accuracy >= wanted - 1e-12)[0])
-    before, after = float(accuracy[at - 1]), float(accuracy[at])
-    part = (wanted - before) / (after - before)
-    return float(steps[at - 1] + part * (steps[at] - steps[at - 1]))
 
 
 def _records(learning: Learning, one: GroupCurve) -> tuple[Record | None, ...]:

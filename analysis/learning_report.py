@@ -27,7 +27,7 @@ from analysis.html import (
     slugs,
     text_cell,
 )
-from analysis.learning import ALL, GroupCurve, Learning
+from analysis.learning import ALL, MIN_PAIRS, GroupCurve, Learning
 from analysis.learning_figures import curve_figure, training_words
 from analysis.report import DOWNLOADS, Report, write_page, written_by
 from analysis.wording import count_of, percent
@@ -44,6 +44,7 @@ def learning_section(curves: Sequence[Learning], id: str = "learning") -> Sectio
         id: Of the section; prefix of the ids and files below it.
     """
     columns = list(dict.fromkeys(one.column for one in curves))
+    orders = sum(one.orders for one in curves)
     blocks: list[Block] = []
     for column, name in zip(columns, slugs(columns), strict=True):
         here = [one for one in curves if one.column == column]
@@ -58,7 +59,7 @@ def learning_section(curves: Sequence[Learning], id: str = "learning") -> Sectio
             finding
             for one in curves
             if one.column != ALL and len(one.groups) > 1
-            for finding in (order_finding(one),)
+            for finding in (order_finding(one, orders),)
         ),
         blocks=tuple(blocks),
         method=(METHOD,),
@@ -131,43 +132,56 @@ def _overview(curves: Sequence[Learning]) -> Table:
     )
 
 
-def order_finding(one: Learning) -> Finding:
-    """Which group reaches half of its gain before which other one."""
-    orders = one.earlier
+def order_finding(one: Learning, orders: int) -> Finding:
+    """Which group reaches half of its gain before which other one.
+
+    Args:
+        one: A stage, arm and share.
+        orders: That could have been told, on the whole page.
+    """
+    earlier = one.earlier
     certainty: Certainty = "not shown"
     seeds = min(len(group.seeds) for group in one.groups)
     where = f"{training_words(one)}, by {one.column}"
-    gaining = [group.group for group in one.groups if group.halves]
-    if orders:
-        named = [f"{first} before {second}" for first, second in orders[:MOST_ORDERS]]
-        more = len(orders) - len(named)
+    told = [group.group for group in one.comparable]
+    if earlier:
+        named = [f"{first} before {second}" for first, second in earlier[:MOST_ORDERS]]
+        more = len(earlier) - len(named)
         if more:
             named.append(f"{more} more orders")
         each = f"in each of {seeds} seeds" if seeds > 1 else "in the one seed there is"
-        claim = f"{where}: half of the gain is reached {each} {join_words(named)}."
-        certainty = "supported" if one.sure else "uncertain"
-    else:
         claim = (
-            f"{where}: no group is learned first in every seed."
-            if len(gaining) > 1
-            else f"{where}: nothing can be said of who is learned first, as "
-            + (
-                f"only {gaining[0]} is shown to gain."
-                if gaining
-                else "no group is shown to gain."
-            )
+            f"{where}: of these held-out pairs, half of the gain is reached {each} "
+            f"{join_words(named)}."
         )
-    few = (
-        (
-            f"{count_of(seeds, 'seed')}: that so many agree on the order of two of "
-            f"{len(gaining)} groups is too likely by chance for it to count as shown.",
+        certainty = "supported" if one.sure(orders) else "uncertain"
+    elif len(told) > 1:
+        claim = f"{where}: of these held-out pairs, no group is first in every seed."
+    else:
+        gaining = [group.group for group in one.groups if group.halves]
+        why = (
+            "no group is shown to gain"
+            if not gaining
+            else f"only {gaining[0]} is shown to gain"
+            if len(gaining) == 1
+            else f"fewer than two groups that gain have {MIN_PAIRS} pairs"
         )
-        if certainty == "uncertain"
-        else ()
-    )
+        claim = f"{where}: nothing can be said of who is learned first, as {why}."
+    notes = []
+    if certainty == "uncertain":
+        notes.append(
+            f"{count_of(seeds, 'seed')}: that so many agree on one of "
+            f"{count_of(orders, 'order')} of two groups that this page could tell is "
+            "too likely by chance for it to count as shown."
+        )
+    small = [group.group for group in one.groups if group.n < MIN_PAIRS]
+    if small:
+        notes.append(
+            f"Fewer than {MIN_PAIRS} pairs, and in no order: {join_words(small)}."
+        )
     return Finding(
         claim=claim,
-        evidence=(*map(_evidence, one.groups[:6]), *few),
+        evidence=(*map(_evidence, one.groups[:6]), *notes),
         certainty=certainty,
     )
 
@@ -235,6 +249,9 @@ def _table(curves: Sequence[Learning], prefix: str) -> Table:
                     "start": seed.accuracy[0],
                     "final": seed.accuracy[-1],
                     "half_gain_step": seed.half,
+                    "gain": group.gain.estimate,
+                    "gain_low": group.gain.low,
+                    "gain_high": group.gain.high,
                     "gain_shown": group.gains,
                 }
                 for seed in group.seeds
@@ -246,8 +263,8 @@ def _table(curves: Sequence[Learning], prefix: str) -> Table:
         + ("" if column == ALL else f", by {column}"),
         note="Accuracy in %, with Wilson's 95% interval of n pairs; over seeds: the "
         "lowest and the highest. Half of the gain: the step at which the accuracy was "
-        "half way from step 0 to the end, in groups whose interval lies above their "
-        "level at step 0. The csv file has every seed.",
+        "half way from step 0 to the end, in groups that are shown to gain. The csv "
+        "file has every seed, and the gain over all with its interval.",
         header=(
             "Group",
             "Training",
@@ -269,9 +286,14 @@ def _table(curves: Sequence[Learning], prefix: str) -> Table:
 METHOD = Paragraph(
     head="Learning curves",
     text="Held-out pairs are scored at fixed steps of the training. The interval of a "
-    "final accuracy covers other pairs of this kind and no other training. The step of "
-    "half the gain has no interval but its range over seeds; that one group is learned "
-    "before another is said only where it is so in every seed, and counts as shown "
-    "where as many seeds agree by chance, on the order of any two of the groups, in "
+    "final accuracy covers other pairs of this kind and no other training. A gain is "
+    "shown where the 95% interval of the final less the first accuracy lies above "
+    "zero: the first is one half before DPO, whatever the pairs are; else the two are "
+    "taken as independent shares (Newcombe), though they are of the same pairs, which "
+    "is conservative as long as pairs that were right tend to stay so. The step of "
+    "half the gain has no interval but its range over seeds. That one group is learned "
+    "before another is said of these held-out pairs, where it is so in every seed and "
+    f"both groups have {MIN_PAIRS} pairs or more; it counts as shown where as many "
+    "seeds agree by chance, on any order of two groups that the page could tell, in "
     "fewer than one case of twenty.",
 )

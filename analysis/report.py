@@ -288,6 +288,7 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
         for limit, sampled in limits.items()
     ]
     left_out: dict[tuple[str, str], list[Run]] = {}
+    cut: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if run.manifest.dropped:
             text = _dropped(run.manifest.dropped)
@@ -302,10 +303,13 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 "scored."
             )
         if manifest.counts.truncated:
-            found.append(
-                f"{run.name}: {number(manifest.counts.truncated, 0)} of "
-                f"{number(manifest.counts.done, 0)} texts were cut to fit the model."
+            text = (
+                f"{number(manifest.counts.truncated, 0)} of "
+                f"{number(manifest.counts.done, 0)} texts were cut to fit the model"
             )
+            cut.setdefault((run.probe, text), []).append(run)
+    for (_, text), of_probe in cut.items():
+        found.append(f"{join_words(_names_of(of_probe, runs))}: {text}.")
     for (_, text), of_probe in left_out.items():
         names = _names_of(of_probe, runs)
         verb = "leaves" if len(names) == 1 else "leave"

@@ -8,6 +8,7 @@ from analysis.stages import MeasureResult
 from analysis.stages_figures import picked
 from analysis.stages_runs import Comparison
 from analysis.stages_words import (
+    OfAligned,
     beside_words,
     digits_of,
     gap_text,
@@ -68,8 +69,8 @@ def _rows(comparison: Comparison, measure: MeasureResult) -> Rows:
                     *(lead if step.place == 1 else ("", "", "")),
                     stage_word(aligned.measured[step.place].stage),
                     level_text(measure, one.levels[step.place].estimate),
-                    *_tested(measure, step.change),
-                    *(() if reference is None else _tested(measure, step.beyond)),
+                    *tested(measure, step.change),
+                    *(() if reference is None else tested(measure, step.beyond)),
                 )
             )
     for gap in measure.gap_steps:
@@ -86,14 +87,15 @@ def _rows(comparison: Comparison, measure: MeasureResult) -> Rows:
                 ),
                 stage_word(aligned.measured[gap.place].stage),
                 gap_text(measure, measure.gaps[gap.place].estimate),
-                *_tested(measure, gap.change),
+                *tested(measure, gap.change),
                 *(() if reference is None else ("", "")),
             )
         )
-    return [tuple(_plain(cell) for cell in row) for row in rows]
+    return [tuple(plain(cell) for cell in row) for row in rows]
 
 
-def _tested(measure: MeasureResult, record: Record | None) -> tuple[str, str]:
+def tested(measure: OfAligned, record: Record | None) -> tuple[str, str]:
+    """A change with its interval, and Holm's p."""
     if record is None or record.estimate is None:
         return "-", "-"
     text = signed(measure, record.estimate)
@@ -106,20 +108,31 @@ def _tested(measure: MeasureResult, record: Record | None) -> tuple[str, str]:
     return text, p_text(p_of(record))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """For terminals: an ordinary minus sign and spaces."""
     return text.replace("\u2212", "-").replace("\u2013", "-").replace("\u00a0", " ")
 
 
+def not_in_rows(measure: OfAligned, rows: int, what: str) -> list[str]:
+    """That some groups have no row, as a line; or none.
+
+    Args:
+        measure: Of which rows are shown.
+        rows: Groups that have one.
+        what: What those do that have none, beside those of which nothing is shown.
+    """
+    more = len(measure.aligned.groups) - rows
+    if not more:
+        return []
+    return [
+        f"  {groups_of(measure, more)} more of which nothing is shown or that {what}: "
+        "--json or --out has all"
+    ]
+
+
 def _below(measure: MeasureResult) -> str:
     """What stands below the rows: what is not in them, and what they do not say."""
-    more = len(measure.groups) - len(picked(measure))
-    lines = []
-    if more:
-        lines.append(
-            f"  {groups_of(measure, more)} more of which nothing is shown or that "
-            "change less: --json or --out has all"
-        )
+    lines = not_in_rows(measure, len(picked(measure)), "change less")
     if beside := beside_words(measure):
-        lines.append(f"  {_plain(beside)}")
+        lines.append(f"  {plain(beside)}")
     return "\n".join(lines)

@@ -69,6 +69,26 @@ class Aligned:
         return all(one.outcome.binary for one in self.measured)
 
 
+def runs_by_probe(runs: Sequence[Run]) -> dict[str, dict[str, Run]]:
+    """Probe -> model -> run.
+
+    Raises:
+        UsageError: Two runs of one model on one probe.
+    """
+    table: dict[str, dict[str, Run]] = {}
+    for run in runs:
+        by_model = table.setdefault(run.manifest.probe, {})
+        other = by_model.setdefault(run.model, run)
+        if other is not run:
+            raise UsageError(
+                f"{other.name} and {run.name} are both runs of {run.model} on "
+                f"{run.manifest.probe}",
+                "A model has one run of each probe",
+                "Leave one of the two out",
+            )
+    return table
+
+
 def align(lineage: str, measured: Sequence[Measured]) -> Aligned | None:
     """Puts the values of several checkpoints side by side.
 

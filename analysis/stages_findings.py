@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from analysis.html import Finding, join_words, number
+from analysis.html import Finding, number
 from analysis.records import Record
 from analysis.stages import GapStep, GroupResult, MeasureResult, Step
 from analysis.stages_runs import Comparison
 from analysis.stages_words import (
-    MOST_NAMED,
     beside_words,
     change_text,
+    first_sentences,
     gap_text,
     group_name,
     group_word,
     groups_of,
     level_text,
     measure_title,
+    named,
     side_of,
     side_words,
     stage_word,
     step_words,
 )
 from analysis.wording import p_of, p_words
-
-MOST_EVIDENCE = 6
-"""Groups whose numbers stand in a finding; the table has them all."""
 
 _Sides = dict[int, list[GroupResult]]
 
@@ -67,7 +65,7 @@ def change_finding(measure: MeasureResult, place: int) -> Finding:
     several = len(measure.groups) > 1
     parts = [
         f"{word} in {after} than in {before}"
-        + (f" for {_named(measure, sides[side])}" if several else "")
+        + (f" for {named(measure, _groups(sides[side]))}" if several else "")
         for side, word in side_words(measure)
         if sides[side]
     ]
@@ -75,7 +73,9 @@ def change_finding(measure: MeasureResult, place: int) -> Finding:
     if parts:
         rest = [one for one in sides[0] if one in tested]
         if rest:
-            parts.append(f"not shown for {_named(measure, rest, examples=False)}")
+            parts.append(
+                f"not shown for {named(measure, _groups(rest), examples=False)}"
+            )
         claim = f"{title}: {'; '.join(parts)}."
     else:
         whom = f" for any of {groups_of(measure, len(tested))}" if several else ""
@@ -106,7 +106,7 @@ def _beyond_finding(
     kind = "change" if comparison.trained else "difference"
     change = f"the {kind} {step_words(measure, place)}"
     parts = [
-        f"for {_named(measure, sides[side])} {{}} {word}"
+        f"for {named(measure, _groups(sides[side]))} {{}} {word}"
         for side, word in ((1, "above"), (-1, "below"))
         if sides[side]
     ]
@@ -195,16 +195,8 @@ def _sides(
     return found
 
 
-def _named(
-    measure: MeasureResult, groups: Sequence[GroupResult], *, examples: bool = True
-) -> str:
-    """The groups, or of many how many and the first: ``37 of 254 countries (...)``."""
-    names = [group_name(measure, one.group) for one in groups]
-    if len(names) <= MOST_NAMED:
-        return join_words(names)
-    of = groups_of(measure, len(measure.groups))
-    some = join_words([*names[: MOST_NAMED - 1], "others"])
-    return f"{number(len(names), 0)} of {of}" + (f" ({some})" if examples else "")
+def _groups(found: Sequence[GroupResult]) -> list[str]:
+    return [one.group for one in found]
 
 
 def _evidence(
@@ -213,11 +205,7 @@ def _evidence(
     place: int,
     text: Callable[[MeasureResult, GroupResult, int], str],
 ) -> tuple[str, ...]:
-    sentences = [text(measure, one, place) for one in groups[:MOST_EVIDENCE]]
-    more = len(groups) - MOST_EVIDENCE
-    if more > 0:
-        sentences.append(f"{groups_of(measure, more)} more: see the table.")
-    return tuple(sentences)
+    return first_sentences(measure, [text(measure, one, place) for one in groups])
 
 
 def _change_evidence(measure: MeasureResult, one: GroupResult, place: int) -> str:

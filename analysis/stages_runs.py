@@ -14,7 +14,7 @@ from analysis.part import Step, Wanted
 from analysis.records import Record
 from analysis.resample import DRAWS
 from analysis.stages import MeasureResult, analyse_stages
-from analysis.stages_data import Measured, align, refuse_other_texts
+from analysis.stages_data import Measured, align, refuse_other_texts, runs_by_probe
 from analysis.stages_notes import (
     lost_values,
     missing_runs,
@@ -119,7 +119,8 @@ def compare_runs(
         StoreError: Two runs have different texts under one id.
         DataError: A run has too little to analyse.
     """
-    table = _by_probe(runs)
+    table = runs_by_probe(runs)
+    _refuse_one_model(runs)
     if of_dialects := [run for run in runs if "dialect" in run.frame.columns]:
         check_reference(of_dialects, wanted.reference_dialect)
     chosen, notes = _lineages(runs, lineages)
@@ -174,19 +175,7 @@ def compare_runs(
     )
 
 
-def _by_probe(runs: Sequence[Run]) -> dict[str, dict[str, Run]]:
-    """Probe -> model -> run."""
-    table: dict[str, dict[str, Run]] = {}
-    for run in runs:
-        by_model = table.setdefault(run.manifest.probe, {})
-        other = by_model.setdefault(run.model, run)
-        if other is not run:
-            raise UsageError(
-                f"{other.name} and {run.name} are both runs of {run.model} on "
-                f"{run.manifest.probe}",
-                "A stage is one run of one model",
-                "Leave one of the two out",
-            )
+def _refuse_one_model(runs: Sequence[Run]) -> None:
     if len({run.model for run in runs}) < 2:
         raise UsageError(
             f"the {len(runs)} runs are all of {runs[0].model}"
@@ -195,7 +184,6 @@ def _by_probe(runs: Sequence[Run]) -> dict[str, dict[str, Run]]:
             "A comparison is of at least two models",
             "Name runs of another model as well",
         )
-    return table
 
 
 def _lineages(

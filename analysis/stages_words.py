@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from analysis.html import interval, number
+from analysis.html import interval, join_words, number
 from analysis.records import ALPHA, Record
 from analysis.stages_data import Aligned
 from analysis.wording import p_of, p_words
@@ -15,6 +15,8 @@ ROLES: Mapping[str, str] = {"base": "base", "sft": "SFT", "preference": "PT"}
 """Role of a stage -> what it is called in a sentence."""
 MOST_NAMED = 4
 """Groups that a sentence names; of more it says how many there are."""
+MOST_EVIDENCE = 6
+"""Groups whose numbers stand in a finding; the table has them all."""
 FEW_GROUPS = 12
 """Up to so many groups a figure and the terminal show every one."""
 
@@ -84,6 +86,25 @@ def groups_of(measure: OfAligned, count: int) -> str:
         return f"1 {word}"
     plural = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
     return f"{number(count, 0)} {plural}"
+
+
+def named(measure: OfAligned, groups: Sequence[str], *, examples: bool = True) -> str:
+    """The groups, or of many how many and the first: ``37 of 254 countries (...)``."""
+    names = [group_name(measure, group) for group in groups]
+    if len(names) <= MOST_NAMED:
+        return join_words(names)
+    every = groups_of(measure, len(measure.aligned.groups))
+    some = join_words([*names[: MOST_NAMED - 1], "others"])
+    return f"{number(len(names), 0)} of {every}" + (f" ({some})" if examples else "")
+
+
+def first_sentences(measure: OfAligned, sentences: Sequence[str]) -> tuple[str, ...]:
+    """The first of a sentence for each group, and that the table has the rest."""
+    more = len(sentences) - MOST_EVIDENCE
+    if more <= 0:
+        return tuple(sentences)
+    rest = f"{groups_of(measure, more)} more: see the table."
+    return (*sentences[:MOST_EVIDENCE], rest)
 
 
 def is_share(measure: OfAligned) -> bool:

@@ -8,10 +8,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
+from data_builders import mix_check
 from data_builders.mix_draw import Match
 from data_builders.training_types import Form
 from probe.config import NAME_PATTERN, Strict, did_you_mean, parse
-from probe.types import ConfigError, UsageError
+from probe.types import ConfigError, GroupValue, UsageError
 
 DOSE = "dose"
 REST = "rest"
@@ -58,6 +59,14 @@ class Part(Strict):
         return self.source or str(self.file)
 
     @property
+    def wanted(self) -> dict[str, frozenset[str]]:
+        """Its filter, the same for two that are written differently."""
+        return {
+            name: frozenset(map(said, values_of(wanted)))
+            for name, wanted in self.where.items()
+        }
+
+    @property
     def filter(self) -> str:
         """Its filter, in words."""
         return ", ".join(
@@ -66,7 +75,7 @@ class Part(Strict):
 
 
 class Mix(Strict):
-    """Which rows one training stage reads."""
+    """Which rows one training stage reads; from `read_mix`, which checks it."""
 
     name: str = Field(pattern=NAME_PATTERN)
     stage: Literal["sft", "dpo", "reward"]
@@ -74,13 +83,15 @@ class Mix(Strict):
     """`all`: every row that is left; parts have no shares then."""
     parts: tuple[Part, ...] = Field(min_length=1)
     match: Match = "none"
-    """`content`: the same contents whatever the dose, each drawn from one part.
-    `length`: the parts' rows have one distribution of characters."""
+    """`content`: the same contents whatever the dose, each drawn from one part; the
+    dose may be missed, because keys are not parted (`mix_draw.draw`). `length`: the
+    parts' rows have one distribution of characters."""
     hold_out: float | None = Field(default=None, gt=0, lt=1)
     """Share of the keys that are never trained on. Which ones depends on nothing but
     the keys."""
     max_characters: int | None = Field(default=None, gt=0)
-    """Of prompt and answers together; longer rows are left out."""
+    """Of prompt and answers together; longer rows are left out, and with
+    `match: content` every version of what one of them says."""
     near_duplicates: float | None = Field(default=0.8, gt=0, le=1)
     """Rows of different keys that are that much alike are one; null: all are kept."""
     _file: Path | None = PrivateAttr(default=None)
@@ -96,49 +107,38 @@ class Mix(Strict):
             return str(part.source)
         return str((self._file.parent if self._file else Path()) / part.file)
 
+    def place(self, part: Part) -> str:
+        """The same, one text for each source however its path is written."""
+        return part.source or str(Path(self.path(part)).resolve())
+
+    def at(self, share: str) -> int | None:
+        """Place of the part with the share `dose` or `rest`; None: there is none."""
+        return next(
+            (at for at, part in enumerate(self.parts) if part.share == share), None
+        )
+
     @property
     def has_dose(self) -> bool:
         """Whether it varies something."""
-        return any(part.share == DOSE for part in self.parts)
+        return self.at(DOSE) is not None
+
+    @property
+    def is_placebo(self) -> bool:
+        """Whether dose and rest are the same rows, so that the dose is a label.
+
+        Each dose of a placebo is a draw of its own: what it does is what redrawing
+        does by itself.
+        """
+        dose, rest = self.at(DOSE), self.at(REST)
+        if dose is None or rest is None:
+            return False
+        one, other = self.parts[dose], self.parts[rest]
+        return self.place(one) == self.place(other) and one.wanted == other.wanted
 
     @property
     def form(self) -> Form:
         """Of the rows it gives."""
         return "sft" if self.stage == "sft" else "preference"
-
-    @model_validator(mode="after")
-    def _shares(self) -> Self:
-        shares = [part.share for part in self.parts]
-        if self.rows == "all":
-            if any(share is not None for share in shares) or self.match != "none":
-                raise ValueError(
-                    "`rows: all` takes what there is: its parts have no `share`, and "
-                    "nothing is matched"
-                )
-            return self
-        if any(share is None for share in shares):
-            raise ValueError("every part needs a `share`, or the mix `rows: all`")
-        for word in (DOSE, REST):
-            if shares.count(word) > 1:
-                raise ValueError(
-                    f"one part has `share: {word}`, not {shares.count(word)}"
-                )
-        fixed = sum(share for share in shares if isinstance(share, float))
-        if DOSE in shares and REST not in shares:
-            raise ValueError(
-                "one part has `share: dose`; another needs `share: rest`, so that the "
-                "shares sum to 1 at every dose"
-            )
-        if REST not in shares and abs(fixed - 1) > 1e-9:
-            raise ValueError(f"the shares sum to {fixed:g}, not to 1")
-        if fixed > 1 + 1e-9:
-            raise ValueError(f"the shares sum to {fixed:g}, which is more than 1")
-        if self.match == "content" and any(part.upsample for part in self.parts):
-            raise ValueError(
-                "`match: content` has the same rows whatever the dose; nothing can be "
-                "upsampled"
-            )
-        return self
 
     def shares(self, dose: float | None) -> list[float] | None:
         """Share of each part; None: the mix takes all rows there are.
@@ -173,7 +173,8 @@ class Mix(Strict):
         total = sum(one for one in given if isinstance(one, float))
         if total > 1 + 1e-9:
             raise UsageError(
-                f"{self.where}: the shares sum to {total:g} at a dose of {dose or 0:g}",
+                f"{self.where}: `parts.*.share` sum to {total:g} at a dose of "
+                f"{dose or 0:g}",
                 "They sum to at most 1, and `rest` is what they leave",
                 "Lower the dose, or the parts' shares",
             )
@@ -212,6 +213,7 @@ def read_mix(ref: str) -> Mix:
             ) from error
         mix = parse(Mix, text, ref, "a mix")
         mix._file = path
+        mix_check.check(mix)
         return mix
     if ref not in names():
         raise UsageError(
@@ -229,11 +231,22 @@ def read_mix(ref: str) -> Mix:
             "A shipped mix's name is its file's",
             f"Write `name: {ref}`",
         )
+    mix_check.check(mix)
     return mix
+
+
+def values_of(wanted: Value | tuple[Value, ...]) -> tuple[Value, ...]:
+    """The values of a filter, which may be one."""
+    return wanted if isinstance(wanted, tuple) else (wanted,)
 
 
 def listed(wanted: Value | tuple[Value, ...]) -> str:
     """One value, or several, as a message has them."""
-    values = wanted if isinstance(wanted, tuple) else (wanted,)
-    said = [f"{one:g}" if isinstance(one, float) else one for one in values]
-    return " or ".join(said)
+    return " or ".join(map(said, values_of(wanted)))
+
+
+def said(value: GroupValue) -> str:
+    """A value in full; a whole number without its point."""
+    if isinstance(value, str):
+        return value
+    return "(none)" if value is None else repr(float(value)).removesuffix(".0")

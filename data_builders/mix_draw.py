@@ -1,13 +1,16 @@
 """Draws the rows of a mix's parts, exactly as many as asked, the same every time.
 
-Rows are ranked by a hash of the seed and of what they are, never by their place in a
-file. A part with the dose takes keys from the front, the part with the rest from the
-back: as the dose grows, the one keeps what it has and the other gives up its last.
+Rows are ranked by a hash of a salt and of what they are, never by their place in a
+file. The part with the dose takes keys from the front, the part with the rest from the
+back. So under one salt, as the dose grows, the one keeps the rows that it has; the
+other gives up its last and takes no new ones as long as there are keys that neither
+has. A mix's salt is its seed; a placebo's is seed and dose, so there nothing nests.
 """
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +52,7 @@ class _Draw:
     pools: Sequence[Pool]
     group: Mapping[str, str]
     """Key of a row -> the keys it is joined with."""
-    seed: int
+    salt: str
     used: set[str] = field(default_factory=set)
     """Groups that a part has taken rows from: no other part may."""
 
@@ -58,8 +61,8 @@ class _Draw:
         return sorted(
             rows,
             key=lambda row: (
-                rank(self.seed, self.group[row.key]),
-                rank(self.seed, row.id),
+                rank(self.salt, self.group[row.key]),
+                rank(self.salt, row.id),
             ),
             reverse=self.pools[part].from_back,
         )
@@ -86,9 +89,9 @@ class _Draw:
         return sorted(range(len(self.pools)), key=lambda part: self.pools[part].turn)
 
 
-def rank(seed: int, text: str) -> str:
+def rank(salt: str, text: str) -> str:
     """A place in a fixed random order."""
-    return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
+    return hashlib.sha256(f"{salt}\n{text}".encode()).hexdigest()
 
 
 def allocate(n: int, shares: Sequence[float]) -> list[int]:
@@ -107,27 +110,50 @@ def allocate(n: int, shares: Sequence[float]) -> list[int]:
     return counts
 
 
+def apportion(n: int, shares: Sequence[float]) -> list[int]:
+    """Whole numbers with a given sum, near to shares of it, that grow with the sum.
+
+    Sainte-Laguë's method (highest averages): unlike the largest remainder, none is
+    ever less for a larger sum; one may be more than 1 from its share.
+
+    Args:
+        n: The sum.
+        shares: At least 0, one of them more. Of equal averages the first is favoured.
+    """
+    counts = [0] * len(shares)
+    queue = [(-share, at) for at, share in enumerate(shares) if share > 0]
+    heapq.heapify(queue)
+    for _ in range(n):
+        at = queue[0][1]
+        counts[at] += 1
+        heapq.heapreplace(queue, (-shares[at] / (2 * counts[at] + 1), at))
+    return counts
+
+
 def draw(
     pools: Sequence[Pool],
     counts: Sequence[int],
     group: Mapping[str, str],
     match: Match,
-    seed: int,
+    salt: str,
 ) -> list[Taken]:
     """Draws each part's rows; no key is used by two parts.
 
     Args:
         pools: Of each part.
-        counts: Rows of each. With `match: content` whole keys are given to a part, so
-            that its count may be missed by less than half a key's rows; the sum is met.
+        counts: Rows of each. With `match: content` joined keys go to one part whole,
+            so that a count may be missed; their sum is met. The boundary between two
+            parts lies where it comes nearest, off by at most half the rows of the
+            joined keys that lie across it, so the dose by half of the most that any
+            have.
         group: Key of a row -> the keys it is joined with.
         match: As `Mix.match`.
-        seed: Another seed is another draw.
+        salt: Another salt is another draw.
 
     Raises:
         Shortage: A part has too few rows.
     """
-    state = _Draw(pools=pools, group=group, seed=seed)
+    state = _Draw(pools=pools, group=group, salt=salt)
     how: Callable[[_Draw, Sequence[int]], dict[int, Taken]] = {
         "none": _plain,
         "length": _by_length,
@@ -137,9 +163,9 @@ def draw(
     return [found[part] for part in range(len(pools))]
 
 
-def draw_all(pools: Sequence[Pool], group: Mapping[str, str], seed: int) -> list[Taken]:
+def draw_all(pools: Sequence[Pool], group: Mapping[str, str], salt: str) -> list[Taken]:
     """All rows of each part, without keys that a part before it has."""
-    state = _Draw(pools=pools, group=group, seed=seed)
+    state = _Draw(pools=pools, group=group, salt=salt)
     found: list[Taken] = []
     for part in range(len(pools)):
         taken = tuple(state.ranked(part, state.free(part)))
@@ -177,7 +203,8 @@ def _by_length(state: _Draw, counts: Sequence[int]) -> dict[int, Taken]:
     """Every part has the same share of its rows in each bin of length.
 
     The shares are those that all parts can have: in each bin the least of theirs,
-    scaled to the sum 1. They do not depend on the dose.
+    scaled to the sum 1. They do not depend on the dose, and more rows of a part are
+    more, or as many, in every bin.
     """
     import numpy as np
 
@@ -204,7 +231,7 @@ def _by_length(state: _Draw, counts: Sequence[int]) -> dict[int, Taken]:
         for row in state.ranked(part, state.free(part)):
             by_bin[of[row.id]].append(row)
         taken: list[TrainingRow] = []
-        for at, n in enumerate(allocate(counts[part], shares.tolist())):
+        for at, n in enumerate(apportion(counts[part], shares.tolist())):
             taken += state.take(part, by_bin[at], n)
         found[part] = tuple(taken)
         state.close(taken)
@@ -226,8 +253,8 @@ def _by_content(state: _Draw, counts: Sequence[int]) -> dict[int, Taken]:
         contents[state.group[key]].append(content)
     ordered: list[list[str]] = []
     left = sum(counts)
-    for name in sorted(contents, key=lambda one: rank(state.seed, one)):
-        inside = sorted(contents[name], key=lambda one: rank(state.seed, one))[:left]
+    for name in sorted(contents, key=lambda one: rank(state.salt, one)):
+        inside = sorted(contents[name], key=lambda one: rank(state.salt, one))[:left]
         left -= len(inside)
         if inside:
             ordered.append(inside)
@@ -245,7 +272,7 @@ def _by_content(state: _Draw, counts: Sequence[int]) -> dict[int, Taken]:
         ):
             for content in ordered[at]:
                 choice = by_content[part][content]
-                taken.append(min(choice, key=lambda row: rank(state.seed, row.id)))
+                taken.append(min(choice, key=lambda row: rank(state.salt, row.id)))
             done += len(ordered[at])
             at += 1
         found[part] = tuple(taken)

@@ -27,16 +27,20 @@ def exact(parts: Sequence[Sequence[TrainingRow]]) -> dict[str, str]:
     Args:
         parts: Rows of each part, which may share some.
     """
-    seen: dict[tuple[object, ...], list[tuple[int, TrainingRow]]] = {}
+    first: dict[tuple[object, ...], TrainingRow] = {}
+    of_part: dict[tuple[int, tuple[object, ...]], TrainingRow] = {}
     found: dict[str, str] = {}
     for part, rows in enumerate(parts):
         for row in rows:
-            same = seen.setdefault(_said(row), [])
-            for earlier, kept in same:
-                both = earlier == part or kept.content != row.content
-                if both and kept.id not in (row.id, *found) and row.id not in found:
-                    found[row.id] = kept.id
-            same.append((part, row))
+            if row.id in found:
+                continue
+            said = _said(row)
+            # All that are kept of a text share the first one's content.
+            earlier = first.setdefault(said, row)
+            if earlier.content == row.content:
+                earlier = of_part.setdefault((part, said), row)
+            if earlier.id != row.id:
+                found[row.id] = earlier.id
     return found
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from probe.types import DataError
 TRAIN = "train.jsonl"
 HELD_OUT = "held_out.jsonl"
 RECORD = "mix.json"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class DrawnPart:
     source: str
     where: str
     """Its filter, in words."""
+    dosed: bool
+    """Whether its share is the dose."""
     share: float | None
     """Of the rows; None: all that there are."""
     asked: int | None
@@ -91,13 +93,26 @@ class Drawn:
     differences: tuple[Difference, ...]
     """Of length, of each two parts."""
     dropped: Mapping[str, Mapping[str, str | None]]
-    """Reason -> id of a row left out -> what it repeats or overlaps with, if it is for
-    such a reason."""
+    """Reason -> id of a row left out -> the row that it repeats, the item that it
+    overlaps with, or the version of it that is too long; None: nothing but itself."""
     overlaps: tuple[Overlap, ...]
     """Rows left out because they share a text with a scored item."""
+    left: int
+    """Rows to train on that share a text with a scored item, counted after the draw."""
     scored_items: int
     """Items that rows were compared with."""
     sources: tuple[Origin, ...]
+
+    @property
+    def drawn_share(self) -> float | None:
+        """Share of the rows that the part with the dose gave; None: there is no dose.
+
+        It is the dose to the nearest row, except where contents are matched: joined
+        keys go to one part whole.
+        """
+        if self.dose is None:
+            return None
+        return sum(one.drawn for one in self.parts if one.dosed) / len(self.train)
 
     @property
     def sha(self) -> str:
@@ -117,6 +132,7 @@ class Drawn:
             "config": dict(self.config),
             "form": self.form,
             "dose": self.dose,
+            "drawn_share": self.drawn_share,
             "seed": self.seed,
             "half_seed": self.half_seed,
             "rows": len(self.train),
@@ -130,7 +146,7 @@ class Drawn:
             "overlap": {
                 "scored_items": self.scored_items,
                 "removed": [asdict(one) for one in self.overlaps],
-                "left": 0,
+                "left": self.left,
             },
             "row_ids": [row.id for row in self.train],
             "held_out_ids": [row.id for row in self.held_out],
@@ -239,12 +255,15 @@ def sha_of(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def origin(rows: Rows) -> Origin:
     """What is recorded of a source."""
-    given = {
-        one.name: getattr(rows, one.name)
-        for one in fields(Origin)
-        if one.name not in ("rows", "dropped")
-    }
-    return Origin(rows=len(rows.rows), dropped=dict(rows.dropped), **given)
+    return Origin(
+        name=rows.name,
+        licence=rows.licence,
+        url=rows.url,
+        revision=rows.revision,
+        files=dict(rows.files),
+        rows=len(rows.rows),
+        dropped=dict(rows.dropped),
+    )
 
 
 def difference(

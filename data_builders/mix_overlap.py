@@ -102,8 +102,8 @@ def overlaps(rows: Sequence[TrainingRow], scored: ScoredTexts) -> list[Overlap]:
                 found[index] = _overlap(rows[index], scored.ids[item], shared)
     for text, index in short:
         if text in scored.short and index not in found:
-            item = scored.ids[scored.short[text]]
-            found[index] = _overlap(rows[index], item, text)
+            first = scored.ids[scored.short[text]]
+            found[index] = _overlap(rows[index], first, text)
     return [found[index] for index in sorted(found)]
 
 

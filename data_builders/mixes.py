@@ -3,7 +3,8 @@
 A mix is a YAML file. Its parts draw rows from training sources; the part whose share is
 `dose` has the attribute that an ablation varies, the part whose share is `rest` lacks
 it. Everything else is held equal: the number of rows always, and by `match` what the
-rows say, or how long they are.
+rows say, or how long they are. Where both parts are the same rows, the mix is a
+placebo: each dose is another draw of those rows.
 
 What is drawn holds no row twice, no key in two parts (nothing is said in two
 languages), and no text of the items that are scored (`mix_overlap`).
@@ -13,14 +14,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_builders import mix_draw, mix_files, mix_pool
+from data_builders import mix_draw, mix_errors, mix_files, mix_pool
 from data_builders.mix_config import DOSE, REST, Mix, Part, names, read_mix
 from data_builders.mix_draw import Pool, Shortage, Taken
 from data_builders.mix_files import Drawn, DrawnPart, Stored, read_drawn
 from data_builders.mix_overlap import overlaps
+from data_builders.mix_pool import read_digests
 from data_builders.training_types import TrainingRow
 from probe.types import DataError, Item
 
@@ -32,10 +35,12 @@ __all__ = [
     "Stored",
     "draw",
     "names",
+    "read_digests",
     "read_drawn",
     "read_mix",
 ]
 
+logger = logging.getLogger(__name__)
 OTHER_PART = "another part has its key"
 _HOLD_OUT_SEED = 0
 """What is held out is the same for every seed of a mix."""
@@ -55,8 +60,8 @@ def draw(
     Args:
         mix: From `read_mix`.
         dose: Share of the part that has the attribute; None for a mix without one.
-        seed: Another seed is another draw and another order. Rows held out are the
-            same for all.
+        seed: Another seed is another draw and another order; of a placebo, another
+            dose is too. Rows held out are the same for all.
         data: Folder with local copies of the sources; None: the hub.
         scored: All items that what is trained will be scored on. Rows that share a
             text with one are left out before anything is drawn.
@@ -64,13 +69,15 @@ def draw(
 
     Raises:
         UsageError: The dose does not fit the mix, or a source does not exist.
-        ConfigError: A filter names a column or a value that the source lacks, or the
-            source has the wrong form.
-        DataError: The data cannot be had, or there are too few rows.
+        ConfigError: A filter names a column or a value that the source lacks, the
+            source has the wrong form, or the rest has what the dose adds.
+        DataError: The data cannot be had, there are too few rows, or a drawn row shares
+            a text with a scored item after all.
     """
     shares = mix.shares(dose)
-    read, filtered = mix_pool.read(mix, data, half_seed)
-    clean = mix_pool.clean(mix, filtered, scored)
+    ready = mix_pool.prepared(mix, data, half_seed, scored)
+    clean = ready.clean
+    dropped: dict[str, Mapping[str, str | None]] = {**clean.dropped}
     held = {
         key
         for key, leader in clean.group.items()
@@ -85,24 +92,32 @@ def draw(
         )
         for part, rows in zip(mix.parts, clean.parts, strict=True)
     ]
+    salt = _salt(mix, dose, seed)
     counts: list[int] | None = None
     if shares is None or mix.rows == "all":
-        taken = mix_draw.draw_all(pools, clean.group, seed)
-        left = {row.id for rows in taken for row in rows}
-        for pool in pools:
-            lost = {row.id: None for row in pool.rows if row.id not in left}
-            if lost:
-                clean.dropped.setdefault(OTHER_PART, {}).update(lost)
+        taken = mix_draw.draw_all(pools, clean.group, salt)
+        drawn = {row.id for rows in taken for row in rows}
+        rows = [row for pool in pools for row in pool.rows]
+        if lost := [row.id for row in rows if row.id not in drawn]:
+            dropped[OTHER_PART] = dict.fromkeys(lost)
     else:
         counts = mix_draw.allocate(mix.rows, shares)
         try:
-            taken = mix_draw.draw(pools, counts, clean.group, mix.match, seed)
+            taken = mix_draw.draw(pools, counts, clean.group, mix.match, salt)
         except Shortage as short:
-            raise _too_few(mix, mix.rows, short, pools, shares, clean, seed) from short
-    train = _shuffled(taken, mix, seed)
-    assert not overlaps(train, clean.scored), "a row that overlaps was drawn"
+            raise mix_errors.too_few(mix, dose, salt, short, pools, ready) from short
+    train = _shuffled(taken, mix, salt)
+    left = overlaps(train, clean.scored)
+    if left:
+        raise DataError(
+            f"{mix.where}: {len(left)} drawn rows share a text with a scored item, "
+            f"such as {left[0].row_id} with {left[0].item_id}: {left[0].text[:80]}",
+            "Nothing that is scored is trained on; such rows are left out before the "
+            "draw, so this is an error of rm-probe",
+            "Report it with the mix",
+        )
     everything = {row.id: row for rows in clean.parts for row in rows}
-    return Drawn(
+    found = Drawn(
         name=mix.name,
         config=mix.model_dump(mode="json"),
         form=mix.form,
@@ -117,6 +132,7 @@ def draw(
             DrawnPart(
                 source=part.origin,
                 where=part.filter,
+                dosed=part.share == DOSE,
                 share=None if shares is None else shares[at],
                 asked=None if counts is None else counts[at],
                 available=len(pools[at].rows),
@@ -136,62 +152,37 @@ def draw(
             )
             for one, other in itertools.combinations(range(len(pools)), 2)
         ),
-        dropped=clean.dropped,
-        overlaps=tuple(clean.overlaps),
+        dropped=dropped,
+        overlaps=clean.overlaps,
+        left=len(left),
         scored_items=len(scored),
-        sources=tuple(mix_files.origin(one) for one in read),
+        sources=tuple(mix_files.origin(one) for one in ready.read),
     )
-
-
-def _too_few(
-    mix: Mix,
-    rows: int,
-    short: Shortage,
-    pools: Sequence[Pool],
-    shares: Sequence[float],
-    clean: mix_pool.Clean,
-    seed: int,
-) -> DataError:
-    def feasible(n: int) -> bool:
-        try:
-            counts = mix_draw.allocate(n, shares)
-            mix_draw.draw(pools, counts, clean.group, mix.match, seed)
-        except Shortage:
-            return False
-        return True
-
-    most = mix_draw.largest(feasible, rows)
-    action = f"Write `rows: {most}` or fewer" if most else "Choose other parts"
-    scored = len(clean.dropped.get(mix_pool.OVERLAP, ()))
-    lost = f" ({scored} rows share a text with a scored item)" if scored else ""
-    if mix.match == "content":
-        return DataError(
-            f"{mix.where}: {rows} rows are asked for, and the parts have "
-            f"{short.available} contents in common{lost}",
-            "With `match: content` each row's content is there in every part, in rows "
-            "that are neither held out nor scored",
-            action,
+    share = found.drawn_share
+    if share is not None and abs(share - float(dose or 0)) * len(train) > 1:
+        logger.warning(
+            "%s at a dose of %g: %g of the rows have it, because joined keys go to one "
+            "part whole",
+            mix.where,
+            dose,
+            share,
         )
-    part = mix.parts[short.part]
-    named = part.origin + (f", {part.filter}" if part.filter else "")
-    which = " in a bin of length" if mix.match == "length" else ""
-    return DataError(
-        f"{mix.where}, part {short.part + 1} ({named}): {short.asked} rows are asked "
-        f"for{which}, and there are {short.available}{lost}",
-        "No row is drawn twice, and no key by two parts, unless the part has "
-        "`upsample: true`, which repeats rows",
-        action + ", or `upsample: true` in the part",
-    )
+    return found
 
 
-def _shuffled(taken: Sequence[Taken], mix: Mix, seed: int) -> tuple[TrainingRow, ...]:
+def _salt(mix: Mix, dose: float | None, seed: int) -> str:
+    """What ranks the rows: the seed; in a placebo, the dose too."""
+    return f"{seed}\ndose {float(dose or 0)!r}" if mix.is_placebo else str(seed)
+
+
+def _shuffled(taken: Sequence[Taken], mix: Mix, salt: str) -> tuple[TrainingRow, ...]:
     """The order of training: where contents are matched, theirs, whatever the dose."""
     copies: dict[str, int] = {}
     placed: list[tuple[str, TrainingRow]] = []
     for row in itertools.chain.from_iterable(taken):
         copy = copies[row.id] = copies.get(row.id, 0) + 1
         what = row.content if mix.match == "content" else f"{row.id}\n{copy}"
-        placed.append((mix_draw.rank(seed, f"order\n{what}"), row))
+        placed.append((mix_draw.rank(salt, f"order\n{what}"), row))
     return tuple(row for _, row in sorted(placed, key=lambda one: one[0]))
 
 

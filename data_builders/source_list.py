@@ -65,6 +65,8 @@ class Source:
     its languages, it is not divided by them."""
     optional: bool = False
     """A local data folder may do without it."""
+    about: str = ""
+    """What it is, where neither its name nor its page says so."""
 
     @property
     def published(self) -> tuple[str, ...]:
@@ -90,8 +92,10 @@ def _tydiqa_files(split: str, hub_split: str) -> tuple[str, ...]:
     )
 
 
-def _excerpt(name: str, *parts: str, licence: str, url: str, folder: str) -> Source:
-    """An excerpt of a training set, in a form of our own, that a folder may hold."""
+def _excerpt(
+    name: str, *parts: str, licence: str, url: str, folder: str, about: str = ""
+) -> Source:
+    """An excerpt of a training set, or a translation, that a folder may hold."""
     return Source(
         name=name,
         hub=None,
@@ -102,23 +106,30 @@ def _excerpt(name: str, *parts: str, licence: str, url: str, folder: str) -> Sou
         folders=(folder, "."),
         parts=parts,
         optional=True,
+        about=about,
     )
 
 
 _OASST_FI = "https://github.com/TurkuNLP/oasst-fi"
+_EN_FI = (
+    "from TurkuNLP/oasst-fi: the English of OpenAssistant/oasst1 and its Finnish "
+    "translation"
+)
 _BLEND = (
     "Algeria Assam Azerbaijan China Ethiopia Greece Indonesia Iran Mexico North_Korea "
     "Northern_Nigeria South_Korea Spain UK US West_Java"
 )
 
 _TRAINING = (
-    # OpenAssistant's validation trees with their Finnish translations.
+    # OpenAssistant's validation trees with their Finnish translations, as rows. By
+    # DeepL's terms the translations may not be used to train machine translation.
     _excerpt(
         "oasst1_en_fi_sft",
         "oasst1_validation_en_fi_sft.jsonl",
         licence="Apache-2.0",
         url=_OASST_FI,
         folder="sft",
+        about=_EN_FI,
     ),
     _excerpt(
         "oasst1_en_fi_pairs",
@@ -126,6 +137,18 @@ _TRAINING = (
         licence="Apache-2.0",
         url=_OASST_FI,
         folder="preferences",
+        about=_EN_FI,
+    ),
+    # All trees, as messages. The layout is that of the repository's README and of the
+    # script that it names; the files themselves have not been seen here.
+    _excerpt(
+        "oasst1_fi",
+        "oasst1-fi-train.jsonl",
+        "oasst1-fi-validation.jsonl",
+        licence="Apache-2.0",
+        url=_OASST_FI,
+        folder="oasst-fi",
+        about=_EN_FI,
     ),
     Source(
         name="oasst1",

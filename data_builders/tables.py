@@ -91,6 +91,23 @@ def read_parquet(path: Path) -> Table:
     return of_lines(path, data, lines)
 
 
+def sha_of(path: Path) -> str:
+    """sha256 of a file's bytes: `Table.sha` of a table whose columns are not renamed.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}",
+            "It must be a file",
+            "Check the path",
+        ) from error
+
+
 def renamed(table: Table, columns: Mapping[str, str]) -> Table:
     """The table with a user's own names of columns read as ours.
 

@@ -1,4 +1,9 @@
-"""Reads OpenAssistant: its table of messages, and an excerpt with translations."""
+"""Reads OpenAssistant: its table of messages, also with translations, and excerpts.
+
+TurkuNLP/oasst-fi has the English messages of the table with their Finnish translation:
+`text` is Finnish and `orig_text` English, all else as in the table
+(`scripts/doc2jsonl.py --include-original` there).
+"""
 
 from __future__ import annotations
 
@@ -18,19 +23,20 @@ NO_PARENT = "the message answered is missing"
 NOT_RANKED = "reply without a rank"
 SAME_RANK = "replies of the same rank"
 
+_ENGLISH = "orig_text"
 _OASST_ROLES = {"prompter": "user", "assistant": "assistant"}
 
 
 def sft(name: str, found: Sequence[Located]) -> Read:
-    """A row per answer, its thread before it: OpenAssistant, or an excerpt."""
+    """A row per answer, its thread before it."""
     rows: list[TrainingRow] = []
     dropped: Counter[str] = Counter()
     for located in found:
         read = training_table.table(located.path)
         if "message_id" in read.columns and "parent_id" in read.columns:
-            training_table.keep(
-                _oasst_threads(name, read.lines, dropped), rows, dropped
-            )
+            for lines in _by_language(read):
+                found_here = _oasst_threads(name, lines, dropped)
+                training_table.keep(found_here, rows, dropped)
             continue
         for line in read.lines:
             values = line.values
@@ -63,7 +69,9 @@ def pairs(name: str, found: Sequence[Located]) -> Read:
     for located in found:
         read = training_table.table(located.path)
         if "message_id" in read.columns and "parent_id" in read.columns:
-            training_table.keep(_oasst_ranked(name, read.lines, dropped), rows, dropped)
+            for lines in _by_language(read):
+                found_here = _oasst_ranked(name, lines, dropped)
+                training_table.keep(found_here, rows, dropped)
             continue
         for line in read.lines:
             values = line.values
@@ -91,6 +99,22 @@ def pairs(name: str, found: Sequence[Located]) -> Read:
 
 
 # -- OpenAssistant's table of messages ----------------------------------------
+
+
+def _by_language(read: tables.Table) -> list[Sequence[tables.Line]]:
+    """The messages; where each has a translation, those of either language."""
+    if _ENGLISH not in read.columns:
+        return [read.lines]
+    return [
+        [
+            tables.Line(
+                where=line.where,
+                values={**line.values, "text": line.values[column], "lang": lang},
+            )
+            for line in read.lines
+        ]
+        for column, lang in ((_ENGLISH, "en"), ("text", "fi"))
+    ]
 
 
 def _oasst_threads(

@@ -22,9 +22,10 @@ from data_builders import (
     training_readers,
     training_table,
 )
+from data_builders.memory import Memory
 from data_builders.training_types import Form, Rows, TrainingRow
 from probe.config import did_you_mean
-from probe.types import UsageError
+from probe.types import MissingDataError, UsageError
 
 SUFFIXES = (*tables.SUFFIXES, ".parquet")
 """Endings of a user's own file."""
@@ -41,8 +42,9 @@ class TrainingSource:
     reader: Callable[[str, Sequence[sources.Located]], training_table.Read]
     published: str
     """Name in `source_list`: fetched from the hub where there is no data folder."""
-    excerpt: str | None = None
-    """Name in `source_list`: looked for in a data folder before `published`."""
+    local: tuple[str, ...] = ()
+    """Names in `source_list`: looked for in a data folder, in this order, before
+    `published`."""
 
 
 _READ = (
@@ -51,28 +53,28 @@ _READ = (
         form="sft",
         reader=training_oasst.sft,
         published="oasst1",
-        excerpt="oasst1_en_fi_sft",
+        local=("oasst1_en_fi_sft", "oasst1_fi"),
     ),
     TrainingSource(
         name="oasst1_pairs",
         form="preference",
         reader=training_oasst.pairs,
         published="oasst1",
-        excerpt="oasst1_en_fi_pairs",
+        local=("oasst1_en_fi_pairs", "oasst1_fi"),
     ),
     TrainingSource(
         name="ultrafeedback",
         form="preference",
         reader=training_readers.pairs,
         published="ultrafeedback",
-        excerpt="ultrafeedback_clean",
+        local=("ultrafeedback_clean",),
     ),
     TrainingSource(
         name="hh_rlhf_harmless",
         form="preference",
         reader=training_readers.pairs,
         published="hh_rlhf_harmless",
-        excerpt="hh_rlhf_harmless_test",
+        local=("hh_rlhf_harmless_test",),
     ),
     TrainingSource(
         name="tulu2_sft",
@@ -85,10 +87,14 @@ _READ = (
         form="sft",
         reader=training_readers.blend,
         published="blend",
-        excerpt="blend_country_qa",
+        local=("blend_country_qa",),
     ),
 )
 _MADE = ("dialect_rows", "country_preferences")
+
+_READ_ALREADY: Memory[Rows] = Memory(8)
+_LANGUAGES: dict[str, str | None] = {}
+"""Text -> its language, of all texts that were looked at."""
 
 
 def names() -> tuple[str, ...]:
@@ -97,7 +103,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(ref: str, data: Path | None, *, half_seed: int = 0) -> Rows:
-    """Reads a training source.
+    """Reads a training source, once in a process while its files are the same.
 
     Args:
         ref: A shipped source's name, or a csv, jsonl or parquet file. The file's form
@@ -114,27 +120,57 @@ def load(ref: str, data: Path | None, *, half_seed: int = 0) -> Rows:
         UsageError: There is no such source; the nearest is named.
         DataError: The data cannot be had, or is malformed; with its place.
     """
-    found = next((one for one in _READ if one.name == ref), None)
-    if found is not None:
-        return _published(found, data)
-    if ref == "dialect_rows":
-        rows, dropped = training_ours.dialect_rows(data, half_seed)
-        origin = sources.locate_all("dialect_pairs", data)
-        return _rows(ref, "preference", rows, dropped, origin)
+    located = _located(ref, data)
+    key = (ref, data, half_seed, tuple(_digests(ref, located).items()))
+    return _READ_ALREADY.get(key, lambda: _load(ref, data, half_seed, located))
+
+
+def digests(ref: str, data: Path | None) -> dict[str, str]:
+    """sha256 of the files that `load` would read, by name: as `Rows.files`.
+
+    The files are found and hashed, and not parsed.
+
+    Raises:
+        UsageError: As `load`.
+        DataError: As `load`; what the files hold is not looked at.
+    """
+    return _digests(ref, _located(ref, data))
+
+
+def _digests(ref: str, located: tuple[sources.Located, ...]) -> dict[str, str]:
     if ref == "country_preferences":
-        return Rows(
-            name=ref,
-            form="preference",
-            rows=tuple(training_ours.country_preferences()),
-            dropped=Counter(),
-            licence="Apache-2.0",
-            url=None,
-            revision=None,
-            files={"country_questions.csv": training_ours.country_questions_sha()},
-        )
+        return {"country_questions.csv": training_ours.country_questions_sha()}
+    if located:
+        return {one.path.name: one.sha256 for one in located}
+    path = Path(ref)
+    return {path.name: tables.sha_of(path)}
+
+
+def local_copies(ref: str) -> str:
+    """What a data folder may hold of a shipped source beside the hub's files."""
+    wanted = next((one for one in _READ if one.name == ref), None)
+    found: dict[str, list[str]] = {}
+    for one in map(sources.source, wanted.local if wanted else ()):
+        about = ", ".join(filter(None, (one.about, one.licence, one.url)))
+        files = ", ".join(f"{one.folders[0]}/{part}" for part in one.parts)
+        found.setdefault(about, []).append(files)
+    return "; or ".join(
+        f"{'; or '.join(files)} ({about})" for about, files in found.items()
+    )
+
+
+def _located(ref: str, data: Path | None) -> tuple[sources.Located, ...]:
+    """Files of a shipped source; none of what is bundled, or is a user's file."""
+    if ref == "country_preferences":
+        return ()
+    if ref == "dialect_rows":
+        return sources.locate_all("dialect_pairs", data)
+    wanted = next((one for one in _READ if one.name == ref), None)
+    if wanted is not None:
+        return _published(wanted, data)
     path = Path(ref)
     if path.suffix in SUFFIXES and path.is_file():
-        return training_own.read(path)
+        return ()
     if path.suffix in SUFFIXES or len(path.parts) > 1:
         raise UsageError(
             f"{ref} is no file that can be read",
@@ -148,36 +184,75 @@ def load(ref: str, data: Path | None, *, half_seed: int = 0) -> Rows:
     )
 
 
-def tagged(rows: Rows) -> Rows:
-    """The rows with a group `lang`, of the answer, as two detectors agree on it.
+def _published(
+    wanted: TrainingSource, data: Path | None
+) -> tuple[sources.Located, ...]:
+    for name in wanted.local if data is not None else ():
+        if located := sources.locate_all(name, data):
+            return located
+    try:
+        return sources.locate_all(wanted.published, data)
+    except MissingDataError as error:
+        if not wanted.local:
+            raise
+        raise MissingDataError(
+            error.found,
+            f"{error.expected}. Training source '{wanted.name}' also reads a --data "
+            f"folder with {local_copies(wanted.name)}",
+            error.action,
+        ) from error
 
-    None where they do not; see `data_builders.langid`.
-    """
-    # Imported here: its models take seconds to load.
-    from data_builders import langid
 
-    tags = langid.tag([row.answers[0] for row in rows.rows])
-    return dataclasses.replace(
-        rows,
-        rows=tuple(
-            dataclasses.replace(row, groups={**row.groups, LANG: tag.agreed})
-            for row, tag in zip(rows.rows, tags, strict=True)
-        ),
-    )
-
-
-def _published(wanted: TrainingSource, data: Path | None) -> Rows:
-    located: tuple[sources.Located, ...] = ()
-    if data is not None and wanted.excerpt is not None:
-        located = sources.locate_all(wanted.excerpt, data)
+def _load(
+    ref: str, data: Path | None, half_seed: int, located: tuple[sources.Located, ...]
+) -> Rows:
+    if ref == "country_preferences":
+        return Rows(
+            name=ref,
+            form="preference",
+            rows=tuple(training_ours.country_preferences()),
+            dropped=Counter(),
+            licence="Apache-2.0",
+            url=None,
+            revision=None,
+            files=_digests(ref, located),
+        )
+    if ref == "dialect_rows":
+        rows, dropped = training_ours.dialect_rows(data, half_seed)
+        return _rows(ref, "preference", rows, dropped, located)
     if not located:
-        located = sources.locate_all(wanted.published, data)
+        return training_own.read(Path(ref))
+    [wanted] = [one for one in _READ if one.name == ref]
     rows, dropped = wanted.reader(wanted.name, located)
     found = _rows(wanted.name, wanted.form, rows, dropped, located)
     hub = located[0].source.hub
     if data is None and hub is not None:
         found = dataclasses.replace(found, revision=hub.revision)
     return found
+
+
+def tagged(rows: Rows) -> Rows:
+    """The rows with a group `lang`, of the answer, as two detectors agree on it.
+
+    None where they do not; see `data_builders.langid`. No text is looked at twice
+    within a process.
+    """
+    texts = {row.answers[0]: None for row in rows.rows}
+    if new := [text for text in texts if text not in _LANGUAGES]:
+        # Imported here: its models take seconds to load.
+        from data_builders import langid
+
+        for text, tag in zip(new, langid.tag(new), strict=True):
+            _LANGUAGES[text] = tag.agreed
+    return dataclasses.replace(
+        rows,
+        rows=tuple(
+            dataclasses.replace(
+                row, groups={**row.groups, LANG: _LANGUAGES[row.answers[0]]}
+            )
+            for row in rows.rows
+        ),
+    )
 
 
 def _rows(

@@ -23,7 +23,8 @@ class TrainingRow:
     id: str
     """Unique, and stable: the source's name, then the file's own id or row number."""
     source: str
-    """The source's name, or the file's stem."""
+    """The source's name, or the file's stem; where a mix has two files of one stem, as
+    much of the path as tells them apart."""
     key: str
     """What must never be parted between training and holding out: a tree of messages
     with its translations, a row with all its dialects, else the first user turn."""

@@ -63,7 +63,7 @@ from probe.options import (
     read_settings,
     read_wanted,
 )
-from probe.types import CheckFailedError, ProbeError, UsageError
+from probe.types import CheckFailedError, DataError, ProbeError, UsageError
 
 if TYPE_CHECKING:
     from analysis.load import Run
@@ -663,8 +663,12 @@ def train(
     if lengths is not None:
         _card(runs, lengths, prepared.base.config.name, folder / "report")
     if found.shares is not None and runs:
-        _doses(runs, curves, folder / "report", read_wanted(None, "USA"))
-        return
+        try:
+            _doses(runs, curves, folder / "report", read_wanted(None, "USA"))
+            return
+        except DataError as error:
+            # Too few checkpoints for a slope: what they score is a report all the same.
+            print(f"note: {error}", file=sys.stderr)
     if runs:
         _report(runs, folder / "report", read_wanted(None, "USA"))
     if curves:

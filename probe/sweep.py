@@ -30,6 +30,7 @@ from probe.ablation import HELD_OUT, Ablation, Job, ProbeChoice
 from probe.audit import Settings
 from probe.config import ModelConfig
 from probe.held_out import COLUMNS
+from probe.processes import processes
 from probe.types import (
     BuildOptions,
     ConfigError,
@@ -270,12 +271,10 @@ def run(sweep: Sweep) -> list[Path] | None:
             with other settings.
         ProbeError: As `probe.train.train` and `probe.audit.score_probe`.
     """
-    from accelerate import PartialState
-
-    processes = PartialState().num_processes
-    with _alone(sweep.out, PartialState().is_main_process):
+    state = processes(sweep.settings.device)
+    with _alone(sweep.out, state.is_main_process):
         train_all(sweep)
-        if processes > 1:
+        if state.num_processes > 1:
             logger.info("run the same command without a launcher to score")
             return None
         return score_all(sweep)
@@ -310,13 +309,12 @@ def _alone(out: Path, main: bool) -> Iterator[None]:
 
 def train_all(sweep: Sweep) -> None:
     """Draws every mix and trains every checkpoint that is missing."""
-    from accelerate import PartialState
-
     from probe import train
 
-    if PartialState().is_main_process:
+    state = processes(sweep.settings.device)
+    if state.is_main_process:
         _draw_all(sweep)
-    PartialState().wait_for_everyone()
+    state.wait_for_everyone()
     done = sum(checkpoint.finished(sweep.folder(job)) for job in sweep.jobs)
     logger.info("%d of %d checkpoints are trained", done, len(sweep.jobs))
     for number, job in enumerate(sweep.jobs, start=1):
@@ -324,7 +322,7 @@ def train_all(sweep: Sweep) -> None:
             logger.info("training %d of %d: %s", number, len(sweep.jobs), job.name)
         # A finished one too: it says so if it was made with other settings.
         train.train(_request(sweep, job))
-    if PartialState().is_main_process:
+    if state.is_main_process:
         _collect(sweep)
 
 
@@ -401,9 +399,11 @@ def _draw_all(sweep: Sweep) -> None:
         _draw(sweep, first, scored)
         stored = mixes.read_drawn(_mix_folder(sweep, first))
         kept = held_out.items(stored.held_out)
+    # One list for all: what is made of its texts is kept as long as it is the same.
+    others = [*scored, *kept] if kept else scored
     for job in sweep.jobs:
         own = first is not None and job.mix == first.mix
-        _draw(sweep, job, scored if own else scored + kept)
+        _draw(sweep, job, scored if own else others)
 
 
 def _draw(sweep: Sweep, job: Job, scored: Sequence[Item]) -> None:

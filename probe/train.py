@@ -17,6 +17,7 @@ import contextlib
 import csv
 import io
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ from probe.config import (
     ModelConfig,
     load_file,
 )
+from probe.processes import processes
 from probe.training_arguments import DTYPES, checked, init_kwargs
 from probe.training_model import load_base
 from probe.training_request import OURS, Base, Request
@@ -201,10 +203,9 @@ def train(request: Request) -> ModelConfig:
         StoreError: Its folder was begun with other data or settings.
         InterruptedTrainingError: Ctrl-C; the same call goes on.
     """
-    from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
-    state = PartialState()
+    state = processes(request.device)
     _check_processes(state, request)
     # One process opens the folder: the others would write the same files.
     found = [state.is_main_process and take_up(request.out, _plan(request))]
@@ -248,7 +249,6 @@ def _plan(request: Request) -> dict[str, object]:
 
 
 def _train(request: Request) -> None:
-    from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 
     tokenizer = tokenizer_of(request)
@@ -261,7 +261,7 @@ def _train(request: Request) -> None:
     trainer = _trainer(request, arguments, model, tokenizer, rows.kept)
     lengths = row_lengths(trainer.train_dataset, arguments.max_length)
     check_alike(trainer.train_dataset, rows.kept, encoder, arguments, request)
-    main = PartialState().is_main_process
+    main = processes(request.device).is_main_process
     resumed: list[Path | None] = [None]
     if main:
         write(request.out / ROW_FILE, decoded(trainer.train_dataset[0], tokenizer))
@@ -300,7 +300,7 @@ def _train(request: Request) -> None:
             began=began,
         )
         finish(request, made)
-    PartialState().wait_for_everyone()
+    processes(request.device).wait_for_everyone()
 
 
 def _lengths(rows: Sequence[Mapping[str, Any]], tokenizer: Any) -> str:
@@ -330,6 +330,24 @@ def _quiet() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
+def _shared(rows: list[dict[str, Any]], request: Request) -> Any:
+    """Rows on disk, where every process finds what the library computes of them.
+
+    Reference log-probabilities are so kept for a training that goes on, too.
+    """
+    import datasets
+
+    folder = request.out / TRAINER / "rows"
+    state = processes(request.device)
+    if state.is_main_process and not folder.is_dir():
+        temporary = folder.with_name(".rows.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        datasets.Dataset.from_list(rows).save_to_disk(temporary)
+        temporary.rename(folder)
+    state.wait_for_everyone()
+    return datasets.load_from_disk(folder)
+
+
 def _trainer(
     request: Request,
     arguments: Any,
@@ -338,7 +356,6 @@ def _trainer(
     rows: Sequence[Mapping[str, Any]],
 ) -> Any:
     """TRL's trainer, with the rows as dialogues."""
-    import datasets
     import trl
 
     columns = (
@@ -352,7 +369,7 @@ def _trainer(
         arguments.remove_unused_columns = False
         for given in chosen:
             given[arguments.length_column_name] = longest(tokenizer, given)
-    data = datasets.Dataset.from_list(chosen)
+    data = _shared(chosen, request)
     trainer = getattr(trl, _TRAINERS[request.plan.stage])
     try:
         return trainer(

@@ -27,11 +27,14 @@ def config(
         "arm": "placebo" if placebo else "treatment",
         "placebo": placebo,
         "share": share,
+        "drawn_share": share,
+        "base": "base",
         "seed": seed,
         "stage": "sft",
-        "mix": SWEEP,
+        "mix": f"{SWEEP}_placebo" if placebo else SWEEP,
         "mix_sha": "0" * 64,
         "rows": 600,
+        "dropped": 0,
         "tokens": 91_234,
         "attribute": "rows marked at random" if placebo else "rows in Finnish",
     }
@@ -85,6 +88,8 @@ def sweep(
     noise: float = 0.02,
     training: Mapping[str, object] | None = None,
     prefix: str = SWEEP,
+    own: Callable[[float, int], Mapping[str, object]] = lambda share, seed: {},
+    seed_slopes: float = 0.0,
     **changes: object,
 ) -> list[Path]:
     """Scored checkpoints of a sweep.
@@ -100,9 +105,12 @@ def sweep(
         noise: SD of the training's own noise.
         training: Changes to the checkpoints' `training`.
         prefix: Of the models' names.
+        own: Share and seed -> changes to one checkpoint's `training`.
+        seed_slopes: By how much the slopes of neighbouring seeds differ, in all groups.
         changes: To the manifests.
     """
     found = []
+    middle = sum(seeds) / len(seeds)
     if base:
         chance = levels({}, 0.0, "base", start=0.4, noise=0.0)
         found.append(
@@ -118,11 +126,23 @@ def sweep(
                     store(
                         root,
                         items,
-                        answers(levels(of, share, name, noise=noise), name),
+                        answers(
+                            levels(
+                                of,
+                                share,
+                                name,
+                                start=0.5 + seed_slopes * share * (seed - middle),
+                                noise=noise,
+                            ),
+                            name,
+                        ),
                         model=name,
                         fingerprint=hashlib.sha256(name.encode()).hexdigest()[:16],
                         config=config(
-                            share, seed, placebo=is_placebo, **(training or {})
+                            share,
+                            seed,
+                            placebo=is_placebo,
+                            **{**(training or {}), **own(share, seed)},
                         ),
                         **changes,
                     )

@@ -48,6 +48,9 @@ def test_help_imports_nothing_heavy() -> None:
         (["audit", "internlm2_1_8b_reward"], "--trust-remote-code"),
         (["score", "where_from", "x", "--countries", ""], "--countries is empty"),
         (["import", "where_from", "no.csv", "--model", "m"], "no.csv is no file"),
+        (["train", "language_stf"], "did you mean 'language_sft'"),
+        (["train", "no/such.yaml"], "no/such.yaml cannot be read"),
+        (["doseresponse", "nowhere"], "nowhere does not exist"),
     ],
 )
 def test_bad_usage_is_one_message(
@@ -72,11 +75,33 @@ def test_hub_unreachable_and_no_data(tmp_path: Path) -> None:
 def test_ls(tmp_path: Path) -> None:
     done = rm_probe("ls", cwd=tmp_path)
     assert done.returncode == 0
-    for word in ("askreddit@1", "starling_7b_card", "gallup_2017", "order only"):
+    for word in ("askreddit@1", "starling_7b_card", "gallup_2017", "dialect_dpo"):
         assert word in done.stdout
     models = rm_probe("ls", "models", cwd=tmp_path).stdout
     assert models in done.stdout.replace("models:\n", "")
     assert "unverified" in models
+
+
+def test_doseresponse_of_runs_that_are_there(tmp_path: Path) -> None:
+    from tests.language_runs import choices
+    from tests.sweep_runs import sweep
+
+    items = choices(("eng_Latn", "deu_Latn"), 60)
+    sweep(tmp_path / "runs", items, {"deu_Latn": 0.4}, base=True)
+    done = rm_probe(
+        *("doseresponse", "runs", "--out", "report", "--json"), cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    records = json.loads(done.stdout)
+    [german] = [
+        one
+        for one in records
+        if (one["metric"], one["group"]) == ("accuracy_slope", "deu_Latn")
+    ]
+    assert german["ci_low"] < 0.4 < german["ci_high"] and german["ci_low"] > 0
+    assert (tmp_path / "report" / "index.html").is_file()
+    printed = rm_probe("doseresponse", "runs", cwd=tmp_path)
+    assert "German" in printed.stdout and "slope" in printed.stdout
 
 
 def test_imported_rewards_give_the_papers_figures(

@@ -17,13 +17,16 @@ from analysis.doseresponse_gap import equal_slopes, gap_items
 from analysis.doseresponse_lines import (
     BLOCKS,
     MIXED,
+    OWN,
     PLAIN,
     SINGULAR,
     Design,
     lack_of_fit,
     line,
+    seeds_interval,
     unequal_seeds,
 )
+from analysis.doseresponse_method import CAVEATS, FALSE_POSITIVES
 from analysis.paired import t_test
 from analysis.records import ALPHA
 from analysis.resample import Floats
@@ -55,6 +58,8 @@ class World:
     """SD of checkpoints."""
     seed: float = 0.0
     """SD of seeds."""
+    slopes: float = 0.0
+    """SD of the slopes of seeds."""
     own: float = 0.0
     """SD of the slopes of pairs of items."""
     slope: float = 0.0
@@ -65,9 +70,11 @@ class World:
         of = np.arange(n) // 2
         level = rng.normal(0, 1.4, pairs)[of] + rng.normal(0, 1.4, n)
         own = self.slope + rng.normal(0, self.own, pairs)[of]
+        by_seed = rng.normal(0, self.slopes, design.seeds)[design.seed]
         seeds = rng.normal(0, self.seed, design.seeds)[design.seed]
         shared = rng.normal(0, 0.3, (design.seeds, pairs))[design.seed][:, of]
         moved = rng.normal(0, self.training, len(design.share)) + seeds
+        moved += by_seed * design.share
         chance = expit(level + design.share[:, None] * own + moved[:, None] + shared)
         return (rng.random(chance.shape) < chance).astype(np.float64)
 
@@ -122,50 +129,142 @@ def test_seeds_at_one_share_each_are_no_blocks() -> None:
 
 
 def mixed(values: Floats, design: Design) -> tuple[float, float]:
+    """Slope and error of random levels and slopes of seeds."""
+    x = sm.add_constant(design.share - design.share.mean())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        x = sm.add_constant(design.share)
-        fit = MixedLM(values, x, groups=design.seed).fit(reml=True)
-    return float(fit.params[1]), float(fit.bse[1])
+        fit = MixedLM(values, x, groups=design.seed, exog_re=x).fit(reml=True)
+        assert fit.converged
+        return float(fit.params[1]), float(fit.bse_fe[1])
 
 
-def test_many_seeds_are_statsmodels_mixed_model() -> None:
-    rng = np.random.default_rng(1)
+def of_seeds(design: Design, rng: np.random.Generator, slopes: float = 0.2) -> Floats:
+    """A metric with levels and slopes of seeds."""
+    levels = rng.normal(0, 0.1, design.seeds)[design.seed]
+    own = rng.normal(0.1, slopes, design.seeds)[design.seed]
+    noise = rng.normal(0, 0.02, len(design.share))
+    return 0.5 + own * design.share + levels + noise
+
+
+def without(design: Design, *gone: int) -> tuple[Codes, Design]:
+    kept = np.delete(np.arange(len(design.share)), gone)
+    return kept, Design(share=design.share[kept], seed=design.seed[kept])
+
+
+def test_many_seeds_have_slopes_of_their_own() -> None:
+    """Where all have the same shares, by t, which the mixed model comes to."""
     design = crossed((0.0, 0.33, 0.67, 1.0), 6)
-    levels = rng.normal(0, 0.1, 6)[design.seed]
-    values = 0.5 + 0.1 * design.share + levels + rng.normal(0, 0.02, 24)
+    values = of_seeds(design, np.random.default_rng(1))
+    slopes = [
+        float(np.polyfit(design.share[here], values[here], 1)[0])
+        for here in (design.seed == one for one in range(6))
+    ]
+    expected = stats.ttest_1samp(slopes, 0)
     got = line(values, design)
-    assert got.method == MIXED
-    # Where every seed has every share, fixed seeds give the same.
-    assert got.slope == pytest.approx(mixed(values, design)[0], abs=1e-9)
-    fixed = float(design.weights @ values)
-    assert got.slope == pytest.approx(fixed, abs=1e-9)
-    assert got.freedom == 24 - 6 - 1
-    # Else a seed's level is drawn towards the others'.
-    kept = np.delete(np.arange(24), [0, 5, 6, 15])
-    some = Design(share=design.share[kept], seed=design.seed[kept])
+    assert (got.method, got.freedom) == (OWN, 5)
+    assert got.slope == pytest.approx(np.mean(slopes))
+    assert got.slope / got.variance**0.5 == pytest.approx(expected.statistic)
+    assert got.slope == pytest.approx(float(got.weights @ values))
+    estimate, error = mixed(values, design)
+    assert got.slope == pytest.approx(estimate, abs=1e-6)
+    assert got.variance**0.5 == pytest.approx(error, rel=1e-3)
+    interval = seeds_interval(values, design)
+    assert interval is not None
+    low, high = expected.confidence_interval()
+    assert (interval.low, interval.high) == pytest.approx((low, high))
+    # Rows that are drawn may be one more or less than were asked for.
+    share = design.share + np.random.default_rng(2).uniform(-0.005, 0.005, 24)
+    near = Design(share=share, seed=design.seed, planned=design.share)
+    assert line(values, near).method == OWN
+    assert lack_of_fit(values, near) == lack_of_fit(values, design)
+
+
+def test_seeds_of_other_shares_are_statsmodels_mixed_model() -> None:
+    design = crossed((0.0, 0.33, 0.67, 1.0), 6)
+    values = of_seeds(design, np.random.default_rng(1))
+    kept, some = without(design, 0, 5, 6, 15)
     got = line(values[kept], some)
+    assert (got.method, got.freedom) == (MIXED, 5)
     scale = values[kept].std(ddof=1)
     estimate, error = (scale * one for one in mixed(values[kept] / scale, some))
-    assert got.slope == pytest.approx(estimate, abs=1e-9)
-    assert got.variance == pytest.approx(error**2, abs=1e-9)
-    assert got.slope == pytest.approx(float(got.weights @ values[kept]), abs=1e-9)
+    assert got.slope == pytest.approx(estimate, abs=1e-6)
+    assert got.variance**0.5 == pytest.approx(error, rel=0.02)
+    assert got.slope == pytest.approx(float(got.weights @ values[kept]), abs=1e-6)
+    # Seeds at one share have no slope: of the rest there are too few.
+    kept, some = without(design, 1, 2, 3, 5, 6, 7)
+    assert line(values[kept], some).method == BLOCKS
 
 
-def test_a_seeds_variance_of_zero_falls_back() -> None:
-    design = crossed((0.0, 0.5, 1.0), 5)
-    rng = np.random.default_rng(2)
-    values = rng.normal(0, 1, 15)
-    # Seeds differ by less than their checkpoints' scatter makes them.
-    means = np.bincount(design.seed, values) / 3
-    values -= means[design.seed]
-    got = line(values, design)
-    assert got.method == SINGULAR
-    fit = sm.OLS(
-        values,
-        np.column_stack([design.share, design.seed[:, None] == np.arange(5)]),
-    ).fit()
-    assert got.variance == pytest.approx(fit.bse[0] ** 2, abs=1e-9)
+def test_a_variance_of_slopes_of_zero_falls_back() -> None:
+    design = crossed((0.0, 0.33, 0.67, 1.0), 6)
+    kept, some = without(design, 0, 5, 6, 15)
+    for seed in (0, 4):
+        values = of_seeds(design, np.random.default_rng(seed), slopes=0.0)[kept]
+        got = line(values, some)
+        assert got.method == SINGULAR
+        slopes = some.own @ values
+        assert got.slope == pytest.approx(slopes.mean())
+        assert got.variance == pytest.approx(slopes.var(ddof=1) / 6)
+
+
+def test_few_seeds_are_shown_beside_and_tested() -> None:
+    design = crossed((0.0, 0.5, 1.0), 3)
+    values = of_seeds(design, np.random.default_rng(3), slopes=0.4)
+    items = Items(means=values, parts=((np.zeros((2, 9)), 5.0),))
+    got = slope(items, design)
+    assert got.method == BLOCKS and "not cover draws of rows" in BLOCKS
+    p = unequal_seeds(values, design)
+    assert got.unequal == p and p is not None and p < 0.1
+    beside = seeds_interval(values, design)
+    assert beside is not None
+    assert beside.high - beside.low > got.test.mean.high - got.test.mean.low
+    assert seeds_interval(values[:6], crossed((0.0, 0.5, 1.0), 2)) is None
+    # With enough seeds, the interval covers what they differ by.
+    many = crossed((0.0, 0.5, 1.0), 5)
+    values = of_seeds(many, np.random.default_rng(3))
+    got = slope(Items(means=values, parts=((np.zeros((2, 15)), 5.0),)), many)
+    assert got.unequal is None
+
+
+def false_positives(design: Design, ratio: float, sweeps: int) -> float:
+    """Share of sweeps without a mean slope of which one is shown, over checkpoints."""
+    rng = np.random.default_rng(13)
+    count = 0
+    for _ in range(sweeps):
+        own = rng.normal(0, ratio, design.seeds)[design.seed]
+        values = rng.normal(0, 1, len(design.share)) + own * design.share
+        got = line(values, design)
+        t = got.slope / got.variance**0.5
+        count += bool(2 * stats.t.sf(abs(t), got.freedom) < ALPHA)
+    return count / sweeps
+
+
+@pytest.mark.parametrize("ratio", FALSE_POSITIVES)
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+@pytest.mark.parametrize(
+    "shares",
+    [(0.0, 0.5, 1.0), (0.0, 0.33, 0.67, 1.0), (0.0, 0.25, 0.5, 0.75, 1.0)],
+    ids=len,
+)
+def test_the_interval_of_few_seeds_is_as_narrow_as_the_caveat_says(
+    shares: tuple[float, ...], seeds: int, ratio: int
+) -> None:
+    """Fixed random numbers: 1,500 sweeps."""
+    low, high = FALSE_POSITIVES[ratio]
+    assert low <= false_positives(crossed(shares, seeds), ratio, 1500) <= high
+    assert f"{100 * low:g} to {100 * high:g}%" in CAVEATS[0]
+
+
+@pytest.mark.parametrize("ratio", [0, 2, 4])
+def test_the_interval_of_many_seeds_is_not(ratio: int) -> None:
+    for design in (crossed((0.0, 0.5, 1.0), 5), crossed((0.0, 0.5, 1.0), 6)):
+        assert 0.025 <= false_positives(design, ratio, 1500) <= 0.08
+
+
+def test_the_mixed_model_rejects_a_true_null_in_five_of_a_hundred() -> None:
+    """Fixed random numbers: 1 to 10 % of 150 sweeps, as each takes a while."""
+    _, some = without(crossed((0.0, 0.5, 1.0), 6), 0, 4)
+    assert 0.01 <= false_positives(some, 2, 150) <= 0.1
 
 
 def test_lack_of_fit_is_the_f_test_of_two_models() -> None:
@@ -198,16 +297,17 @@ def test_unequal_seeds_are_the_f_test_of_two_models() -> None:
 # Errors over items.
 
 
-def test_items_are_the_cluster_robust_test_of_their_slopes() -> None:
+@pytest.mark.parametrize("seeds", [2, 6])
+def test_items_are_the_cluster_robust_test_of_their_slopes(seeds: int) -> None:
     """What other items would change is the jackknife that paired tests have."""
     rng = np.random.default_rng(4)
-    design = crossed((0.0, 0.5, 1.0), 2)
+    design = crossed((0.0, 0.5, 1.0), seeds)
     cluster = rng.integers(12, size=60)
     cluster[:12] = np.arange(12)
     # The same scatter at every share: there is no noise about the lines of items.
     own = rng.normal(0.1, 0.3, 60)
     values = rng.normal(0, 1, 60) + design.share[:, None] * own
-    values += rng.normal(0, 0.01, 6)[:, None]
+    values += rng.normal(0, 0.01, 3 * seeds)[:, None]
     items = items_of(values, [(1.0, np.arange(60))], cluster, zeros(60))
     got = slope(items, design)
     robust = t_test(own, cluster)
@@ -274,6 +374,16 @@ def test_a_true_null_is_rejected_in_five_of_a_hundred(name: str, world: World) -
         rejected(found(world.answers(design, rng), design)) for _ in range(SWEEPS)
     )
     assert 0.025 <= count / SWEEPS <= 0.08
+
+
+@pytest.mark.parametrize("ratio", [2, 4])
+def test_slopes_of_many_seeds_and_of_items_are_covered(ratio: int) -> None:
+    """Fixed random numbers: 2.5 to 8 % of 400 sweeps."""
+    design = crossed(*DESIGNS["4 shares x 6 seeds"])
+    rng = np.random.default_rng(14)
+    world = World(items=200, training=0.1, seed=0.3, own=0.5, slopes=0.1 * ratio)
+    count = sum(rejected(found(world.answers(design, rng), design)) for _ in range(400))
+    assert 0.025 <= count / 400 <= 0.08
 
 
 @pytest.mark.parametrize(
@@ -365,14 +475,30 @@ def test_the_gap_without_a_cluster_is_the_gap_of_the_rest() -> None:
     got = gap_items(values, rows, cluster, zeros(200))
     means = np.stack([values[:, one].mean(axis=1) for one in rows])
     np.testing.assert_allclose(got.means, np.ptp(means, axis=0))
-    left = [one[cluster[one] != 3] for one in rows]
-    without = np.ptp([values[:, one].mean(axis=1) for one in left], axis=0)
-    every = []
-    for gone in range(100):
-        kept = [one[cluster[one] != gone] for one in rows]
-        every.append(np.ptp([values[:, one].mean(axis=1) for one in kept], axis=0))
-    expected = -np.sqrt(99 / 100) * (without - np.mean(every, axis=0))
+    left = [values[:, one[cluster[one] != 3]].mean(axis=1) for one in rows]
+    moved = means - np.stack(left)
+    expected = np.ptp(means, axis=0) - np.ptp(means - np.sqrt(49 / 50) * moved, axis=0)
     np.testing.assert_allclose(got.shifts[3], expected, atol=1e-12)
+    assert got.parts[0][1] == 99
+
+
+@pytest.mark.parametrize("strata", [1, 4, 8])
+def test_a_gap_of_two_groups_is_their_difference(strata: int) -> None:
+    """As long as the same group is above: with strata of unlike sizes as well."""
+    design = crossed((0.0, 1.0), 2)
+    values, rows, cluster = many_groups(
+        (0.0, 0.0), design, np.random.default_rng(15), 0.0
+    )
+    values[:, rows[0]] += 2
+    # Clusters of one group and of both; the first stratum has most.
+    cluster = np.concatenate([np.arange(100) // 2, 25 + np.arange(100) // 2])
+    stratum = np.maximum(np.arange(75) % (strata + 3) - 3, 0)[cluster]
+    groups = [(1.0, rows[0]), (-1.0, rows[1])]
+    gap = gap_items(values, rows, cluster, stratum)
+    both = items_of(values, groups, cluster, stratum)
+    np.testing.assert_allclose(gap.means, both.means)
+    np.testing.assert_allclose(gap.shifts, both.shifts, atol=1e-12)
+    assert gap.parts[0][1] == 75 - strata
 
 
 def test_a_gap_that_widens_is_found_and_a_common_rise_is_not() -> None:

@@ -14,13 +14,16 @@ import pytest
 from analysis import doseresponse_figures, figures
 from analysis.doseresponse import DoseMeasure
 from analysis.doseresponse_console import sweep_tables
-from analysis.doseresponse_findings import part_findings
-from analysis.doseresponse_fit import items_of, slope
+from analysis.doseresponse_findings import (
+    DOUBT,
+    measure_findings,
+    part_findings,
+    summary_findings,
+)
 from analysis.doseresponse_measures import (
     ANALYSIS,
     FEW_CHECKPOINTS,
     NO_FREEDOM,
-    PAIRED,
 )
 from analysis.doseresponse_report import build_sweeps, write_sweeps
 from analysis.doseresponse_runs import DoseAnalysis, analyse_sweeps
@@ -149,34 +152,87 @@ def test_a_level_is_the_mean_that_the_axis_shows(
     assert dosed.lost.count == 0
 
 
-def test_the_placebos_difference_is_that_of_the_same_share_and_seed(
+def test_treatment_less_placebo_is_a_difference_of_independent_slopes(
     found: DoseAnalysis,
 ) -> None:
-    dosed = measure_of(found).dosed
-    aligned = dosed.aligned
-    code = aligned.groups.index("fin_Latn")
-    rows = np.flatnonzero(aligned.group == code)
-    treated, placebo = dosed.places("treatment"), dosed.places("placebo")
-    between = aligned.values[treated] - aligned.values[placebo]
-    items = items_of(between, [(1.0, rows)], aligned.cluster, aligned.stratum)
-    expected = slope(items, dosed.design("treatment"))
+    """Variances add, but for the items, which both arms answer."""
     one = record(found, "accuracy_slope_minus_placebo", "fin_Latn")
-    assert one.estimate == pytest.approx(expected.test.mean.estimate)
-    assert one.p_value == pytest.approx(expected.test.p_value)
     assert one.reference == "placebo" and one.n == 18
-    assert PAIRED in (one.ci_method or "")
+    group = next(g for g in measure_of(found).groups if g.group == "fin_Latn")
+    slopes = [group.of(arm).slope.slope for arm in ("treatment", "placebo")]
+    [controlled] = group.controlled
+    estimates = [each.test.mean.estimate for each in slopes]
+    assert one.estimate == pytest.approx(estimates[0] - estimates[1])
+    both = controlled.estimate.slope
+    assert both.checkpoints == pytest.approx(sum(each.checkpoints for each in slopes))
+    # Satterthwaite's: more than that of one arm, at most both.
+    assert 5 < both.test.freedom < 5 + 5 + 159
 
 
-def test_arms_of_other_seeds_are_two_slopes(runs: list[Path]) -> None:
+def test_arms_of_other_seeds_are_compared_alike(runs: list[Path]) -> None:
     kept = [path for path in runs if "placebo50-seed1" not in str(path)]
     found = analysed(kept)
     one = record(found, "accuracy_slope_minus_placebo", "fin_Latn")
-    assert PAIRED not in (one.ci_method or "") and one.n == 17
+    assert one.n == 17
     slopes = [
         record(found, "accuracy_slope", "fin_Latn", model).estimate or 0
         for model in (TREATMENT, PLACEBO)
     ]
     assert one.estimate == pytest.approx(slopes[0] - slopes[1])
+
+
+def test_few_seeds_are_said_to_have_one_slope(found: DoseAnalysis) -> None:
+    for metric in ("accuracy_slope", "accuracy_slope_minus_placebo"):
+        method = record(found, metric, "fin_Latn").ci_method or ""
+        assert "takes the slopes of all seeds as equal" in method
+        assert "does not cover draws of rows that change the slope" in method
+    text = render_markdown(build_sweeps(found))
+    assert "do not cover draws of rows that change the slope" in text
+    assert "Another training with other draws of rows" not in text
+
+
+def test_slopes_of_unlike_seeds_are_uncertain(tmp_path: Path) -> None:
+    """What the interval shows counts for less where seeds have slopes of their own."""
+    items = choices(CODES[:2], 160)
+    slopes = dict.fromkeys(CODES[:2], 0.3)
+    paths = sweep(tmp_path, items, slopes, noise=0.0, placebo={}, seed_slopes=0.13)
+    found = analysed(paths)
+    assert shown(found, "accuracy_slope") == set(CODES[:2])
+    first = part_findings(found.parts[0])[0]
+    assert first.certainty == "uncertain"
+    assert first.claim.endswith(f"for Finnish and English ({DOUBT}).")
+    assert any(
+        "may differ between seeds (p below 10%)" in say for say in first.evidence
+    )
+    [(_, _, rest)] = sweep_tables(found.parts[0])
+    assert "treatment: The slopes of English and Finnish may differ" in rest
+
+
+def test_many_seeds_cover_other_draws(few_items: list[Item], tmp_path: Path) -> None:
+    paths = sweep(tmp_path, few_items, {}, seeds=range(5))
+    one = record(analysed(paths), "accuracy_slope", "eng_Latn")
+    assert "t-test of the slopes of seeds" in (one.ci_method or "")
+    assert "as equal" not in (one.ci_method or "")
+
+
+def test_a_gap_has_no_detectable_slope(found: DoseAnalysis) -> None:
+    """Two tests decide on it, and one of them alone would say too little."""
+    measure = measure_of(found)
+    assert all(one.estimate.detectable is None for one in measure.gaps)
+    assert not any("disparity_slope_detectable" in one.metric for one in found.records)
+    [(_, rows, _)] = sweep_tables(found.parts[0])
+    gaps = [row for row in rows if row[1] in ("treatment", "placebo") and not row[2]]
+    assert gaps[-2][5] == gaps[-1][5] == "-"
+
+
+def test_a_summary_keeps_what_placebos_do(items: list[Item], tmp_path: Path) -> None:
+    paths = sweep(tmp_path, items, SLOPES, placebo=SLOPES)
+    measure = measure_of(analysed(paths))
+    kept = [finding.claim for finding in summary_findings(measure)]
+    assert "rises with the share" in kept[0]
+    assert "the treatment less the placebo: no difference shown" in kept[1]
+    assert "though rows are only drawn anew there" in kept[-1]
+    assert set(summary_findings(measure)) <= set(measure_findings(measure))
 
 
 def test_findings_say_what_could_have_been_seen(found: DoseAnalysis) -> None:
@@ -445,6 +501,9 @@ def changed(run: Run, **training: object) -> Run:
         ({"seed": None}, "has seed = None. It is a whole number from 0"),
         ({"arm": ""}, "has arm = ''. It is a text"),
         ({"rows": -1}, "has rows = -1"),
+        ({"drawn_share": 2}, "has drawn_share = 2"),
+        ({"dropped": "few"}, "has dropped = 'few'"),
+        ({"base": ""}, "has base = ''. It is a text"),
     ],
 )
 def test_an_impossible_training_is_named(
@@ -481,12 +540,85 @@ def test_a_base_that_is_scored_otherwise_is_no_level_before(
     assert found.parts[0].sweep.title == f"{SWEEP}, reward model"
 
 
-def test_two_bases_are_none(few_items: list[Item], tmp_path: Path) -> None:
+def test_the_base_is_the_one_that_is_named(
+    few_items: list[Item], tmp_path: Path
+) -> None:
     paths = sweep(tmp_path, few_items, {}, seeds=(0, 1), base=True)
-    store(tmp_path, few_items, answers(lambda code: 0.5, "b2"), model="b2")
+    store(tmp_path, few_items, answers(lambda code: 0.9, "b2"), model="b2")
     found = analysed([*paths, next(tmp_path.glob("*/b2@*"))])
-    assert "base and b2 have no training of a sweep" in found.notes[0]
+    assert found.notes == ("b2 is of no sweep and the base of none.",)
+    base = measure_of(found).dosed.base
+    assert base is not None and max(base) < 0.7
+    # A base that is not named is not guessed.
+    other = sweep(
+        tmp_path / "old", few_items, {}, seeds=(0, 1), base=True,
+        training={"base": None, "drawn_share": None},
+    )  # fmt: skip
+    found = analysed(other)
     assert measure_of(found).dosed.base is None
+    [note] = found.notes
+    assert note.startswith("base is of no sweep: the checkpoints of ")
+    assert "do not name their base" in note
+
+
+def test_other_bases_and_mixes_are_refused(runs: list[Path]) -> None:
+    first, *rest = load_runs(runs[1:7])
+    with pytest.raises(DataError, match="were trained from other and base") as error:
+        find_sweeps([changed(first, base="other"), *rest])
+    assert "All checkpoints of a sweep have one base" in str(error.value)
+    with pytest.raises(DataError, match="arm treatment was trained on the mixes m2"):
+        find_sweeps([changed(first, mix="m2"), *rest])
+
+
+def test_slopes_are_on_the_share_that_was_drawn(
+    few_items: list[Item], tmp_path: Path
+) -> None:
+    paths = sweep(
+        tmp_path, few_items, SLOPES, seeds=(0, 1),
+        own=lambda share, seed: {"drawn_share": 0.9 * share + 0.001 * seed},
+    )  # fmt: skip
+    found = analysed(paths)
+    measure = measure_of(found)
+    design = measure.dosed.design("treatment")
+    np.testing.assert_allclose(
+        design.share, [0.0, 0.001, 0.45, 0.451, 0.9, 0.901], atol=1e-12
+    )
+    fin = measure.dosed.levels()[:, 1]
+    slopes = np.column_stack([design.share, *(design.seed == s for s in (0, 1))])
+    expected = np.linalg.lstsq(slopes, fin, rcond=None)[0][0]
+    assert record(found, "accuracy_slope", "fin_Latn").estimate == pytest.approx(
+        expected
+    )
+    text = render_markdown(build_sweeps(found))
+    assert "| 100% (drawn 90.1%) |" in text and "| 0% |" in text
+
+
+def test_rows_that_did_not_fit_are_said(few_items: list[Item], tmp_path: Path) -> None:
+    paths = sweep(
+        tmp_path, few_items, {}, seeds=(0, 1),
+        own=lambda share, seed: {"dropped": int(10 * share)},
+    )  # fmt: skip
+    [note] = analysed(paths).notes
+    assert note.startswith(
+        f"{SWEEP}, SFT: 5 to 10 rows of the mix did not fit the trainer and were left "
+        "out, in 4 of 6 checkpoints"
+    )
+
+
+def test_tokens_that_go_with_the_share_are_said(
+    few_items: list[Item], tmp_path: Path
+) -> None:
+    paths = sweep(
+        tmp_path, few_items, {}, seeds=(0, 1),
+        own=lambda share, seed: {"tokens": int(80_000 + 40_000 * share)},
+    )  # fmt: skip
+    found = analysed(paths)
+    [note] = found.notes
+    assert "arm treatment: the tokens read in training go with the share, by +40%" in (
+        note
+    )
+    assert "(a line from 80,000 to 120,000)" in note
+    assert note in build_sweeps(found).warnings
 
 
 def test_mixed_versions_are_refused(few_items: list[Item], tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ LEVEL = {
     "probe.recorded": 3,
     "probe.score": 3,
     "probe.check": 3,
+    "probe.processes": 3,
     "probe.sweep": 3,
     "probe.train": 3,
     "probe.training_arguments": 2,

@@ -9,11 +9,13 @@ from pathlib import Path
 import altair as alt
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from analysis import learning_figures
 from analysis.drawing import Panel
 from analysis.html import Figure, Table
-from analysis.learning import Learning, half_step, read_curves
+from analysis.learning import Learning, in_order, read_curves
+from analysis.learning_curves import half_step
 from analysis.learning_data import COLUMNS
 from analysis.learning_figures import curve_figure
 from analysis.learning_report import (
@@ -53,6 +55,7 @@ def rows(
     share: object = 0.5,
     arm: str = "treatment",
     column: str = "lang",
+    stage: str = "dpo",
 ) -> list[list[object]]:
     return [
         [
@@ -60,7 +63,7 @@ def rows(
             arm,
             share,
             seed,
-            "dpo",
+            stage,
             step,
             900 * step,
             column,
@@ -123,10 +126,10 @@ def test_ends_and_their_intervals(tmp_path: Path) -> None:
 def test_an_order_is_claimed_only_where_all_seeds_agree(tmp_path: Path) -> None:
     one = read(tmp_path, rows({"English": rising(60), "Finnish": rising(25)}))
     assert one.earlier == (("Finnish", "English"),)
-    found = order_finding(one)
+    found = order_finding(one, one.orders)
     assert found.claim == (
-        "DPO, treatment, share 50%, by lang: half of the gain is reached in each of 3 "
-        "seeds Finnish before English."
+        "DPO, treatment, share 50%, by lang: of these held-out pairs, half of the gain "
+        "is reached in each of 3 seeds Finnish before English."
     )
     # Three seeds agree by chance in a quarter of all cases.
     assert found.certainty == "uncertain" and "3 seeds: that so many" in str(found)
@@ -136,20 +139,62 @@ def test_an_order_is_claimed_only_where_all_seeds_agree(tmp_path: Path) -> None:
 
     one = read(tmp_path, rows({"English": other, "Finnish": rising(40)}))
     assert one.earlier == ()
-    found = order_finding(one)
+    found = order_finding(one, one.orders)
     assert found.certainty == "not shown"
-    assert "no group is learned first in every seed" in found.claim
+    assert "no group is first in every seed" in found.claim
 
 
 def test_enough_seeds_make_an_order_sure(tmp_path: Path) -> None:
     groups = {"English": rising(60), "Finnish": rising(25)}
-    assert not read(tmp_path, rows(groups, seeds=range(5))).sure
+    assert not read(tmp_path, rows(groups, seeds=range(5))).sure(1)
     one = read(tmp_path, rows(groups, seeds=range(6)))
-    assert one.sure and order_finding(one).certainty == "supported"
-    # Of three groups there are three orders that could agree.
+    assert one.orders == 1 and one.sure(1)
+    assert order_finding(one, 1).certainty == "supported"
+    # Another order on the page, of any training, could agree as well.
+    assert order_finding(one, 2).certainty == "uncertain"
     groups["German"] = rising(80)
-    assert not read(tmp_path, rows(groups, seeds=range(6))).sure
-    assert read(tmp_path, rows(groups, seeds=range(7))).sure
+    assert read(tmp_path, rows(groups, seeds=range(6))).orders == 3
+    assert read(tmp_path, rows(groups, seeds=range(7))).sure(3)
+
+
+def test_all_orders_of_a_page_are_corrected_together(tmp_path: Path) -> None:
+    groups = {"English": rising(60), "Finnish": rising(25)}
+    content = rows(groups, seeds=range(6))
+    alone = learning_section(read_curves([written(tmp_path, content)]))
+    assert [one.certainty for one in alone.findings] == ["supported"]
+    content += rows(groups, seeds=range(6), share=1.0)
+    both = learning_section(read_curves([written(tmp_path, content)]))
+    assert [one.certainty for one in both.findings] == ["uncertain"] * 2
+    assert "one of 2 orders of two groups" in str(both.findings[0])
+
+
+def test_groups_of_few_pairs_are_in_no_order(tmp_path: Path) -> None:
+    content = rows({"English": rising(60)}, seeds=range(6))
+    content += rows({"Finnish": rising(25)}, seeds=range(6), n=29)
+    one = read(tmp_path, content)
+    assert [group.group for group in one.comparable] == ["English"]
+    found = order_finding(one, one.orders)
+    assert found.certainty == "not shown" and one.earlier == ()
+    assert found.claim.endswith("fewer than two groups that gain have 30 pairs.")
+    assert found.evidence[-1] == "Fewer than 30 pairs, and in no order: Finnish."
+
+
+def test_a_gain_is_over_one_half_or_over_another_share(tmp_path: Path) -> None:
+    """Before DPO the accuracy is one half by construction; of a reward model not."""
+    curve = rising(50, end=0.62)
+    dpo = read(tmp_path, rows({"English": curve})).groups[0]
+    final = wilson(62, 100)
+    assert (dpo.gain.low, dpo.gain.high) == pytest.approx(
+        (final.low - 0.5, final.high - 0.5)
+    )
+    assert dpo.gains
+    reward = read(tmp_path, rows({"English": curve}, stage="reward")).groups[0]
+    low, high = confint_proportions_2indep(62, 100, 50, 100, method="newcomb")
+    assert (reward.gain.low, reward.gain.high) == pytest.approx((low, high))
+    assert reward.gain.estimate == pytest.approx(0.12) and not reward.gains
+    # A policy whose reference is another has its own start.
+    other = read(tmp_path, rows({"English": rising(50, end=0.62, start=0.51)}))
+    assert other.groups[0].gain.low < 0
 
 
 def test_a_group_without_a_gain_is_not_first(tmp_path: Path) -> None:
@@ -157,11 +202,13 @@ def test_a_group_without_a_gain_is_not_first(tmp_path: Path) -> None:
     finnish = next(group for group in one.groups if group.group == "Finnish")
     assert not finnish.gains and finnish.halves == ()
     assert one.groups[-1] is finnish and one.earlier == ()
-    found = order_finding(one)
+    found = order_finding(one, one.orders)
     assert found.claim.endswith("as only English is shown to gain.")
     assert any(text.endswith("no gain shown.") for text in found.evidence)
     one = read(tmp_path, rows({"English": flat, "Finnish": flat}))
-    assert order_finding(one).claim.endswith("as no group is shown to gain.")
+    assert order_finding(one, one.orders).claim.endswith(
+        "as no group is shown to gain."
+    )
 
 
 def test_a_section_has_curves_and_ends_of_each_column(tmp_path: Path) -> None:
@@ -181,6 +228,15 @@ def test_a_section_has_curves_and_ends_of_each_column(tmp_path: Path) -> None:
     # The csv file has a row per seed.
     assert len(tables[1].frame) == 4 * 3
     assert len(section.findings) == 2
+
+
+def test_placebos_are_last_where_they_are_known(tmp_path: Path) -> None:
+    groups = {"English": rising(60)}
+    content = rows(groups, arm="redrawn") + rows(groups)
+    curves = read_curves([written(tmp_path, content)])
+    assert [one.arm for one in curves] == ["redrawn", "treatment"]
+    ordered = in_order(curves, {"redrawn"})
+    assert [one.arm for one in ordered] == ["treatment", "redrawn"]
 
 
 def test_charts_fit_the_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import random
 import statistics
 import subprocess
@@ -13,11 +14,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from data_builders import dialect_pairs, mix_draw, mix_duplicates, mix_overlap, mixes
+from data_builders import (
+    dialect_pairs,
+    langid,
+    mix_draw,
+    mix_duplicates,
+    mix_overlap,
+    mix_pool,
+    mixes,
+    training_own,
+)
 from data_builders.mixes import Drawn, Mix, draw, read_drawn, read_mix
+from data_builders.source_list import SOURCES
 from data_builders.training_types import TrainingRow
 from probe.types import (
     BuildOptions,
@@ -30,6 +43,7 @@ from probe.types import (
 )
 
 WORDS = [f"w{number}" for number in range(400)]
+ONE = {"file": "a.jsonl", "share": 1}
 
 
 def text(seed: object, n: int = 30) -> str:
@@ -148,22 +162,56 @@ def test_the_draw_does_not_depend_on_the_order_of_a_file(tmp_path: Path) -> None
         assert (first.sha, first.held_out_sha) == (again.sha, again.held_out_sha)
 
 
-def test_a_larger_dose_and_more_rows_nest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("match", ["none", "length", "content"])
+def test_a_larger_dose_and_more_rows_nest(tmp_path: Path, match: str) -> None:
     written(tmp_path, sft(n_keys=80, sizes=(1, 2, 5)))
-    for match in ("none", "content"):
-        before: dict[str, set[str]] = {"fi": set(), "en": set()}
-        for dose in (0, 0.2, 0.5, 0.7, 1):
-            found = drawn(mix_of(tmp_path, match=match), dose)
-            now = {
-                lang: {row.id for row in found.train if row.groups["lang"] == lang}
-                for lang in ("fi", "en")
-            }
-            assert before["fi"] <= now["fi"]
-            assert dose == 0 or now["en"] <= before["en"]
-            before = now
-        less = drawn(mix_of(tmp_path, match=match, rows=20), 1)
-        more = drawn(mix_of(tmp_path, match=match, rows=45), 1)
-        assert {r.id for r in less.train} < {r.id for r in more.train}
+    before: dict[str, set[str]] = {"fi": set(), "en": set()}
+    for step in range(21):
+        found = drawn(mix_of(tmp_path, match=match), step / 20)
+        now = {
+            lang: {row.id for row in found.train if row.groups["lang"] == lang}
+            for lang in ("fi", "en")
+        }
+        assert before["fi"] <= now["fi"]
+        assert step == 0 or now["en"] <= before["en"]
+        before = now
+    less = drawn(mix_of(tmp_path, match=match, rows=20), 1)
+    more = drawn(mix_of(tmp_path, match=match, rows=45), 1)
+    assert {r.id for r in less.train} < {r.id for r in more.train}
+
+
+def test_lengths_nest_row_by_row(tmp_path: Path) -> None:
+    rows = [
+        {
+            "key": f"k{n}",
+            "prompt": text((n, lang), 10),
+            "completion": text((n, lang, "a"), 10 + random.Random(n).randrange(60)),
+            "lang": lang,
+        }
+        for n in range(200)
+        for lang in ("en", "fi")
+    ]
+    written(tmp_path, rows)
+    mix = mix_of(tmp_path, match="length", rows=60, near_duplicates=None)
+    before: set[str] = set()
+    for n in range(61):
+        train = drawn(mix, n / 60).train
+        now = {row.id for row in train if row.groups["lang"] == "fi"}
+        assert len(now) == n and before <= now
+        before = now
+
+
+def test_apportioned_numbers_never_shrink() -> None:
+    chance = random.Random(0)
+    raw = [chance.random() for _ in range(20)]
+    shares = [0.0, *(one / sum(raw) for one in raw)]
+    before = [0] * len(shares)
+    for n in range(1, 500):
+        now = mix_draw.apportion(n, shares)
+        assert sum(now) == n and now[0] == 0
+        assert all(one >= other for one, other in zip(now, before, strict=True))
+        assert all(abs(c - n * s) < 2 for c, s in zip(now, shares, strict=True))
+        before = now
 
 
 # -- matching -----------------------------------------------------------------
@@ -289,6 +337,24 @@ def test_exact_duplicates_are_always_left_out(tmp_path: Path) -> None:
     assert found.dropped == {"exact duplicate": {"a/b": "a/a"}}
 
 
+def test_exact_duplicates_of_several_parts() -> None:
+    def row(id: str, content: str) -> TrainingRow:
+        return dataclasses.replace(row_of(id, "why", "because"), content=content)
+
+    a, b, c, d = row("a", "x"), row("b", "x"), row("c", "y"), row("d", "x")
+    # What has one content in two parts stands for one another, and stays.
+    assert mix_duplicates.exact([[a], [b]]) == {}
+    assert mix_duplicates.exact([[a, c], [b, d]]) == {"c": "a", "d": "b"}
+    assert mix_duplicates.exact([[a, b], [a, b]]) == {"b": "a"}
+
+
+def test_many_identical_rows() -> None:
+    # Comparing each with all before it would take hours.
+    rows = [row_of(f"{n:06}", "why", "because") for n in range(50_000)]
+    found = mix_duplicates.exact([rows, rows])
+    assert len(found) == 49_999 and set(found.values()) == {"000000"}
+
+
 def test_near_duplicates() -> None:
     said = text(1, 200)
     rows = [
@@ -380,7 +446,7 @@ def test_overlap_rules() -> None:
     assert not mix_overlap.overlaps([row], scored)
 
 
-def test_many_items_are_compared_quickly() -> None:
+def test_planted_texts_are_found_among_many_items() -> None:
     chance = random.Random(0)
     items = [
         item(text(number, 15), *(text((number, n), 10) for n in range(100)))
@@ -404,6 +470,26 @@ def test_long_rows_are_left_out(tmp_path: Path) -> None:
     found = drawn(bound)
     assert max(row.n_chars for row in found.train) <= 285
     assert found.dropped["longer than max_characters"]
+
+
+def test_a_content_is_left_out_where_one_version_is_too_long(tmp_path: Path) -> None:
+    rows = sft(n_keys=30, sizes=(1,))
+    rows += [{**row, "id": f"{row['id']}-b"} for row in rows if row["lang"] == "fi"]
+    for row in rows:
+        row["completion"] = f"{row['id']} {row['completion']}"
+        if row["id"] in ("3-0-en", "5-0-fi", "7-0-fi-b"):
+            row["completion"] += " " + text(row["id"], 300)
+    written(tmp_path, rows)
+    keys = {"max_characters": 600, "rows": 27, "near_duplicates": None}
+    for dose in (0, 1):
+        found = drawn(mix_of(tmp_path, match="content", **keys), dose)
+        assert not {row.key for row in found.train} & {"k3", "k5", "k7"}
+    dropped = found.dropped["longer than max_characters"]
+    assert dropped["a/7-0-fi-b"] is None and dropped["a/7-0-fi"] == "a/7-0-fi-b"
+    assert len(dropped) == 9
+    # Otherwise only the long row is.
+    found = drawn(mix_of(tmp_path, **keys), 0)
+    assert len(found.dropped["longer than max_characters"]) == 3
 
 
 def test_upsampling_is_recorded(tmp_path: Path) -> None:
@@ -448,8 +534,213 @@ def test_three_parts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there are 0"):
         drawn(mix_of(tmp_path, parts=[parts[1], parts[2], parts[0]]))
     assert [part.drawn for part in drawn(mix, 0.25).parts] == [10, 10, 20]
-    with pytest.raises(UsageError, match=r"the shares sum to 1.15"):
+    with pytest.raises(UsageError, match=r"`parts.\*.share` sum to 1.15"):
         drawn(mix, 0.9)
+
+
+# -- placebos -----------------------------------------------------------------
+
+PLACEBO = [
+    {"file": "a.jsonl", "where": {"lang": "en"}, "share": "dose"},
+    {"file": "./a.jsonl", "where": {"lang": ["en"]}, "share": "rest"},
+]
+
+
+def test_placebos_are_known(tmp_path: Path) -> None:
+    assert mix_of(tmp_path, parts=PLACEBO).is_placebo
+    assert not mix_of(tmp_path).is_placebo
+    assert not mix_of(tmp_path, parts=[ONE]).is_placebo
+    other = [PLACEBO[0], {**PLACEBO[1], "file": "b.jsonl"}]
+    assert not mix_of(tmp_path, parts=other).is_placebo
+
+
+@pytest.mark.parametrize("match", ["none", "length"])
+def test_doses_of_a_placebo_share_what_chance_gives(tmp_path: Path, match: str) -> None:
+    written(tmp_path, sft(n_keys=400, sizes=(1,)))
+    mix = mix_of(tmp_path, parts=PLACEBO, match=match, rows=100)
+    shared = []
+    for seed in range(10):
+        arms = [drawn(mix, dose, seed) for dose in (0.25, 0.75)]
+        ids = [[row.id for row in arm.train] for arm in arms]
+        assert all(len(set(one)) == 100 for one in ids)
+        shared.append(len(set(ids[0]) & set(ids[1])))
+        assert drawn(mix, 0.25, seed).sha == arms[0].sha
+    # Of 400 rows, 100 and 100 share 25 by chance (standard deviation 3.8).
+    assert abs(statistics.fmean(shared) - 25) < 4 * 3.8 / 10**0.5
+    assert max(shared) < 25 + 4 * 3.8
+
+
+def test_a_placebo_cannot_match_contents(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="would hold the same rows"):
+        mix_of(tmp_path, parts=PLACEBO, match="content")
+
+
+# -- parts of one source, sources of one name ---------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dose", "rest", "message"),
+    [
+        ({"lang": "fi"}, {}, "180 of the 360 rows of `parts.1`.*lang: fi"),
+        ({"lang": "fi"}, {"lang": ["en", "fi"]}, "180 of the 360.*`parts.1.where`"),
+        ({}, {"lang": "en"}, "180 of the 180.*`parts.0`.*which has none"),
+    ],
+)
+def test_the_rest_lacks_the_attribute(
+    tmp_path: Path, dose: dict[str, Any], rest: dict[str, Any], message: str
+) -> None:
+    written(tmp_path, sft())
+    parts = [
+        {"file": "a.jsonl", "where": dose, "share": "dose"},
+        {"file": "a.jsonl", "where": rest, "share": "rest"},
+    ]
+    with pytest.raises(ConfigError, match=message):
+        drawn(mix_of(tmp_path, parts=parts))
+
+
+def test_two_files_with_one_stem(tmp_path: Path) -> None:
+    rows = sft()
+    for row in rows:
+        row["id"] = row["id"].rsplit("-", 1)[0]
+    for lang in ("en", "fi"):
+        (tmp_path / lang).mkdir()
+        written(tmp_path / lang, [r for r in rows if r["lang"] == lang], "rows")
+    parts = [
+        {"file": "fi/rows.jsonl", "share": "dose"},
+        {"file": "en/rows.jsonl", "share": "rest"},
+    ]
+    shared = " ".join(rows[4]["completion"].split()[5:18])
+    for match in ("none", "length", "content"):
+        mix = mix_of(tmp_path, parts=parts, match=match, hold_out=0.1)
+        found = drawn(mix, scored=[item(shared, "yes")])
+        assert len({row.id for row in found.train}) == 40
+        assert Counter(row.source for row in found.train) == {
+            "fi/rows.jsonl": found.parts[0].drawn,
+            "en/rows.jsonl": found.parts[1].drawn,
+        }
+        assert all(row.id.startswith(f"{row.source}/") for row in found.train)
+        # Both are cleaned.
+        assert [hit.row_id for hit in found.overlaps] == ["en/rows.jsonl/0-2"]
+        assert {one.name for one in found.sources} == set(mixes.read_digests(mix, None))
+
+
+def test_a_file_called_like_a_source(tmp_path: Path, shared_data: Path) -> None:
+    # It would give ids that the source has.
+    rows = [{"id": "mine", "prompt": text(1), "completion": text(2)}]
+    written(tmp_path, rows, "oasst1_sft")
+    parts = [{"source": "oasst1_sft"}, {"file": "oasst1_sft.jsonl"}]
+    mix = mix_of(tmp_path, parts=parts, rows="all")
+    assert set(mixes.read_digests(mix, shared_data)) == {
+        "oasst1_sft",
+        "oasst1_sft.jsonl",
+    }
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+@pytest.mark.parametrize(
+    ("wanted", "n"), [(1234567, 1), (1234560, 1), (1000000, 1), (0.5, 1), ([7, 8], 2)]
+)
+def test_numbers_are_compared_in_full(
+    tmp_path: Path, suffix: str, wanted: Any, n: int
+) -> None:
+    numbers = [*range(1234560, 1234570), 1000000, 0.5, 7, 8]
+    rows = [
+        {"prompt": text(number), "completion": text(f"{number} a"), "num": number}
+        for number in numbers
+    ]
+    if suffix == "csv":
+        lines = [f"{r['prompt']},{r['completion']},{r['num']}" for r in rows]
+        body = "\n".join(["prompt,completion,num", *lines]) + "\n"
+        (tmp_path / "a.csv").write_text(body, encoding="utf-8")
+    else:
+        written(tmp_path, rows)
+    parts = [{"file": f"a.{suffix}", "where": {"num": wanted}}]
+    assert len(drawn(mix_of(tmp_path, parts=parts, rows="all"), None).train) == n
+    parts[0]["where"] = {"num": 1234570}
+    with pytest.raises(ConfigError, match=r"num: 1234570\..*1234567 \(1\)"):
+        drawn(mix_of(tmp_path, parts=parts, rows="all"), None)
+
+
+# -- what was drawn, and what was read ----------------------------------------
+
+
+def test_the_drawn_share(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # Two keys of twenty contents: half a key is given to neither part.
+    written(tmp_path, sft(n_keys=2, sizes=(20,)))
+    mix = mix_of(tmp_path, match="content")
+    with caplog.at_level(logging.WARNING):
+        found = drawn(mix, 0.3)
+    assert found.drawn_share == found.record()["drawn_share"] == 0.5
+    assert "at a dose of 0.3: 0.5 of the rows have it" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert drawn(mix, 0.5).drawn_share == 0.5
+        assert drawn(mix_of(tmp_path, match="none", rows=10), 0.3).drawn_share == 0.3
+        assert drawn(mix_of(tmp_path, parts=[ONE]), None).drawn_share is None
+    assert not caplog.text
+
+
+def test_digests_change_when_a_file_does(tmp_path: Path) -> None:
+    rows = sft()
+    written(tmp_path, rows)
+    mix = mix_of(tmp_path)
+    before, first = mixes.read_digests(mix, None), drawn(mix)
+    assert before == {"a": dict(first.sources[0].files)}
+    written(tmp_path, [{**row, "prompt": row["prompt"] + " more"} for row in rows])
+    after, second = mixes.read_digests(mix, None), drawn(mix)
+    assert after != before and after == {"a": dict(second.sources[0].files)}
+    # Nor is what was read before taken for what is there.
+    assert all(row.messages[0].content.endswith(" more") for row in second.train)
+
+
+def test_arms_of_a_sweep_read_and_clean_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finnish = "Minulla ei ole henkilökohtaisia mielipiteitä asiasta {} lainkaan."
+    english = "I have no personal opinion about this matter {} whatsoever."
+    rows = [
+        {"prompt": text((n, lang)), "completion": said.format(text(n, 4))}
+        for n in range(40)
+        for lang, said in (("fi", finnish), ("en", english))
+    ]
+    written(tmp_path, rows)
+    calls: Counter[str] = Counter()
+
+    def count(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def counted(*given: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return real(*given, **named)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(training_own, "read")
+    count(langid, "tag")
+    count(mix_duplicates, "joined")
+    count(mix_pool, "scored_texts")
+    mix = mix_of(tmp_path, rows=8)
+    scored = [item("Nothing of it", "nothing")]
+    for dose in (0, 0.25, 0.5, 1):
+        for seed in (0, 1):
+            drawn(mix, dose, seed, scored=scored)
+    assert calls == {"read": 1, "tag": 1, "joined": 1, "scored_texts": 1}
+    # Other items, though they may be as many, are other items.
+    planted = [item(rows[0]["prompt"], "nothing")]
+    assert drawn(mix, scored=planted).overlaps and calls["scored_texts"] == 2
+    scored[0] = planted[0]
+    assert drawn(mix, scored=scored).overlaps
+
+
+def test_what_is_left_of_scored_texts_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, sft())
+    assert drawn(mix_of(tmp_path)).record()["overlap"]["left"] == 0
+    hit = mix_overlap.Overlap(row_id="a/1", item_id="planted", text="these words")
+    monkeypatch.setattr(mixes, "overlaps", lambda rows, scored: [hit])
+    with pytest.raises(DataError, match=r"1 drawn rows share.*a/1 with planted"):
+        drawn(mix_of(tmp_path))
 
 
 # -- files --------------------------------------------------------------------
@@ -494,19 +785,32 @@ def test_written_and_read_back(tmp_path: Path, stage: str) -> None:
 
 # -- errors -------------------------------------------------------------------
 
-ONE = {"file": "a.jsonl", "share": 1}
-
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
         ({"row": 3}, r"unknown key `row`.*did you mean 'rows'"),
         ({"parts": [{**ONE, "wher": {}}]}, r"`parts.0.wher`.*did you mean 'where'"),
-        ({"parts": [{**ONE, "share": 0.5}]}, "the shares sum to 0.5, not to 1"),
-        ({"parts": [{**ONE, "share": "dose"}]}, "another needs `share: rest`"),
-        ({"parts": [{"file": "a.jsonl"}]}, "every part needs a `share`"),
+        (
+            {"parts": [{**ONE, "share": 0.5}]},
+            r"`parts.\*.share` sum to 0.5, not.*`rest` for one",
+        ),
+        (
+            {"parts": [{**ONE, "share": "dose"}]},
+            r"`parts.\*.share` has a `dose` and no",
+        ),
+        ({"parts": [{**ONE, "share": "rest"}] * 2}, r"`parts.\*.share` is `rest` 2"),
+        ({"parts": [{**ONE, "share": 0.7}] * 2}, "1.4, which is more than 1"),
+        ({"parts": [{"file": "a.jsonl"}]}, r"`parts.0.share` is missing"),
         ({"parts": [{"share": 1}]}, "either `source` or `file`"),
-        ({"parts": [ONE], "rows": "all"}, "its parts have no `share`"),
+        (
+            {"parts": [ONE], "rows": "all"},
+            "`parts.0.share` is given beside `rows: all`",
+        ),
+        (
+            {"parts": [{"file": "a.jsonl"}], "rows": "all", "match": "length"},
+            "`match` is given beside `rows: all`",
+        ),
         ({"parts": [{**ONE, "where": {"lang": False}}]}, "put the word in quotes"),
         ({"stage": "rl"}, "`stage`"),
         ({"parts": [{**ONE, "upsample": True}], "match": "content"}, "be upsampled"),
@@ -542,12 +846,58 @@ def test_too_few_rows_say_how_many_there_may_be(tmp_path: Path) -> None:
     assert "upsample: true" in str(error.value)
     # What is said to be possible is.
     assert len(drawn(mix_of(tmp_path, rows=180), 1).train) == 180
-    with pytest.raises(DataError, match="`rows: 180` or fewer"):
+    with pytest.raises(DataError) as error:
         drawn(mix_of(tmp_path, rows=500, match="content"))
+    assert "part 1 (a.jsonl, lang: fi) has 180; part 2" in str(error.value)
+    assert "`rows: 180` or fewer, which holds for every dose" in str(error.value)
     with pytest.raises(DataError) as error:
         drawn(mix_of(tmp_path, rows=500, match="length"))
     most = int(str(error.value).split("`rows: ")[1].split("`")[0])
     assert len(drawn(mix_of(tmp_path, rows=most, match="length")).train) == most
+
+
+def test_too_few_rows_say_what_holds_for_every_dose(tmp_path: Path) -> None:
+    rows = [r for r in sft() if r["lang"] == "en" or int(r["key"][1:]) < 20]
+    written(tmp_path, rows)
+    with pytest.raises(DataError) as error:
+        drawn(mix_of(tmp_path, rows=200), 0.5)
+    assert "or fewer, which holds for a dose of 0.5; `rows: 60` holds" in str(
+        error.value
+    )
+    for dose in (0, 0.25, 0.5, 0.75, 1):
+        assert len(drawn(mix_of(tmp_path, rows=60), dose).train) == 60
+    with pytest.raises(DataError):
+        drawn(mix_of(tmp_path, rows=61), 1)
+
+
+def test_translations_that_the_hub_lacks(tmp_path: Path) -> None:
+
+    rows = [
+        {
+            "message_id": f"{lang}{n}{role}",
+            "parent_id": f"{lang}{n}prompter" if role == "assistant" else None,
+            "role": role,
+            "text": text((lang, n, role)),
+            "lang": lang,
+            "rank": None,
+            "message_tree_id": f"{lang}{n}",
+        }
+        for lang in ("en", "fi", "de")
+        for n in range(20)
+        for role in ("prompter", "assistant")
+    ]
+    folder = tmp_path / "oasst1" / "data"
+    folder.mkdir(parents=True)
+    for at, part in enumerate(SOURCES["oasst1"].parts):
+        some = rows if at == 0 else rows[:1]
+        pq.write_table(pa.Table.from_pylist(some), folder / part)
+    with pytest.raises(DataError) as error:
+        draw(read_mix("language_sft"), dose=0.5, seed=0, data=tmp_path)
+    said = str(error.value)
+    assert "no contents in common" in said
+    assert "holds the languages (rows) en (20), fi (20), de (20)" in said
+    assert "sft/oasst1_validation_en_fi_sft.jsonl" in said
+    assert "oasst-fi/oasst1-fi-train.jsonl" in said and "TurkuNLP/oasst-fi" in said
 
 
 def test_doses_and_forms_that_do_not_fit(tmp_path: Path) -> None:
@@ -573,7 +923,7 @@ def test_mixes_that_do_not_exist(tmp_path: Path) -> None:
         read_mix(str(tmp_path / "none.yaml"))
 
 
-def test_importing_is_quick() -> None:
+def test_importing_loads_no_heavy_library() -> None:
     code = "import sys, data_builders.mixes; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
@@ -594,8 +944,8 @@ def scored(shared_data: Path) -> list[Item]:
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
-        ("language_sft", 600),
-        ("language_sft_placebo", 600),
+        ("language_sft", 360),
+        ("language_sft_placebo", 360),
         ("dialect_dpo", 160),
         ("dialect_dpo_placebo", 160),
         ("country_dpo", 384),
@@ -605,24 +955,40 @@ def test_shipped_mixes(
     shared_data: Path, scored: list[Item], name: str, rows: int
 ) -> None:
     mix = read_mix(name)
-    contents = []
-    shas = set()
-    for dose in (0, 0.25, 1):
-        found = draw(mix, dose=dose, seed=0, data=shared_data, scored=scored)
+    assert mix.is_placebo == (name in ("language_sft_placebo", "dialect_dpo_placebo"))
+    arms = [
+        draw(mix, dose=dose, seed=0, data=shared_data, scored=scored)
+        for dose in (0, 0.25, 1)
+    ]
+    for found, dose in zip(arms, (0, 0.25, 1), strict=True):
         assert len(found.train) == rows
         assert not {r.key for r in found.train} & {r.key for r in found.held_out}
         assert abs(found.parts[0].drawn - rows * dose) <= 5
         assert bool(found.held_out) == (mix.hold_out is not None)
         assert all(one.licence for one in found.sources)
-        contents.append([row.content for row in found.train])
-        shas.add(found.sha)
-    assert len(shas) == 3
-    if mix.match == "content":
-        assert contents[0] == contents[1] == contents[2]
+    assert len({found.sha for found in arms}) == 3
+    contents = [[row.content for row in found.train] for found in arms]
+    if mix.is_placebo:
+        # Another draw of the same kind of rows.
+        values = {
+            row.groups.get("lang", row.groups.get("dialect"))
+            for f in arms
+            for row in f.train
+        }
+        assert len(values) == 1
+        assert set(contents[0]) != set(contents[1]) != set(contents[2])
     else:
-        # A placebo's arms hold other rows, of the same kind.
-        assert name.endswith("placebo")
-        assert mix.parts[0].where == mix.parts[1].where
+        assert contents[0] == contents[1] == contents[2]
+    # A sweep can tell what was read.
+    assert mixes.read_digests(mix, shared_data) == {
+        one["name"]: one["files"] for one in arms[0].record()["sources"]
+    }
+
+
+def test_doses_of_the_country_mix_are_met() -> None:
+    mix = read_mix("country_dpo")
+    for dose in (0, 1 / 24, 0.25, 0.5, 1):
+        assert draw(mix, dose=dose, seed=1, data=None).drawn_share == dose
 
 
 def test_public_reward_mix(shared_data: Path, scored: list[Item]) -> None:
@@ -662,12 +1028,14 @@ def test_every_shipped_mix_is_tested() -> None:
         "language_sft_placebo",
         "reward_public",
     )
-    for name in mixes.names():
-        twin = name.removesuffix("_placebo")
-        ours, theirs = read_mix(name), read_mix(twin)
-        assert (ours.rows, ours.stage, ours.hold_out) == (
-            theirs.rows,
-            theirs.stage,
-            theirs.hold_out,
-        )
-    assert dataclasses.is_dataclass(Drawn)
+
+
+@pytest.mark.parametrize("name", ["dialect_dpo", "language_sft"])
+def test_a_placebo_is_its_twin_but_for_the_attribute(name: str) -> None:
+    ours, twin = read_mix(name), read_mix(f"{name}_placebo")
+    assert twin.is_placebo and not ours.is_placebo
+    same = ("stage", "rows", "hold_out", "max_characters", "near_duplicates")
+    for key in same:
+        assert getattr(ours, key) == getattr(twin, key)
+    # Both parts are the part that lacks the attribute.
+    assert twin.parts[0].where == twin.parts[1].where == ours.parts[1].where

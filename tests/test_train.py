@@ -189,6 +189,34 @@ def test_dpo_margins_are_those_of_the_implicit_reward(
     assert float(rows[-1]["margin"]) > 0.1, "what is trained on is learned"
 
 
+def test_dpo_holds_one_copy_of_the_base(tmp_path: Path, base: Path) -> None:
+    seen: list[Any] = []
+    make = train._trainer
+
+    def watched(*given: Any) -> Any:
+        seen.append(make(*given))
+        return seen[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_trainer", watched)
+        train.train(request(tmp_path, "dpo", base=base, held_out=0))
+    [trainer] = seen
+    assert trainer.ref_model is None
+    assert {"ref_chosen_logps", "ref_rejected_logps"} <= set(
+        trainer.train_dataset.column_names
+    )
+    whole = models.load_scorer(
+        models.resolve_model(str(base)),
+        models.resolve_weights(models.resolve_model(str(base))),
+    )
+    own = {
+        name: weight.numel()
+        for name, weight in trainer.model.named_parameters()
+        if "lora_" not in name
+    }
+    assert sum(own.values()) == sum(one.numel() for one in whole.model.parameters())  # type: ignore[attr-defined]
+
+
 def test_all_weights_can_be_trained(tmp_path: Path, base: Path) -> None:
     asked = request(tmp_path, "sft", base=base, lora=None)
     config = train.train(asked)

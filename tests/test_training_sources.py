@@ -93,6 +93,24 @@ def test_ultrafeedback_reads_both_files(shared_data: Path) -> None:
     assert found.dropped == {"chosen and rejected identical": 5, "no text": 2}
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("oasst1_sft", "sft/oasst1_validation_en_fi_sft.jsonl"),
+        ("oasst1_pairs", "preferences/oasst1_validation_en_fi_ranked_pairs.jsonl"),
+    ],
+)
+def test_missing_data_names_the_local_copies(
+    tmp_path: Path, name: str, file: str
+) -> None:
+    with pytest.raises(MissingDataError) as error:
+        training_sources.load(name, tmp_path)
+    said = str(error.value)
+    assert file in said and "oasst-fi/oasst1-fi-train.jsonl" in said
+    assert "English of OpenAssistant/oasst1 and its Finnish translation" in said
+    assert "Apache-2.0, https://github.com/TurkuNLP/oasst-fi" in said
+
+
 def test_half_of_an_excerpt_is_an_error(tmp_path: Path) -> None:
     lines(tmp_path / "preferences" / "ultrafeedback_train_clean.jsonl", [{"a": 1}])
     with pytest.raises(MissingDataError, match="lacks ultrafeedback_eval_clean"):
@@ -196,6 +214,43 @@ def test_oasst_threads(tmp_path: Path) -> None:
     assert by["b0"].completion == "The path is longer."
     assert {row.key for row in found.rows} == {"q"}
     assert found.dropped == {"the message answered is missing": 1, "deleted": 1}
+
+
+def test_oasst_in_english_and_finnish(tmp_path: Path) -> None:
+    rows = [
+        {
+            "message_id": id,
+            "parent_id": parent,
+            "role": role,
+            "text": f"fi: {text}",
+            "orig_text": text,
+            # The translated lines are those of the English table.
+            "lang": "en",
+            "rank": rank,
+            "message_tree_id": "q",
+            "deleted": False,
+        }
+        for id, parent, role, text, rank in MESSAGES
+    ]
+    for part in SOURCES["oasst1_fi"].parts:
+        some = rows if "train" in part else [{**rows[0], "message_id": "r"}]
+        lines(tmp_path / "oasst-fi" / part, some)
+    found = training_sources.load("oasst1_sft", tmp_path)
+    assert found.licence == "Apache-2.0" and found.url and "oasst-fi" in found.url
+    by = {(row.content, row.groups["lang"]): row for row in found.rows}
+    assert set(by) == {(id, x) for id in ("a0", "a1", "a2", "b0") for x in ("en", "fi")}
+    assert by["b0", "fi"].completion == "fi: The path is longer."
+    assert [one.content for one in by["b0", "fi"].messages] == [
+        "fi: Why is the sky blue?",
+        "fi: Rayleigh scattering.",
+        "fi: And at dusk?",
+    ]
+    assert by["b0", "en"].completion == "The path is longer."
+    pairs = training_sources.load("oasst1_pairs", tmp_path).rows
+    assert {(row.content, row.groups["lang"]): row.answers for row in pairs} == {
+        ("q/0-1", "en"): ("Rayleigh scattering.", "It reflects the sea."),
+        ("q/0-1", "fi"): ("fi: Rayleigh scattering.", "fi: It reflects the sea."),
+    }
 
 
 def test_oasst_ranked_pairs(tmp_path: Path) -> None:
@@ -362,6 +417,17 @@ def test_own_files_that_are_wrong(
 ) -> None:
     with pytest.raises(DataError, match=message):
         training_sources.load(str(lines(tmp_path / "mine.jsonl", rows)), None)
+
+
+def test_digests_are_those_of_what_is_read(shared_data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("prompt,completion\nWhy?,Because.\n", encoding="utf-8")
+    for ref in (*training_sources.names(), str(path)):
+        if ref != "tulu2_sft":
+            found = training_sources.load(ref, shared_data)
+            assert training_sources.digests(ref, shared_data) == found.files
+    with pytest.raises(UsageError, match="Check the path"):
+        training_sources.digests(str(tmp_path / "none.csv"), None)
 
 
 def test_unknown_names(tmp_path: Path) -> None:
