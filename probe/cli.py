@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,7 @@ from probe.types import CheckFailedError, DataError, ProbeError, UsageError
 if TYPE_CHECKING:
     from analysis.load import Run
     from analysis.part import Wanted
+    from analysis.records import Record
     from probe.audit import Settings
     from probe.config import ModelConfig
     from probe.encode import Encoder
@@ -567,18 +569,8 @@ def compare(
     lineages = read_lineages(families, runs)
     with tqdm(total=len(runs), desc="compare", unit=" runs", delay=2.0) as bar:
         found = compare_runs(runs, lineages, wanted, step=bar.update)
-    for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
-    if as_json:
-        kept = [record.to_json() for record in found.records]
-        print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
-    else:
-        for one in found.comparisons:
-            for heading, table, rest in stage_tables(one):
-                print(heading)
-                _print_table(table)
-                print(f"{rest}\n" if rest else "")
-        print(CLOSING)
+    tables = (table for one in found.comparisons for table in stage_tables(one))
+    _say_found(found.notes, found.records, tables, CLOSING, as_json=as_json)
     if out is not None:
         from analysis.stages_report import write_comparison
 
@@ -794,23 +786,35 @@ def _doses(
     curves = read_curves(learning) if learning else ()
     with tqdm(total=len(runs), desc="doseresponse", unit=" runs", delay=2.0) as bar:
         found = analyse_sweeps(runs, wanted, step=bar.update)
-    for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
-    if as_json:
-        kept = [record.to_json() for record in found.records]
-        print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
-    else:
-        for part in found.parts:
-            for heading, table, rest in sweep_tables(part):
-                print(heading)
-                _print_table(table)
-                print(f"{rest}\n" if rest else "")
-        print(CLOSING)
+    tables = (table for part in found.parts for table in sweep_tables(part))
+    _say_found(found.notes, found.records, tables, CLOSING, as_json=as_json)
     if out is not None:
         steps = len(found.parts)
         with tqdm(total=steps, desc="report", unit=" parts", delay=2.0) as bar:
             written = write_sweeps(found, out, curves=curves, step=bar.update)
         print(f"report      {written.index}", file=sys.stderr if as_json else None)
+
+
+def _say_found(
+    notes: Iterable[str],
+    records: Iterable[Record],
+    tables: Iterable[tuple[str, list[tuple[str, ...]], str]],
+    closing: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Prints an analysis: its tables with their headings, or its records as JSON."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    if as_json:
+        kept = [record.to_json() for record in records]
+        print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    for heading, table, rest in tables:
+        print(heading)
+        _print_table(table)
+        print(f"{rest}\n" if rest else "")
+    print(closing)
 
 
 def _say_resolved(ref: str, config: ModelConfig) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from probe.ablation import StagePlan
-from probe.config import did_you_mean
 from probe.types import ConfigError
 
 
@@ -36,7 +36,7 @@ def checked(
             raise ConfigError(
                 f"{where} has an argument '{key}', and {name} has none",
                 f"Every argument is one of {name}'s",
-                did_you_mean(key, fields),
+                _nearest(key, fields, name),
             )
         try:
             adapter = TypeAdapter(
@@ -53,6 +53,14 @@ def checked(
         except PydanticUserError:
             found[key] = value
     return found
+
+
+def _nearest(key: str, fields: Collection[str], name: str) -> str:
+    """What to do about an argument that there is not: the library has a hundred."""
+    near = difflib.get_close_matches(key, sorted(fields), n=3, cutoff=0.6)
+    if not near:
+        return f"See the documentation of {name}"
+    return f"did you mean {' or '.join(map(repr, near))}?"
 
 
 DTYPES = ("float32", "bfloat16", "float16")

@@ -18,6 +18,7 @@ OURS = {
     "use_cpu": "--device says where it runs",
     "chat_template_path": "`chat_template` of the stage is",
     "pad_token": "one that ends no text is chosen, and named",
+    "hub_token": "a secret has no place in a file that is kept; run `hf auth login`",
     "eos_token": "the base's tokenizer says how a text ends",
 }
 """Arguments that the ablation decides -> by what."""

@@ -45,6 +45,8 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
         ({"trainer": {"learning_rate": "fast"}}, "`learning_rate` = 'fast'"),
         ({"trainer": {"output_dir": "x"}}, "--out says where"),
         ({"trainer": {"seed": 3}}, "`seeds` of the ablation"),
+        ({"trainer": {"hub_token": "hf_x"}}, "a secret has no place"),
+        ({"trainer": {"xyzzy": 3}}, "See the documentation of trl.RewardConfig"),
         ({"trainer": {"beta": 0.1}}, "trl.RewardConfig has none"),
         ({"lora": {"rank": 4}}, "peft.LoraConfig has none"),
         (
