@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import logging
@@ -23,235 +24,32 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from data_builders import languages, mixes, probes, select
+from data_builders import mixes, probes
 from probe import ablation as ablations
 from probe import audit, checkpoint, held_out
-from probe.ablation import HELD_OUT, Ablation, Job, ProbeChoice
-from probe.audit import Settings
+from probe.ablation import HELD_OUT, Job
 from probe.config import ModelConfig
 from probe.held_out import COLUMNS
 from probe.processes import processes
+from probe.sweep_plan import CHECKPOINTS, Choice, Sweep, choose, held_out_job, prepare
 from probe.types import (
-    BuildOptions,
-    ConfigError,
     DataError,
     Item,
-    Probe,
     StoreError,
-    UsageError,
 )
 
 if TYPE_CHECKING:
     from probe.train import Base, Request
 
+__all__ = ["CHECKPOINTS", "LEARNING_FILE", "Sweep", "prepare", "run"]
+
 logger = logging.getLogger(__name__)
 
 LEARNING_FILE = "learning.csv"
 LEARNING_COLUMNS = ("model", "arm", "share", "seed", "stage", *COLUMNS)
-RUNS = "runs"
-CHECKPOINTS = "checkpoints"
-PLACEBO = "rows marked at random"
+PLACEBO = "rows redrawn without it"
 """What a share is of in a placebo arm."""
 _ASKED = "asked.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A probe with its items, as the ablation asks for them."""
-
-    probe: Probe
-    asked: ProbeChoice
-    options: BuildOptions
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """An ablation that can be run: everything it names is there and fits."""
-
-    ablation: Ablation
-    base: Base
-    mixes: dict[str, mixes.Mix]
-    jobs: list[Job]
-    choices: list[Choice]
-    out: Path
-    data: Path | None
-    settings: Settings
-    """Of scoring; its `device` is that of training too."""
-
-    @property
-    def runs(self) -> Path:
-        """Folder of the runs."""
-        return self.out / RUNS
-
-    def folder(self, job: Job) -> Path:
-        """A checkpoint's folder."""
-        return self.out / CHECKPOINTS / job.folder
-
-
-def prepare(
-    ablation: Ablation, *, out: Path, data: Path | None, settings: Settings
-) -> Sweep:
-    """Reads and checks everything before anything is trained.
-
-    Args:
-        ablation: What to run.
-        out: Its folder.
-        data: Folder with local copies of the sources; None: the hub.
-        settings: How to load and score; `runs` is replaced by one below `out`.
-
-    Raises:
-        ConfigError: An argument, mix or base that does not fit.
-        UsageError: A probe, mix or model that does not exist.
-        DataError: Data that cannot be had.
-        WeightsError: The base's weights cannot be found.
-    """
-    from probe import train
-
-    found = {
-        ref: mixes.read_mix(ref)
-        for stage in ablation.stages
-        for ref in (stage.mix, stage.placebo)
-        if ref is not None
-    }
-    for at, stage in enumerate(ablation.stages, start=1):
-        where = f"{ablation.where}, stage {at}"
-        for ref in (stage.mix, stage.placebo):
-            if ref is not None:
-                _check_mix(found[ref], stage.stage, ablation, where)
-        train.check(stage, where)
-    _check_varied(ablation, found)
-    _check_placebos(ablation, found)
-    settings = dataclasses.replace(settings, runs=out / RUNS)
-    config = audit.configure(ablation.base, settings)
-    if config.kind.fits != "policy":
-        raise ConfigError(
-            f"{ablation.where}: `base` = {ablation.base} is of kind {config.kind}",
-            "Training starts from a policy",
-            "Name one; rm-probe ls models lists them",
-        )
-    if config.quantization is not None:
-        raise ConfigError(
-            f"{ablation.where}: `base` = {ablation.base} is rounded to "
-            f"{config.quantization}",
-            "An ablation is trained and scored on the same weights, and these have no "
-            "gradients",
-            "Name a config of it without `quantization`",
-        )
-    if config.adapter is not None:
-        raise ConfigError(
-            f"{ablation.where}: `base` = {ablation.base} is an adapter on "
-            f"{config.weights}",
-            "An adapter is trained on whole weights",
-            "Merge the adapter first (peft's merge_and_unload), and name that folder",
-        )
-    choices = [
-        _choice(probes.load(one.probe), one, ablation, data)
-        for one in ablation.probes
-        if one.probe != HELD_OUT
-    ]
-    jobs = ablations.jobs(ablation, lambda ref: found[ref].has_dose)
-    if any(one.probe == HELD_OUT for one in ablation.probes):
-        _check_held_out(jobs, found, ablation)
-    prepared = audit.prepare(config, settings)
-    return Sweep(
-        ablation=ablation,
-        base=train.Base(config=config, resolved=prepared.resolved),
-        mixes=found,
-        jobs=jobs,
-        choices=choices,
-        out=out,
-        data=data,
-        settings=settings,
-    )
-
-
-def _check_mix(mix: mixes.Mix, stage: str, ablation: Ablation, where: str) -> None:
-    if mix.stage != stage:
-        raise ConfigError(
-            f"{where} is {stage}, and its mix {mix.name} is for {mix.stage}",
-            "A stage trains on a mix of its own kind",
-            "Name another mix, or change the mix's `stage`",
-        )
-    if mix.has_dose and ablation.shares is None:
-        raise ConfigError(
-            f"{where}: the mix {mix.name} has a share `dose`, and there are no "
-            "`shares`",
-            "`shares` says which doses are trained",
-            "Add `shares: [0, 0.5, 1]`, or write a number into the mix",
-        )
-
-
-def _check_varied(ablation: Ablation, found: dict[str, mixes.Mix]) -> None:
-    if ablation.shares is not None and not any(one.has_dose for one in found.values()):
-        raise ConfigError(
-            f"{ablation.where} has `shares`, and no mix has a part of share `dose`",
-            "A share is that of the part with `share: dose`",
-            "Mend a mix, or leave `shares` out",
-        )
-
-
-def _check_placebos(ablation: Ablation, found: dict[str, mixes.Mix]) -> None:
-    """Checks that a placebo arm has a placebo wherever the treatment has a dose."""
-    if ablation.arms == ("treatment",):
-        return
-    for at, stage in enumerate(ablation.stages, start=1):
-        where = f"{ablation.where}, stage {at}"
-        dosed = found[stage.mix].has_dose
-        if dosed and stage.placebo is None:
-            raise ConfigError(
-                f"{where}: the mix {stage.mix} has a dose, and there is no `placebo`, "
-                "while another stage has one",
-                "The placebo arm is trained without the attribute in every stage",
-                "Add a placebo to this stage, or leave the others' out",
-            )
-        if stage.placebo is not None and not (dosed and found[stage.placebo].has_dose):
-            raise ConfigError(
-                f"{where}: of `mix` and `placebo` one has no part of share `dose`",
-                "A placebo has the same shares as the treatment",
-                "Write `share: dose` and `share: rest` into both, or leave `placebo` "
-                "out",
-            )
-
-
-def _check_held_out(
-    jobs: list[Job], found: dict[str, mixes.Mix], ablation: Ablation
-) -> None:
-    paired = [job for job in jobs if job.plan.stage != "sft"]
-    if not paired or found[paired[0].mix].hold_out is None:
-        raise ConfigError(
-            f"{ablation.where}: a probe is `{HELD_OUT}`, and no stage of pairs holds "
-            "any out",
-            "It is what the mix of a dpo or reward stage holds out",
-            "Write `hold_out: 0.2` into that mix, or leave the probe out",
-        )
-
-
-def _choice(
-    probe: Probe, asked: ProbeChoice, ablation: Ablation, data: Path | None
-) -> Choice:
-    """A probe of the ablation, with its options read."""
-    given = {
-        "languages": asked.languages is not None,
-        "personas": bool(asked.personas),
-        "shots": asked.shots != 1,
-    }
-    ignored = [name for name, set_ in given.items() if set_ and name not in probe.words]
-    if ignored:
-        raise UsageError(
-            f"{ablation.where}: `{ignored[0]}` is given for probe {probe.name}, which "
-            "does not read it",
-            f"{probe.name} reads {', '.join(sorted(probe.words)) or 'none of these'}",
-            "Leave it out",
-        )
-    options = BuildOptions(
-        data=data,
-        countries=asked.countries and select.filter_countries(asked.countries),
-        languages=asked.languages
-        and tuple(dict.fromkeys(map(languages.resolve, asked.languages))),
-        personas=select.filter_countries(asked.personas),
-        shots=asked.shots,
-    )
-    return Choice(probe=probe, asked=asked, options=options)
 
 
 # -- running -----------------------------------------------------------------
@@ -392,28 +190,46 @@ def _draw_all(sweep: Sweep) -> None:
     The pairs that are held out for scoring come first: no other mix may train on them.
     """
     # All that a probe has, not what a limit draws: a later one may draw more.
-    scored = [one for choice in sweep.choices for one in _all_items(choice)]
-    first = _held_out_job(sweep)
-    kept: list[Item] = []
+    scored = _Scored(
+        items=[one for choice in sweep.choices for one in _all_items(choice)]
+    )
+    others = scored
+    first = held_out_job(sweep)
     if first is not None:
         _draw(sweep, first, scored)
         stored = mixes.read_drawn(_mix_folder(sweep, first))
-        kept = held_out.items(stored.held_out)
-    # One list for all: what is made of its texts is kept as long as it is the same.
-    others = [*scored, *kept] if kept else scored
+        others = _Scored(items=[*scored.items, *held_out.items(stored.held_out)])
     for job in sweep.jobs:
         own = first is not None and job.mix == first.mix
         _draw(sweep, job, scored if own else others)
 
 
-def _draw(sweep: Sweep, job: Job, scored: Sequence[Item]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    """Items that no mix may train on; one list, so that its texts are read once."""
+
+    items: list[Item]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 of their ids and texts."""
+        return ablations.digest(
+            [
+                [item.id, *(one.content for one in item.messages)]
+                + [one.answer for one in item.candidates]
+                for item in self.items
+            ]
+        )
+
+
+def _draw(sweep: Sweep, job: Job, scored: _Scored) -> None:
     """Draws one mix, unless it was drawn of the same sources for the same items."""
     folder = _mix_folder(sweep, job)
     mix = sweep.mixes[job.mix]
     asked = {
         "mix": mix.model_dump(mode="json"),
         "sources": mixes.read_digests(mix, sweep.data),
-        "scored": _digest(scored),
+        "scored": scored.digest,
     }
     file = folder / _ASKED
     if file.is_file() and checkpoint.read_json(file) == asked:
@@ -425,25 +241,11 @@ def _draw(sweep: Sweep, job: Job, scored: Sequence[Item]) -> None:
     file.unlink(missing_ok=True)
     logger.info("drawing %s", folder.name)
     dose = job.share if mix.has_dose else None
-    drawn = mixes.draw(mix, dose=dose, seed=job.seed, data=sweep.data, scored=scored)
+    drawn = mixes.draw(
+        mix, dose=dose, seed=job.seed, data=sweep.data, scored=scored.items
+    )
     drawn.write(folder)
     checkpoint.write(file, json.dumps(asked, indent=1) + "\n")
-
-
-def _digest(items: Sequence[Item]) -> str:
-    texts = [
-        [item.id, *(one.content for one in item.messages)]
-        + [one.answer for one in item.candidates]
-        for item in items
-    ]
-    return ablations.digest(texts)
-
-
-def _held_out_job(sweep: Sweep) -> Job | None:
-    """Whose held-out pairs are scored; None: nobody's."""
-    if not any(one.probe == HELD_OUT for one in sweep.ablation.probes):
-        return None
-    return next(job for job in sweep.jobs if job.plan.stage != "sft")
 
 
 def _all_items(choice: Choice) -> list[Item]:
@@ -483,7 +285,7 @@ def reward_lengths(sweep: Sweep) -> Path | None:
         Those of the first reward model, which trains on the same rows as the others;
         None: none is trained, their rows differ, or what is held out is not scored.
     """
-    if _held_out_job(sweep) is None or sweep.ablation.shares is not None:
+    if held_out_job(sweep) is None or sweep.ablation.shares is not None:
         return None
     made = [job for job in sweep.jobs if job.plan.stage == "reward"]
     return sweep.folder(made[0]) / checkpoint.LENGTHS_FILE if made else None
@@ -521,10 +323,10 @@ def _held_out(sweep: Sweep) -> Iterator[Choice]:
     """The held-out pairs as a probe: the same for every share and seed."""
     for asked in sweep.ablation.probes:
         if asked.probe == HELD_OUT:
-            job = _held_out_job(sweep)
+            job = held_out_job(sweep)
             assert job is not None, "the probe is asked for"
             file = _mix_folder(sweep, job) / f"{HELD_OUT}.jsonl"
-            yield _choice(probes.load(str(file)), asked, sweep.ablation, sweep.data)
+            yield choose(probes.load(str(file)), asked, sweep.ablation, sweep.data)
 
 
 def _base_is_scored(sweep: Sweep) -> bool:

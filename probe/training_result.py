@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -150,7 +151,10 @@ def _save(model: Any, tokenizer: Any, folder: Path) -> None:
     """Saves a model and its tokenizer, whole or not at all."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
+    with warnings.catch_warnings():
+        # The library looks for the base by its name, to see whether it has new tokens.
+        warnings.filterwarnings("ignore", "Could not find a config file")
+        model.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
     (temporary / "README.md").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)

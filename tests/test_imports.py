@@ -29,6 +29,7 @@ LEVEL = {
     "probe.check": 3,
     "probe.processes": 3,
     "probe.sweep": 3,
+    "probe.sweep_plan": 3,
     "probe.train": 3,
     "probe.training_arguments": 2,
     "probe.training_model": 2,

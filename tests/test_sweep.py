@@ -278,6 +278,10 @@ def test_held_out_pairs_are_kept_from_every_other_stage(
             "stage 2: the mix .*has a dose, and there is no `placebo`",
         ),
         (
+            [{"stage": "dpo", "mix": "tones.yaml", "placebo": "again.yaml"}],
+            "are both called 'tones'",
+        ),
+        (
             [{"stage": "dpo", "mix": "tones.yaml", "placebo": "fixed.yaml"}],
             "stage 1: of `mix` and `placebo` one has no part of share `dose`",
         ),
@@ -292,6 +296,7 @@ def test_a_placebo_arm_is_a_placebo_in_every_stage(
     for part in fixed["parts"]:
         part["share"] = 0.5
     (tmp_path / "fixed.yaml").write_text(json.dumps(fixed))
+    shutil.copy(tmp_path / "tones.yaml", tmp_path / "again.yaml")
     with pytest.raises(ConfigError, match=said):
         prepared(path, tmp_path / "out")
 
