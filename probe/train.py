@@ -211,8 +211,18 @@ def train(request: Request) -> ModelConfig:
     found = [state.is_main_process and take_up(request.out, _plan(request))]
     broadcast_object_list(found)
     if not found[0]:
-        with _quiet():
-            _train(request)
+        try:
+            with _quiet():
+                _train(request)
+        except KeyboardInterrupt as error:
+            last = newest(request.out / TRAINER)
+            raise InterruptedTrainingError(
+                f"interrupted while training {request.name}",
+                "Nothing of it is stored yet"
+                if last is None
+                else f"It is stored up to step {step_of(last)}",
+                "Run the same command again to go on from there",
+            ) from error
     return load_file(request.out / MODEL_FILE)
 
 
@@ -277,18 +287,7 @@ def _train(request: Request) -> None:
         trainer.add_callback(watcher(pairs, sum(lengths), request.held_out_times))
     began = datetime.now(UTC)
     start = resumed[0]
-    try:
-        done = trainer.train(resume_from_checkpoint=start and str(start))
-    except KeyboardInterrupt as error:
-        last = newest(request.out / TRAINER)
-        raise InterruptedTrainingError(
-            f"interrupted at step {trainer.state.global_step} of "
-            f"{trainer.state.max_steps} of {request.name}",
-            "Nothing of it is stored yet"
-            if last is None
-            else f"It is stored up to step {step_of(last)}",
-            "Run the same command again to go on from there",
-        ) from error
+    done = trainer.train(resume_from_checkpoint=start and str(start))
     if main:
         made = Trained(
             trainer=trainer,
