@@ -496,9 +496,7 @@ def _stop_at(asked: train.Request, step: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "_trainer", stopping)
-        with pytest.raises(
-            train.InterruptedTrainingError, match=f"up to step {step}"
-        ):
+        with pytest.raises(train.InterruptedTrainingError, match=f"up to step {step}"):
             train.train(asked)
 
 
