@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from data_builders import cells, tables, training_table
 from data_builders.conversations import read_pair
@@ -29,73 +29,74 @@ _OASST_ROLES = {"prompter": "user", "assistant": "assistant"}
 
 def sft(name: str, found: Sequence[Located]) -> Read:
     """A row per answer, its thread before it."""
-    rows: list[TrainingRow] = []
-    dropped: Counter[str] = Counter()
-    for located in found:
-        read = training_table.table(located.path)
-        if "message_id" in read.columns and "parent_id" in read.columns:
-            for lines in _by_language(read):
-                found_here = _oasst_threads(name, lines, dropped)
-                training_table.keep(found_here, rows, dropped)
-            continue
-        for line in read.lines:
-            values = line.values
-            training_table.check(
-                values, ("lang", "messages", "message_id", "tree"), line.where
-            )
-            parted = conversation(training_table.turns(values["messages"]))
-            if isinstance(parted, str):
-                dropped[parted] += 1
-                continue
-            content = str(values["message_id"])
-            rows.append(
-                TrainingRow(
-                    id=f"{name}/{content}/{values['lang']}",
-                    source=name,
-                    key=str(values["tree"]),
-                    content=content,
-                    messages=parted[0],
-                    completion=parted[1],
-                    groups={"lang": str(values["lang"])},
-                )
-            )
-    return rows, dropped
+    return _read(name, found, _oasst_threads, _excerpt_answer)
 
 
 def pairs(name: str, found: Sequence[Located]) -> Read:
     """A row per two ranked answers to one message."""
+    return _read(name, found, _oasst_ranked, _excerpt_pair)
+
+
+_OfTable = Callable[
+    [str, Sequence[tables.Line], Counter[str]], Iterable[TrainingRow | str]
+]
+_OfLine = Callable[[str, tables.Line], TrainingRow | str]
+
+
+def _read(
+    name: str, found: Sequence[Located], of_table: _OfTable, of_line: _OfLine
+) -> Read:
+    """The rows of files, each a table of messages or an excerpt with a row a line."""
     rows: list[TrainingRow] = []
     dropped: Counter[str] = Counter()
     for located in found:
         read = training_table.table(located.path)
         if "message_id" in read.columns and "parent_id" in read.columns:
             for lines in _by_language(read):
-                found_here = _oasst_ranked(name, lines, dropped)
-                training_table.keep(found_here, rows, dropped)
-            continue
-        for line in read.lines:
-            values = line.values
-            needed = ("lang", "prompt_id", "rank_chosen", "rank_rejected")
-            training_table.check(values, needed, line.where)
-            pair = read_pair(values, line.where)
-            if isinstance(pair, str):
-                dropped[pair] += 1
-                continue
-            ranks = f"{values['rank_chosen']}-{values['rank_rejected']}"
-            content = f"{values['prompt_id']}/{ranks}"
-            rows.append(
-                TrainingRow(
-                    id=f"{name}/{content}/{values['lang']}",
-                    source=name,
-                    key=str(values["prompt_id"]),
-                    content=content,
-                    messages=pair.messages,
-                    chosen=pair.chosen,
-                    rejected=pair.rejected,
-                    groups={"lang": str(values["lang"])},
-                )
-            )
+                training_table.keep(of_table(name, lines, dropped), rows, dropped)
+        else:
+            excerpt = (of_line(name, line) for line in read.lines)
+            training_table.keep(excerpt, rows, dropped)
     return rows, dropped
+
+
+def _excerpt_answer(name: str, line: tables.Line) -> TrainingRow | str:
+    values = line.values
+    training_table.check(values, ("lang", "messages", "message_id", "tree"), line.where)
+    parted = conversation(training_table.turns(values["messages"]))
+    if isinstance(parted, str):
+        return parted
+    content = str(values["message_id"])
+    return TrainingRow(
+        id=f"{name}/{content}/{values['lang']}",
+        source=name,
+        key=str(values["tree"]),
+        content=content,
+        messages=parted[0],
+        completion=parted[1],
+        groups={"lang": str(values["lang"])},
+    )
+
+
+def _excerpt_pair(name: str, line: tables.Line) -> TrainingRow | str:
+    values = line.values
+    needed = ("lang", "prompt_id", "rank_chosen", "rank_rejected")
+    training_table.check(values, needed, line.where)
+    pair = read_pair(values, line.where)
+    if isinstance(pair, str):
+        return pair
+    ranks = f"{values['rank_chosen']}-{values['rank_rejected']}"
+    content = f"{values['prompt_id']}/{ranks}"
+    return TrainingRow(
+        id=f"{name}/{content}/{values['lang']}",
+        source=name,
+        key=str(values["prompt_id"]),
+        content=content,
+        messages=pair.messages,
+        chosen=pair.chosen,
+        rejected=pair.rejected,
+        groups={"lang": str(values["lang"])},
+    )
 
 
 # -- OpenAssistant's table of messages ----------------------------------------

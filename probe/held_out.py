@@ -9,6 +9,7 @@ policy before its first step (Rafailov et al. 2023, section 4).
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from data_builders import select
 from probe import checkpoint
-from probe.types import Candidate, Encoded, GroupValue, Item, Message
+from probe.types import Candidate, Encoded, Item, Message
 
 COLUMNS = ("step", "tokens", "column", "group", "n", "accuracy", "margin")
 """Of a checkpoint's `held_out.csv`."""
@@ -76,10 +77,7 @@ class HeldOut:
                     self.points.append(Point(**{**found, "scores": pairs}))
         if not self.points or self.points[0].step != 0:
             self.points = []
-        kept = "".join(map(_line, self.points))
-        temporary = self.file.with_suffix(".tmp")
-        temporary.write_text(kept, encoding="utf-8")
-        temporary.replace(self.file)
+        checkpoint.write(self.file, "".join(map(_line, self.points)))
         return bool(self.points) or step == 0
 
     def measure(self, *, step: int, tokens: int) -> None:
@@ -173,20 +171,13 @@ def draw(
     if not number or not short:
         return []
     columns = sorted({column for column, _ in grouped(short)} - {ALL})
-    filled = [_with_all(item, columns) for item in short]
+    filled = [
+        dataclasses.replace(
+            item, groups={column: item.groups.get(column) for column in columns}
+        )
+        for item in short
+    ]
     return select.limit_items(filled, columns, number)
-
-
-def _with_all(item: Item, columns: Sequence[str]) -> Item:
-    groups: dict[str, GroupValue] = {
-        column: item.groups.get(column) for column in columns
-    }
-    return Item(
-        id=item.id,
-        messages=item.messages,
-        candidates=item.candidates,
-        groups=groups,
-    )
 
 
 def grouped(found: Sequence[Item]) -> dict[tuple[str, str], list[str]]:

@@ -117,7 +117,7 @@ def finish(request: Request, made: Trained) -> None:
         "license": base.license,
         "training": training.model_dump(),
     }
-    if request.plan.stage == "dpo" and base.quantization is None:
+    if request.plan.stage == "dpo":
         implicit = {
             **fields,
             "name": f"{request.name}-implicit",

@@ -221,8 +221,6 @@ def decoded(row: Mapping[str, Any], tokenizer: Any) -> str:
         return _marked(
             row["input_ids"], [one != -100 for one in row["labels"]], tokenizer
         )
-    if "completion_mask" in row:
-        return _marked(row["input_ids"], row["completion_mask"], tokenizer)
     prompt = list(row.get("prompt_ids", ()))
     texts = []
     for name in ("chosen", "rejected"):
