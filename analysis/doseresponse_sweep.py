@@ -61,20 +61,6 @@ class Sweep:
         )
 
 
-def has_doses(runs: Sequence[Run]) -> bool:
-    """Whether runs are of checkpoints of one sweep at two shares or more.
-
-    Raises:
-        DataError: As `training_of`.
-    """
-    shares: dict[str, set[float]] = {}
-    for run in runs:
-        training = training_of(run)
-        if training is not None and training.share is not None:
-            shares.setdefault(training.sweep, set()).add(training.share)
-    return any(len(found) > 1 for found in shares.values())
-
-
 def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]]:
     """The sweeps of some runs, each stage by itself, and notes on what is left out.
 

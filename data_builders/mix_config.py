@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from data_builders import mix_check
 from data_builders.mix_draw import Match
 from data_builders.training_types import Form
-from probe.config import NAME_PATTERN, Strict, did_you_mean, parse
+from probe.config import NAME_PATTERN, Strict, did_you_mean, parse, shipped_files
 from probe.types import ConfigError, GroupValue, UsageError
 
 DOSE = "dose"
@@ -184,14 +184,7 @@ class Mix(Strict):
 
 def names() -> tuple[str, ...]:
     """The shipped mixes."""
-    found = (resources.files("data_builders") / _FOLDER).iterdir()
-    return tuple(
-        sorted(
-            one.name.removesuffix(".yaml")
-            for one in found
-            if one.name.endswith(".yaml")
-        )
-    )
+    return tuple(shipped_files("data_builders", _FOLDER))
 
 
 def read_mix(ref: str) -> Mix:

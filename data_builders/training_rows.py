@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_builders import cells, tables
+from data_builders import cells, tables, training_table
 from data_builders.conversations import NO_TEXT, read_pair
 from probe.types import DataError, Message, MissingDataError, UsageError
 
@@ -63,13 +63,14 @@ def read(ref: str, *, split: str, columns: Mapping[str, str]) -> TrainingSet:
     """
     path, match = Path(ref), _HUB.fullmatch(ref)
     if path.is_file():
-        name, table = path.name, _table(path)
+        name, table = path.name, training_table.table(path)
     elif match is not None and not path.exists():
         name, table = _fetch(match[1], match[2], split)
     else:
         raise UsageError(
             f"{ref} is neither a file nor a data set of the hub",
-            "A training set is a csv, jsonl or parquet file, or OWNER/NAME[@REVISION]",
+            "A training set is a csv, json, jsonl or parquet file, or "
+            "OWNER/NAME[@REVISION]",
             "Check the path",
         )
     table = tables.renamed(table, columns)
@@ -90,12 +91,6 @@ def read(ref: str, *, split: str, columns: Mapping[str, str]) -> TrainingSet:
     return TrainingSet(
         name=name, n_rows=len(table.lines), turns=tuple(turns), dropped=dropped
     )
-
-
-def _table(path: Path) -> tables.Table:
-    if path.suffix == ".parquet":
-        return tables.read_parquet(path)
-    return tables.read(path)
 
 
 def _fetch(repo: str, revision: str | None, split: str) -> tuple[str, tables.Table]:

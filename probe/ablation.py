@@ -27,7 +27,13 @@ from pydantic import (
     model_validator,
 )
 
-from probe.config import NAME_PATTERN, Strict, did_you_mean, parse
+from probe.config import (
+    NAME_PATTERN,
+    Strict,
+    did_you_mean,
+    parse,
+    shipped_files,
+)
 from probe.types import UsageError
 
 StageName = Literal["sft", "dpo", "reward"]
@@ -117,6 +123,9 @@ class Ablation(Strict):
     name: str = Field(pattern=NAME_PATTERN)
     base: str
     """MODEL as on the command line; a policy."""
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    """Of scoring, of the base and of its checkpoints; None: the base's own. That of
+    training is the trainer's."""
     attribute: str
     """What `shares` are shares of, in words, such as "rows in Finnish"."""
     shares: Annotated[
@@ -229,10 +238,8 @@ def jobs(ablation: Ablation, dosed: Callable[[str], bool]) -> list[Job]:
 
 
 def shipped() -> dict[str, str]:
-    """Shipped ablations: name -> file name in `data_builders/sweeps`."""
-    folder = resources.files("data_builders") / FOLDER
-    found = (one.name for one in folder.iterdir() if one.name.endswith(".yaml"))
-    return {name.removesuffix(".yaml"): name for name in sorted(found)}
+    """Shipped ablations: name -> path inside `data_builders`."""
+    return shipped_files("data_builders", FOLDER)
 
 
 def read(ref: str) -> Ablation:
@@ -254,7 +261,7 @@ def read(ref: str) -> Ablation:
                 "ABLATION is a YAML file, or a shipped name",
                 did_you_mean(ref, names),
             )
-        path = Path(str(resources.files("data_builders") / FOLDER / names[ref]))
+        path = Path(str(resources.files("data_builders") / names[ref]))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

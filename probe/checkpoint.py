@@ -22,7 +22,7 @@ RECORD_FILE = "training.json"
 ROW_FILE = "row.txt"
 HELD_OUT_FILE = "held_out.csv"
 LENGTHS_FILE = "lengths.csv"
-"""Of stages with pairs: how long both answers of each are that was trained on."""
+"""Of a reward stage: how long both answers of each pair are that was trained on."""
 ADAPTER = "adapter"
 WEIGHTS = "weights"
 MERGED = "merged"
@@ -31,7 +31,7 @@ TRAINER = "trainer"
 """The trainer's own checkpoints, until it is finished."""
 
 _PLAN_FILE = "plan.json"
-_STATE = "trainer_state.json"
+STATE = "trainer_state.json"
 """Written last into a trainer's checkpoint, so that one with it is whole."""
 
 
@@ -86,7 +86,7 @@ def newest(folder: Path) -> Path | None:
     found: list[tuple[int, Path]] = []
     for path in folder.glob("checkpoint-*"):
         try:
-            state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+            state = json.loads((path / STATE).read_text(encoding="utf-8"))
             over = state["global_step"] >= state["max_steps"]
         except (OSError, ValueError, KeyError):
             logger.info("%s was not written to its end; removed", path)

@@ -851,6 +851,8 @@ def main() -> None:
     """Entry point: prints a `ProbeError` as one message and exits with its code."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("probe").setLevel(logging.INFO)
+    # peft imports it, and it then says that it lacks an optional kernel.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # Progress is ours to show; the libraries' own bars would interleave with it.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -494,15 +494,19 @@ def _models(annotation: object) -> list[type[BaseModel]]:
     return [one for part in get_args(annotation) for one in _models(part)]
 
 
+def shipped_files(package: str, folder: str = "") -> dict[str, str]:
+    """YAML files of a package: name -> path inside it, in the names' order."""
+    root = resources.files(package)
+    entries = (root / folder if folder else root).iterdir()
+    files = sorted(one.name for one in entries if one.name.endswith(".yaml"))
+    before = f"{folder}/" if folder else ""
+    return {name.removesuffix(".yaml"): before + name for name in files}
+
+
 def shipped() -> dict[str, str]:
     """Shipped configs: name -> path inside `rm_configs`."""
-    root = resources.files("rm_configs")
-    found: dict[str, str] = {}
-    for folder in ("", "policies"):
-        for entry in (root / folder if folder else root).iterdir():
-            if entry.name.endswith(".yaml") and entry.name != "families.yaml":
-                found[entry.name.removesuffix(".yaml")] = f"{folder}/{entry.name}"
-    return {name: found[name].removeprefix("/") for name in sorted(found)}
+    found = shipped_files("rm_configs") | shipped_files("rm_configs", "policies")
+    return {name: found[name] for name in sorted(found.keys() - {"families"})}
 
 
 def load_shipped(name: str) -> ModelConfig:

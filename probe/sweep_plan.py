@@ -63,7 +63,8 @@ def prepare(
         ablation: What to run.
         out: Its folder.
         data: Folder with local copies of the sources; None: the hub.
-        settings: How to load and score; `runs` is replaced by one below `out`.
+        settings: How to load and score; `runs` is replaced by one below `out`, and
+            `dtype` by the ablation's.
 
     Raises:
         ConfigError: An argument, mix or base that does not fit.
@@ -88,7 +89,8 @@ def prepare(
         train.check(stage, where)
     _check_varied(ablation, found)
     _check_placebos(ablation, found)
-    settings = dataclasses.replace(settings, runs=out / RUNS)
+    dtype = ablation.dtype or settings.dtype
+    settings = dataclasses.replace(settings, runs=out / RUNS, dtype=dtype)
     config = audit.configure(ablation.base, settings)
     if config.kind.fits != "policy":
         raise ConfigError(

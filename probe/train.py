@@ -30,8 +30,10 @@ from probe.checkpoint import (
     LENGTHS_FILE,
     MODEL_FILE,
     ROW_FILE,
+    STATE,
     TRAINER,
     newest,
+    read_json,
     step_of,
     take_up,
     write,
@@ -287,6 +289,9 @@ def _train(request: Request) -> None:
         trainer.add_callback(watcher(pairs, sum(lengths), request.held_out_times))
     began = datetime.now(UTC)
     start = resumed[0]
+    if start is not None:
+        # The library works a fraction of the steps out anew, and would warn of that.
+        trainer.args.save_steps = read_json(start / STATE)["save_steps"]
     done = trainer.train(resume_from_checkpoint=start and str(start))
     if main:
         made = Trained(

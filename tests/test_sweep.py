@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from analysis.doseresponse_runs import analyse_sweeps
 from analysis.load import load_runs
 from analysis.outcomes import outcomes
 from analysis.part import Wanted
@@ -121,6 +122,38 @@ def test_a_planted_effect_shows_and_a_placebo_has_none(
     } - {m for m in found if m.endswith("-implicit")}
     assert {row["column"] for row in rows} >= {"all", "tone", "half"}
     assert {row["step"] for row in rows} == {"0", "6", "12"}
+
+
+def test_a_planted_effect_has_a_slope_clear_of_zero(tmp_path: Path, base: Path) -> None:
+    """From rows to the interval: the treatment's excludes zero, the placebo's includes it.
+
+    How often a placebo's does by chance, simulated sweeps tell (test_doseresponse.py).
+    """
+    stage = {
+        "stage": "dpo",
+        "mix": "tones.yaml",
+        "placebo": "twin.yaml",
+        "trainer": {**QUICK, "max_steps": 12, "learning_rate": 2e-2},
+        "lora": LORA,
+    }
+    settings = {"shares": [0, 0.5, 1], "seeds": [0, 1, 2], "held_out_rows": 0}
+    path = written(tmp_path, base, stages=[stage], dtype="bfloat16", **settings)
+    out = tmp_path / "out"
+    sweep.run(prepared(path, out))
+    runs = find_runs(out / "runs")
+    # That of scoring, of the base and of checkpoints, and not that of training.
+    assert {(read_manifest(run).config or {})["dtype"] for run in runs} == {"bfloat16"}
+    found = analyse_sweeps(load_runs(runs), Wanted(polls=()))
+    slopes = {
+        one.model: one
+        for one in found.records
+        if (one.metric, one.group) == ("accuracy_slope", "all")
+    }
+    treated = slopes["tones, DPO, treatment"]
+    placebo = slopes["tones, DPO, placebo"]
+    assert treated.n == placebo.n == 9
+    assert treated.ci_low is not None and treated.ci_low > 0
+    assert (placebo.ci_low or 0) <= 0 <= (placebo.ci_high or 0)
 
 
 def test_killed_and_gone_on_with_is_as_in_one_go(tmp_path: Path, base: Path) -> None:

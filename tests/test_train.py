@@ -414,7 +414,9 @@ def test_a_finished_checkpoint_stays_and_other_settings_are_refused(
         train.train(renamed)
 
 
-def test_goes_on_from_the_last_whole_checkpoint(tmp_path: Path, base: Path) -> None:
+def test_goes_on_from_the_last_whole_checkpoint(
+    tmp_path: Path, base: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Stopped at a step and gone on with, the weights are those of one go."""
     whole = request(tmp_path, "dpo", base=base, name="whole")
     train.train(whole)
@@ -428,7 +430,9 @@ def test_goes_on_from_the_last_whole_checkpoint(tmp_path: Path, base: Path) -> N
     (torn / "trainer_state.json").unlink()
     with (stopped.out / "held_out.jsonl").open("a") as stream:
         stream.write('{"step": 5, "tok')
+    capfd.readouterr()
     train.train(stopped)
+    assert "do not match" not in "".join(capfd.readouterr())
     assert same(adapter_of(whole.out), adapter_of(stopped.out))
     for name in ("held_out.csv", "row.txt"):
         assert (whole.out / name).read_text() == (stopped.out / name).read_text()

@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import logging
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -469,13 +470,18 @@ def _from_pretrained(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the library's loading report: `_check` turns it into errors."""
+    """Silences the libraries' loading report: `_check` turns it into errors.
+
+    What they say of each other's future names is nothing a user can mend.
+    """
     before = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         transformers_logging.set_verbosity(before)
         if bars:
@@ -552,7 +558,8 @@ def _with_adapter(
             "Save it with peft's save_pretrained",
         )
     try:
-        adapted: Any = PeftModel.from_pretrained(model, folder, is_trainable=False)
+        with _quiet():
+            adapted: Any = PeftModel.from_pretrained(model, folder, is_trainable=False)
     except (RuntimeError, ValueError, KeyError) as error:
         detail = " ".join(str(error).split())[:300]
         raise WeightsError(
@@ -560,8 +567,13 @@ def _with_adapter(
             "An adapter is loaded on the model it was trained on",
             "Check `weights`",
         ) from error
-    placed = set(get_peft_model_state_dict(adapted))
-    if wrong := sorted(placed ^ stored):
+    # Told whether embeddings are stored, the library does not ask the hub for the base.
+    placed = [
+        set(get_peft_model_state_dict(adapted, save_embedding_layers=whole))
+        for whole in (False, True)
+    ]
+    if stored not in placed:
+        wrong = sorted(placed[0] ^ stored)
         raise WeightsError(
             f"{folder}: {len(wrong)} adapter tensors without a counterpart, such as "
             f"`{wrong[0]}`",
