@@ -125,7 +125,7 @@ def test_a_planted_effect_shows_and_a_placebo_has_none(
 
 
 def test_a_planted_effect_has_a_slope_clear_of_zero(tmp_path: Path, base: Path) -> None:
-    """From rows to the interval: the treatment's excludes zero, the placebo's includes it.
+    """From rows to the interval: it excludes zero, and the placebo's does not.
 
     How often a placebo's does by chance, simulated sweeps tell (test_doseresponse.py).
     """
