@@ -9,7 +9,7 @@ beside.
 The baselines:
 
 - *length*: a logistic regression of the label on the difference of tokens, with a slope
-  for each source, fitted on the pairs that were trained on. It has no intercept: which
+  for each source, fitted on the training split, whole texts. It has no intercept: which
   answer is named first means nothing.
 - *the base's log-probability*: the policy that training started from, summed over an
   answer and per token of it.
@@ -134,7 +134,7 @@ def analyse_card(
 
     Args:
         runs: Of one probe, whose items have the columns `source` and `key`.
-        lengths: From `read_lengths`, of the pairs that were trained on.
+        lengths: From `read_lengths`, of the training split.
         base: Name of the policy that training started from, whose log-probabilities
             are the baselines; other policies are left out. None: there is none.
 
@@ -161,7 +161,7 @@ def analyse_card(
         name: frame.loc[first.index, "correct"].to_numpy(np.float64)
         for name, frame in frames.items()
     }
-    # A source that was not trained on has no slope: length says nothing of it.
+    # A source that is not in the training split has no slope: length says nothing of it.
     tilted = np.sign(np.nan_to_num(tilt)) * first["difference"].to_numpy()
     correct[LENGTH] = paired.wins(tilted)
     longest = first[["chosen_tokens", "rejected_tokens"]].to_numpy().max(axis=1)
@@ -305,7 +305,7 @@ def write_card(card: Card, out: Path) -> list[Path]:
         f"|{'---|' * len(header)}",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        f"Length: fitted on the {card.n_train:,} pairs trained on; log-odds that the "
+        f"Length: fitted on the training split, {card.n_train:,} pairs; log-odds that the "
         "chosen answer is the longer one, per 100 tokens: "
         + ", ".join(f"{name} {_slope(slope)}" for name, slope in card.slopes.items())
         + ".",

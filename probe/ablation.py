@@ -87,12 +87,21 @@ class StagePlan(Strict):
     until it fits. A reward model is not trained on rows that do not fit; of others the
     end is cut off, and a row is left out whose prompt alone does not fit. All are
     counted in `training.json`."""
+    cut_answers: bool = False
+    """Of a reward model: whether answers that are too long lose their end, each as much
+    as it takes for the dialogue, closed by the template, to fit. Not so: their pairs
+    are left out, and with them what a source prefers of long answers."""
     score_as: tuple[ScoredAs, ...] | None = None
     """How its checkpoints are scored; (): not at all. None: a reward model as such, a
     policy as policy."""
 
     @model_validator(mode="after")
     def _fits_stage(self) -> Self:
+        if self.cut_answers and self.stage != "reward":
+            raise ValueError(
+                f"`cut_answers` is for a reward stage; of {self.stage} the trainer "
+                "cuts what is too long"
+            )
         valid = {
             "sft": {"policy"},
             "dpo": {"policy", "implicit_reward"},

@@ -278,7 +278,7 @@ def _train(request: Request) -> None:
     if main:
         write(request.out / ROW_FILE, decoded(trainer.train_dataset[0], tokenizer))
         if request.plan.stage == "reward":
-            write(request.out / LENGTHS_FILE, _lengths(rows.kept, tokenizer))
+            write(request.out / LENGTHS_FILE, _lengths(mix.train, tokenizer))
         resumed = [newest(request.out / TRAINER)]
         at = 0 if resumed[0] is None else step_of(resumed[0])
         if pairs is not None and not pairs.restore(at):
@@ -308,7 +308,7 @@ def _train(request: Request) -> None:
 
 
 def _lengths(rows: Sequence[Mapping[str, Any]], tokenizer: Any) -> str:
-    """Tokens of both texts of each pair, prompt included, as csv."""
+    """Tokens of both texts of each pair, whole and prompt included, as csv."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("id", "source", "chosen", "rejected"))

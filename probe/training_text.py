@@ -98,7 +98,7 @@ class Fitted:
     shortened: int
     """Rows that lost their first exchanges."""
     cut: int
-    """Rows whose end the trainer cuts off."""
+    """Rows whose end is cut off."""
     dropped: tuple[str, ...]
     """Ids of rows that do not fit: of a reward model whole, of others their prompt."""
 
@@ -142,6 +142,11 @@ def fitted(
         if not fits and stage != "reward":
             fits = ends_kept or _prompt_length(tokenizer, row) < limit
             cut += fits
+        elif not fits and request.plan.cut_answers:
+            shorter = _cut(row, tokenizer, limit)
+            fits = shorter is not None
+            row = shorter or row
+            cut += fits
         if fits:
             kept.append(row)
         else:
@@ -151,7 +156,8 @@ def fitted(
             f"{request.where}: of {len(rows)} rows none fits into `max_length` = "
             f"{limit} tokens",
             "A reward is of a whole text; of others a prompt leaves room for an answer",
-            "Raise `trainer.max_length`, or set `drop_turns: true`",
+            "Raise `trainer.max_length`, or set `drop_turns: true`"
+            + (" or `cut_answers: true`" if stage == "reward" else ""),
         )
     if dropped or cut:
         logger.warning(
@@ -176,6 +182,31 @@ def _shortened(row: dict[str, Any], tokenizer: Any, limit: int) -> dict[str, Any
         said = said[2:]
         kept = {**row, "prompt": system + said}
     return kept
+
+
+def _cut(row: dict[str, Any], tokenizer: Any, limit: int) -> dict[str, Any] | None:
+    """A pair whose answers lose their end until they fit; None: nothing would be left.
+
+    Two answers that differ only in what is lost are no pair either.
+    """
+    kept = dict(row)
+    for column in ("chosen", "rejected"):
+        *before, last = row[column]
+        ids = tokenizer(last["content"], add_special_tokens=False)["input_ids"]
+        n = len(ids)
+        while True:
+            text = tokenizer.decode(ids[:n]).rstrip("\ufffd")
+            turns = (
+                [*before, {**last, "content": text}] if n < len(ids) else row[column]
+            )
+            over = len(token_ids(tokenizer, row["prompt"] + turns)) - limit
+            if over <= 0:
+                break
+            n -= over
+            if n < 1:
+                return None
+        kept[column] = turns
+    return None if kept["chosen"] == kept["rejected"] else kept
 
 
 def _prompt_length(tokenizer: Any, row: Mapping[str, Any]) -> int:

@@ -7,13 +7,14 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file as load_tensors
 
-from probe import checkpoint, held_out, models, train
+from probe import checkpoint, held_out, models, train, training_text
 from probe.ablation import StagePlan
 from probe.config import Kind, load_file
 from probe.types import ConfigError, Measure, StoreError
@@ -369,6 +370,53 @@ def test_rows_too_long_for_a_reward_are_left_out_or_shortened(
     )
     with pytest.raises(ConfigError, match="of 16 rows none fits into `max_length` = 5"):
         train.train(none_fits)
+
+
+def test_answers_of_a_reward_are_cut_to_fit(tmp_path: Path, base: Path) -> None:
+    """Cut answers are closed by the template; pairs that become alike are left out."""
+    from data_builders import mixes
+    from tests.training_runs import preference_rows, write_rows
+
+    def long(row: dict[str, Any], i: int) -> dict[str, Any]:
+        more = " \u00e9t\u00e9" * (40 * (i % 2))
+        same = {"chosen": "yes" * 60, "rejected": "yes" * 60 + "!"} if i == 3 else {}
+        return {**row, "chosen": row["chosen"] + more, **same}
+
+    rows = [long(row, i) for i, row in enumerate(preference_rows(16))]
+    write_rows(tmp_path / "long.jsonl", rows)
+    (tmp_path / "long.yaml").write_text(
+        "name: long\nstage: reward\nrows: all\nparts: [{file: long.jsonl}]\n"
+    )
+    mix = mixes.read_mix(str(tmp_path / "long.yaml"))
+    mixes.draw(mix, dose=None, seed=0, data=None).write(tmp_path / "mix-reward")
+    asked = request(
+        tmp_path, "reward", base=base, trainer={"max_length": 100, "max_steps": 1},
+        held_out=0, cut_answers=True,
+    )  # fmt: skip
+    tokenizer = training_text.tokenizer_of(asked)
+    given = mixes.read_drawn(asked.mix).train
+    fitted = training_text.fitted(
+        given, tokenizer, SimpleNamespace(max_length=100), asked
+    )
+    assert (fitted.given, len(fitted.kept), fitted.cut) == (16, 15, 7)
+    by_id = {row["id"]: row for row in given}
+    [lost] = fitted.dropped
+    assert "yesyes" in str(by_id[lost]["rejected"])
+    for row in fitted.kept:
+        ids = training_text.token_ids(tokenizer, row["prompt"] + row["chosen"])
+        text, whole = row["chosen"][-1]["content"], by_id[row["id"]]["chosen"][-1]
+        cut = text != whole["content"]
+        assert len(ids) <= 100 and (not cut or len(ids) > 96)
+        assert whole["content"].startswith(text) and "\ufffd" not in text
+        assert tokenizer.decode(ids).endswith("</s>\n")
+        assert row["rejected"] == by_id[row["id"]]["rejected"]
+    train.train(asked)
+    record = json.loads((asked.out / "training.json").read_text())["rows"]
+    assert record["cut"] == 7 and record["trained"] == 15
+    # A baseline of length is fitted on whole texts, those left out among them.
+    with (asked.out / "lengths.csv").open() as stream:
+        lengths = [int(row["chosen"]) for row in csv.DictReader(stream)]
+    assert len(lengths) == 16 and max(lengths) > 150
 
 
 @pytest.mark.parametrize("stage", ["sft", "dpo"])

@@ -108,7 +108,7 @@ def request(
         read = mixes.read_mix(str(mix or write_mix(folder, stage)))
         mixes.draw(read, dose=0.5, seed=0, data=None).write(drawn)
     config = models.resolve_model(str(base))
-    keys = {"drop_turns", "chat_template"}
+    keys = {"drop_turns", "cut_answers", "chat_template"}
     plan = StagePlan(
         stage=stage,  # type: ignore[arg-type]
         mix="unused",
