@@ -161,7 +161,7 @@ def analyse_card(
         name: frame.loc[first.index, "correct"].to_numpy(np.float64)
         for name, frame in frames.items()
     }
-    # A source that is not in the training split has no slope: length says nothing of it.
+    # A source that the training split lacks has no slope: length says nothing of it.
     tilted = np.sign(np.nan_to_num(tilt)) * first["difference"].to_numpy()
     correct[LENGTH] = paired.wins(tilted)
     longest = first[["chosen_tokens", "rejected_tokens"]].to_numpy().max(axis=1)
@@ -305,8 +305,8 @@ def write_card(card: Card, out: Path) -> list[Path]:
         f"|{'---|' * len(header)}",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        f"Length: fitted on the training split, {card.n_train:,} pairs; log-odds that the "
-        "chosen answer is the longer one, per 100 tokens: "
+        f"Length: fitted on the training split, {card.n_train:,} pairs; log-odds that "
+        "the chosen answer is the longer one, per 100 tokens: "
         + ", ".join(f"{name} {_slope(slope)}" for name, slope in card.slopes.items())
         + ".",
     ]
