@@ -946,8 +946,8 @@ def scored(shared_data: Path) -> list[Item]:
     [
         ("language_sft", 360),
         ("language_sft_placebo", 360),
-        ("dialect_dpo", 160),
-        ("dialect_dpo_placebo", 160),
+        ("dialect_dpo", 112),
+        ("dialect_dpo_placebo", 112),
         ("country_dpo", 384),
     ],
 )
