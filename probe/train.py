@@ -289,10 +289,12 @@ def _train(request: Request) -> None:
         trainer.add_callback(watcher(pairs, sum(lengths), request.held_out_times))
     began = datetime.now(UTC)
     start = resumed[0]
+    every = trainer.args.save_steps
     if start is not None:
         # The library works a fraction of the steps out anew, and would warn of that.
         trainer.args.save_steps = read_json(start / STATE)["save_steps"]
     done = trainer.train(resume_from_checkpoint=start and str(start))
+    trainer.args.save_steps = every
     if main:
         made = Trained(
             trainer=trainer,

@@ -14,11 +14,20 @@ import pytest
 import torch
 from safetensors.torch import load_file as load_tensors
 
+from data_builders import mixes
 from probe import checkpoint, held_out, models, train, training_text
 from probe.ablation import StagePlan
 from probe.config import Kind, load_file
 from probe.types import ConfigError, Measure, StoreError
-from tests.training_runs import CHATML, LORA, QUICK, base_folder, request
+from tests.training_runs import (
+    CHATML,
+    LORA,
+    QUICK,
+    base_folder,
+    own_mix,
+    preference_rows,
+    request,
+)
 
 
 @pytest.fixture(scope="module")
@@ -330,9 +339,6 @@ def test_a_base_without_a_template_needs_one(tmp_path: Path) -> None:
 def test_rows_too_long_for_a_reward_are_left_out_or_shortened(
     tmp_path: Path, base: Path
 ) -> None:
-    from data_builders import mixes
-    from tests.training_runs import preference_rows, write_rows
-
     def long(row: dict[str, Any], i: int) -> dict[str, Any]:
         turns = [
             {"role": role, "content": "word " * 20 + str(i)}
@@ -340,13 +346,7 @@ def test_rows_too_long_for_a_reward_are_left_out_or_shortened(
         ]
         return {**row, "prompt": [*turns, {"role": "user", "content": f"And {i}?"}]}
 
-    rows = [long(row, i) for i, row in enumerate(preference_rows(16))]
-    write_rows(tmp_path / "long.jsonl", rows)
-    (tmp_path / "long.yaml").write_text(
-        "name: long\nstage: reward\nrows: all\nparts: [{file: long.jsonl}]\n"
-    )
-    mix = mixes.read_mix(str(tmp_path / "long.yaml"))
-    mixes.draw(mix, dose=None, seed=0, data=None).write(tmp_path / "mix-reward")
+    own_mix(tmp_path, [long(row, i) for i, row in enumerate(preference_rows(16))])
     counts = {}
     for shorten in (False, True):
         asked = request(
@@ -374,21 +374,13 @@ def test_rows_too_long_for_a_reward_are_left_out_or_shortened(
 
 def test_answers_of_a_reward_are_cut_to_fit(tmp_path: Path, base: Path) -> None:
     """Cut answers are closed by the template; pairs that become alike are left out."""
-    from data_builders import mixes
-    from tests.training_runs import preference_rows, write_rows
 
     def long(row: dict[str, Any], i: int) -> dict[str, Any]:
         more = " \u00e9t\u00e9" * (40 * (i % 2))
         same = {"chosen": "yes" * 60, "rejected": "yes" * 60 + "!"} if i == 3 else {}
         return {**row, "chosen": row["chosen"] + more, **same}
 
-    rows = [long(row, i) for i, row in enumerate(preference_rows(16))]
-    write_rows(tmp_path / "long.jsonl", rows)
-    (tmp_path / "long.yaml").write_text(
-        "name: long\nstage: reward\nrows: all\nparts: [{file: long.jsonl}]\n"
-    )
-    mix = mixes.read_mix(str(tmp_path / "long.yaml"))
-    mixes.draw(mix, dose=None, seed=0, data=None).write(tmp_path / "mix-reward")
+    own_mix(tmp_path, [long(row, i) for i, row in enumerate(preference_rows(16))])
     asked = request(
         tmp_path, "reward", base=base, trainer={"max_length": 100, "max_steps": 1},
         held_out=0, cut_answers=True,
@@ -488,6 +480,7 @@ def test_goes_on_from_the_last_whole_checkpoint(
         json.loads((one.out / "training.json").read_text()) for one in (whole, stopped)
     )
     assert first["loss"] == second["loss"]
+    assert first["arguments"] == second["arguments"]
 
 
 @pytest.mark.parametrize("steps", [4, 6])
