@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from data_builders import cells, tables, training_table
-from data_builders.conversations import read_pair
+from data_builders.conversations import Pair, read_pair
 from data_builders.sources import Located
 from data_builders.training_table import Read
 from data_builders.training_types import TrainingRow, conversation
@@ -67,15 +67,7 @@ def _excerpt_answer(name: str, line: tables.Line) -> TrainingRow | str:
     if isinstance(parted, str):
         return parted
     content = str(values["message_id"])
-    return TrainingRow(
-        id=f"{name}/{content}/{values['lang']}",
-        source=name,
-        key=str(values["tree"]),
-        content=content,
-        messages=parted[0],
-        completion=parted[1],
-        groups={"lang": str(values["lang"])},
-    )
+    return _row(name, values, content, values["tree"], parted[0], completion=parted[1])
 
 
 def _excerpt_pair(name: str, line: tables.Line) -> TrainingRow | str:
@@ -87,15 +79,34 @@ def _excerpt_pair(name: str, line: tables.Line) -> TrainingRow | str:
         return pair
     ranks = f"{values['rank_chosen']}-{values['rank_rejected']}"
     content = f"{values['prompt_id']}/{ranks}"
+    return _pair_row(name, values, content, values["prompt_id"], pair)
+
+
+def _pair_row(
+    name: str, values: Mapping[str, object], content: str, key: object, pair: Pair
+) -> TrainingRow:
+    answers = {"chosen": pair.chosen, "rejected": pair.rejected}
+    return _row(name, values, content, key, pair.messages, **answers)
+
+
+def _row(
+    name: str,
+    values: Mapping[str, object],
+    content: str,
+    key: object,
+    messages: tuple[Message, ...],
+    **answers: str,
+) -> TrainingRow:
+    """A row in the language of its line; its translation has the same content."""
+    lang = str(values["lang"])
     return TrainingRow(
-        id=f"{name}/{content}/{values['lang']}",
+        id=f"{name}/{content}/{lang}",
         source=name,
-        key=str(values["prompt_id"]),
+        key=str(key),
         content=content,
-        messages=pair.messages,
-        chosen=pair.chosen,
-        rejected=pair.rejected,
-        groups={"lang": str(values["lang"])},
+        messages=messages,
+        groups={"lang": lang},
+        **answers,
     )
 
 
@@ -130,15 +141,8 @@ def _oasst_threads(
         if isinstance(parted, str):
             yield parted
             continue
-        yield TrainingRow(
-            id=f"{name}/{id}/{values['lang']}",
-            source=name,
-            key=str(values["message_tree_id"]),
-            content=id,
-            messages=parted[0],
-            completion=parted[1],
-            groups={"lang": str(values["lang"])},
-        )
+        tree = values["message_tree_id"]
+        yield _row(name, values, id, tree, parted[0], completion=parted[1])
 
 
 def _oasst_ranked(
@@ -177,16 +181,7 @@ def _oasst_ranked(
                 yield pair
                 continue
             content = f"{parent}/{_rank(better)}-{_rank(worse)}"
-            yield TrainingRow(
-                id=f"{name}/{content}/{better['lang']}",
-                source=name,
-                key=parent,
-                content=content,
-                messages=pair.messages,
-                chosen=pair.chosen,
-                rejected=pair.rejected,
-                groups={"lang": str(better["lang"])},
-            )
+            yield _pair_row(name, better, content, parent, pair)
 
 
 def _oasst_messages(

@@ -29,6 +29,7 @@ from pydantic import (
 
 from probe.config import (
     NAME_PATTERN,
+    Dtype,
     Strict,
     did_you_mean,
     parse,
@@ -132,7 +133,7 @@ class Ablation(Strict):
     name: str = Field(pattern=NAME_PATTERN)
     base: str
     """MODEL as on the command line; a policy."""
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    dtype: Dtype | None = None
     """Of scoring, of the base and of its checkpoints; None: the base's own. That of
     training is the trainer's."""
     attribute: str

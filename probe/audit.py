@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from data_builders import probes, select, sources
 from probe import models
-from probe.config import Kind, ModelConfig
+from probe.config import Dtype, Kind, ModelConfig
 from probe.models import Resolved, resolve
 from probe.score import RunResult, run
 from probe.store import Manifest
@@ -47,7 +47,7 @@ class Settings:
     """The runs folder."""
     device: str | None = None
     """None: a GPU if there is one, else the CPU."""
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    dtype: Dtype | None = None
     """None: the config's."""
     batch_tokens: int | None = None
     """Tokens of one forward pass; None: the engine's default for the device."""

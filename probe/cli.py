@@ -586,7 +586,7 @@ def langid(
         str,
         typer.Argument(
             metavar="FILE_OR_HUB_ID",
-            help="A csv, jsonl or parquet file, or OWNER/NAME[@REVISION] of the hub",
+            help="A csv, json, jsonl or parquet file, or OWNER/NAME[@REVISION]",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the tags")] = Path(

@@ -163,6 +163,8 @@ def _valid_source(text: str) -> str:
     return text
 
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""Precision of weights and sums."""
 SourceText = Annotated[str, BeforeValidator(_joined), AfterValidator(_valid_source)]
 
 
@@ -277,7 +279,7 @@ class ModelConfig(Strict):
     max_tokens: int = Field(default=2048, gt=1)
     on_overflow: Literal["error", "flag"] = "flag"
     truncation_side: Literal["left", "right"] = "left"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Dtype = "float32"
     # Left out of dumps where it is not set, so that it changes no other fingerprint.
     quantization: Literal["8bit", "4bit"] | None = Field(
         default=None, exclude_if=lambda value: value is None

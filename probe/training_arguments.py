@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from probe.ablation import StagePlan
+from probe.config import Dtype
 from probe.types import ConfigError
 
 
@@ -63,7 +64,7 @@ def _nearest(key: str, fields: Collection[str], name: str) -> str:
     return f"did you mean {' or '.join(map(repr, near))}?"
 
 
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES: tuple[str, ...] = typing.get_args(Dtype)
 
 
 def init_kwargs(plan: StagePlan) -> Mapping[str, Any]:

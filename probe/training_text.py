@@ -143,10 +143,9 @@ def fitted(
             fits = ends_kept or _prompt_length(tokenizer, row) < limit
             cut += fits
         elif not fits and request.plan.cut_answers:
-            shorter = _cut(row, tokenizer, limit)
-            fits = shorter is not None
-            row = shorter or row
-            cut += fits
+            if (shorter := _cut(row, tokenizer, limit)) is not None:
+                row, fits = shorter, True
+                cut += 1
         if fits:
             kept.append(row)
         else:
@@ -194,18 +193,15 @@ def _cut(row: dict[str, Any], tokenizer: Any, limit: int) -> dict[str, Any] | No
         *before, last = row[column]
         ids = tokenizer(last["content"], add_special_tokens=False)["input_ids"]
         n = len(ids)
-        while True:
-            text = tokenizer.decode(ids[:n]).rstrip("\ufffd")
-            turns = (
-                [*before, {**last, "content": text}] if n < len(ids) else row[column]
-            )
-            over = len(token_ids(tokenizer, row["prompt"] + turns)) - limit
-            if over <= 0:
-                break
+        while (
+            over := len(token_ids(tokenizer, row["prompt"] + kept[column])) - limit
+        ) > 0:
             n -= over
             if n < 1:
                 return None
-        kept[column] = turns
+            # A character of several tokens may be cut in two.
+            text = tokenizer.decode(ids[:n]).rstrip("\ufffd")
+            kept[column] = [*before, {**last, "content": text}]
     return None if kept["chosen"] == kept["rejected"] else kept
 
 
