@@ -4,9 +4,10 @@ A sweep trains checkpoints from one base on mixes in which a share of the rows h
 attribute, such as a language, at several shares and seeds. Estimands, per measure and
 group of units (language, dialect, country): the slope of the group's metric on the
 share, from none to all rows; that slope less the reference group's; less that of a
-placebo arm, in which rows without the attribute are drawn anew for each share; and the
-slope of best minus worst group. The metric of a checkpoint is the mean over the units
-that all checkpoints scored. The share is the one that was drawn.
+placebo arm, in which rows without the attribute are drawn anew for each share; the
+slope of the mean over groups, each with the same weight; and the slope of best minus
+worst group. The metric of a checkpoint is the mean over the units that all checkpoints
+scored. The share is the one that was drawn.
 
 Unit of analysis: a checkpoint, of one stage and arm; n is their number. Errors,
 degrees of freedom, and what an interval covers stand in `doseresponse_fit`: other
@@ -16,10 +17,10 @@ that would have been found, uncorrected; not beside those of gaps, as two tests 
 on these.
 
 Holm's correction is over all groups and treatment arms of a measure, in one family each
-for slopes, slopes less the reference's and slopes less a placebo's; over arms for best
-minus worst; placebos are corrected by themselves. Whether a straight line fits, and
-whether seeds have one slope, is noted and not corrected. Sweeps and stages are never
-pooled.
+for slopes, slopes less the reference's and slopes less a placebo's; over arms for the
+mean over groups and for best minus worst; placebos are corrected by themselves. Whether
+a straight line fits, and whether seeds have one slope, is noted and not corrected.
+Sweeps and stages are never pooled.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from analysis.doseresponse_lines import (
 from analysis.doseresponse_measures import Estimate, SweepMeasures
 from analysis.paired import Interval
 from analysis.records import Record, with_holm
+from analysis.resample import Floats
 from analysis.stages_data import Aligned
 
 
@@ -71,9 +73,12 @@ class Controlled:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupDose:
-    """One group through the shares."""
+    """One group through the shares, or the mean over some."""
 
-    group: str
+    group: str | None
+    """None: the mean."""
+    codes: tuple[int, ...]
+    """Places in `aligned.groups`: the group's own; of the mean, of all in it."""
     arms: tuple[ArmSlope, ...]
     """In the order of the sweep's arms."""
     controlled: tuple[Controlled, ...]
@@ -101,6 +106,25 @@ class DoseMeasure:
     groups: tuple[GroupDose, ...]
     """In the order of `dosed.aligned.groups`, the reference first."""
     gaps: tuple[GapSlope, ...]
+    mean: GroupDose | None
+    """The mean over all groups that are large enough to be tested, each with the same
+    weight; None: these are fewer than two, or ranks, whose mean is fixed."""
+
+    @property
+    def lines(self) -> tuple[GroupDose, ...]:
+        """The mean, where there is one, and every group."""
+        return (*(() if self.mean is None else (self.mean,)), *self.groups)
+
+    def levels(self, one: GroupDose) -> Floats:
+        """What a line is fitted to, of each checkpoint."""
+        return self.dosed.levels[:, list(one.codes)].mean(axis=1)
+
+    def base(self, one: GroupDose) -> float | None:
+        """The base's level on it; NaN: unknown. None: the base has no such measure."""
+        levels = self.dosed.base
+        if levels is None:
+            return None
+        return sum(levels[code] for code in one.codes) / len(one.codes)
 
     @property
     def aligned(self) -> Aligned:
@@ -124,11 +148,11 @@ class DoseMeasure:
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         """All of them."""
-        slopes = [arm for one in self.groups for arm in one.arms]
+        slopes = [arm for one in self.lines for arm in one.arms]
         return (
             *(one.slope for one in slopes),
             *(one.beyond for one in slopes if one.beyond is not None),
-            *(each.estimate for one in self.groups for each in one.controlled),
+            *(each.estimate for one in self.lines for each in one.controlled),
             *(one.estimate for one in self.gaps),
         )
 
@@ -157,45 +181,64 @@ def analyse_measure(dosed: Dosed, arms: Sequence[str]) -> DoseMeasure:
         arms: Arms with at least three checkpoints at two shares, treatments first.
     """
     measures = SweepMeasures(dosed=dosed)
-    levels, sweep = dosed.levels(), dosed.sweep
-    designs = {arm: dosed.design(arm) for arm in arms}
-    treatments = [arm for arm in arms if not sweep.is_placebo(arm)]
-    placebos = [arm for arm in arms if sweep.is_placebo(arm)]
-    reference = dosed.aligned.reference is not None
-    groups = tuple(
-        GroupDose(
-            group=name,
-            arms=tuple(
-                ArmSlope(
-                    arm=arm,
-                    slope=measures.slope(arm, code),
-                    beyond=measures.beyond(arm, code) if reference and code else None,
-                    lack_of_fit=lack_of_fit(values, design),
-                    unequal_seeds=unequal_seeds(values, design),
-                    by_seed=seeds_interval(values, design),
-                )
-                for arm, design in designs.items()
-                for values in [levels[dosed.places(arm), code]]
-            ),
-            controlled=tuple(
-                Controlled(
-                    arm=arm,
-                    placebo=placebo,
-                    estimate=measures.controlled(arm, placebo, code),
-                )
-                for arm in treatments
-                for placebo in placebos
-            ),
-        )
-        for code, name in enumerate(dosed.aligned.groups)
-    )
+    averaged = measures.averaged()
     gaps = tuple(
         GapSlope(arm=arm, estimate=gap)
         for arm in arms
         if (gap := measures.gap(arm)) is not None
     )
     return _adjusted(
-        DoseMeasure(dosed=dosed, arms=tuple(arms), groups=groups, gaps=gaps)
+        DoseMeasure(
+            dosed=dosed,
+            arms=tuple(arms),
+            groups=tuple(
+                _group(measures, arms, name, (code,))
+                for code, name in enumerate(dosed.aligned.groups)
+            ),
+            gaps=gaps,
+            mean=_group(measures, arms, None, averaged) if averaged else None,
+        )
+    )
+
+
+def _group(
+    measures: SweepMeasures,
+    arms: Sequence[str],
+    name: str | None,
+    codes: tuple[int, ...],
+) -> GroupDose:
+    """A group in every arm, or the mean over several."""
+    dosed = measures.dosed
+    sweep, levels = dosed.sweep, dosed.levels[:, list(codes)].mean(axis=1)
+    other = dosed.aligned.reference is not None and name is not None and codes != (0,)
+    found = []
+    for arm in arms:
+        values, design = levels[dosed.places(arm)], dosed.design(arm)
+        found.append(
+            ArmSlope(
+                arm=arm,
+                slope=measures.slope(arm, codes),
+                beyond=measures.beyond(arm, codes[0]) if other else None,
+                lack_of_fit=lack_of_fit(values, design),
+                unequal_seeds=unequal_seeds(values, design),
+                by_seed=seeds_interval(values, design),
+            )
+        )
+    return GroupDose(
+        group=name,
+        codes=codes,
+        arms=tuple(found),
+        controlled=tuple(
+            Controlled(
+                arm=arm,
+                placebo=placebo,
+                estimate=measures.controlled(arm, placebo, codes),
+            )
+            for arm in arms
+            if not sweep.is_placebo(arm)
+            for placebo in arms
+            if sweep.is_placebo(placebo)
+        ),
     )
 
 
@@ -207,26 +250,27 @@ def _adjusted(found: DoseMeasure) -> DoseMeasure:
     def new(one: Estimate) -> Estimate:
         return dataclasses.replace(one, record=by_id[id(one.record)])
 
+    def group(one: GroupDose) -> GroupDose:
+        return dataclasses.replace(
+            one,
+            arms=tuple(
+                dataclasses.replace(
+                    arm,
+                    slope=new(arm.slope),
+                    beyond=None if arm.beyond is None else new(arm.beyond),
+                )
+                for arm in one.arms
+            ),
+            controlled=tuple(
+                dataclasses.replace(each, estimate=new(each.estimate))
+                for each in one.controlled
+            ),
+        )
+
     return dataclasses.replace(
         found,
-        groups=tuple(
-            dataclasses.replace(
-                one,
-                arms=tuple(
-                    dataclasses.replace(
-                        arm,
-                        slope=new(arm.slope),
-                        beyond=None if arm.beyond is None else new(arm.beyond),
-                    )
-                    for arm in one.arms
-                ),
-                controlled=tuple(
-                    dataclasses.replace(each, estimate=new(each.estimate))
-                    for each in one.controlled
-                ),
-            )
-            for one in found.groups
-        ),
+        groups=tuple(map(group, found.groups)),
+        mean=None if found.mean is None else group(found.mean),
         gaps=tuple(
             dataclasses.replace(one, estimate=new(one.estimate)) for one in found.gaps
         ),

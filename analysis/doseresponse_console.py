@@ -5,7 +5,14 @@ from __future__ import annotations
 from analysis.doseresponse import DoseMeasure
 from analysis.doseresponse_measures import Estimate
 from analysis.doseresponse_runs import SweepProbe
-from analysis.doseresponse_words import bent, from_to, picked, unequal_words
+from analysis.doseresponse_words import (
+    bent,
+    drawn_lines,
+    from_to,
+    line_name,
+    picked,
+    unequal_words,
+)
 from analysis.html import join_words
 from analysis.stages_console import Rows, not_in_rows, plain, tested
 from analysis.stages_words import (
@@ -19,10 +26,10 @@ from analysis.wording import percent
 
 CLOSING = (
     "slopes per 100 points of the share with 95% intervals over other trainings and "
-    "items, those of shares in points; with fewer than five seeds they take the slopes "
-    "of all seeds as equal; p is Holm's over groups and treatments of a measure; "
-    "`seen`: the smallest slope that could have been found, uncorrected; --json has "
-    "every record"
+    "items, those of shares in points; with fewer than five seeds they take the "
+    "slopes of all seeds as equal; p is Holm's over groups and treatments of a "
+    "measure, of the mean over treatments; `seen`: the smallest slope that could have "
+    "been found, uncorrected; --json has every record"
 )
 """What must be known of the tables."""
 
@@ -57,8 +64,8 @@ def _rows(measure: DoseMeasure) -> Rows:
     for placebo in measure.placebos:
         header += [f"less {placebo}", "p (Holm)"]
     rows: Rows = [tuple(header)]
-    for one in picked(measure):
-        code = measure.aligned.groups.index(one.group)
+    for one in drawn_lines(measure):
+        level = measure.base(one)
         for place, arm in enumerate(measure.arms):
             found = one.of(arm)
             controlled = {
@@ -68,12 +75,12 @@ def _rows(measure: DoseMeasure) -> Rows:
             }
             rows.append(
                 (
-                    f"  {group_name(measure, one.group)}" if place == 0 else "",
+                    f"  {line_name(measure, one)}" if place == 0 else "",
                     arm,
                     *(
                         ()
                         if base is None
-                        else (level_text(measure, base[code]) if place == 0 else "",)
+                        else (level_text(measure, level) if place == 0 else "",)
                     ),
                     *_tested(measure, found.slope),
                     _seen(measure, found.slope),
@@ -109,9 +116,13 @@ def _tested(measure: DoseMeasure, estimate: Estimate | None) -> tuple[str, str]:
 def _below(measure: DoseMeasure) -> str:
     """What stands below the rows: what is not in them, and where a line is bad."""
     lines = not_in_rows(measure, len(picked(measure)), "have smaller slopes")
+    mean = () if measure.mean is None else (measure.mean,)
     for arm in measure.treatments:
-        slopes = [(one, one.of(arm).slope) for one in measure.groups]
-        pairs = [pair for pair in slopes if side_of(pair[1].record)]
-        lines += [f"  {arm}: {plain(said)}" for said in unequal_words(measure, pairs)]
-        lines += [f"  {arm}: {plain(said)}" for said in bent(measure, arm)]
+        said: list[str] = []
+        for some in (mean, measure.groups):
+            slopes = [(one, one.of(arm).slope) for one in some]
+            pairs = [pair for pair in slopes if side_of(pair[1].record)]
+            said += unequal_words(measure, pairs)
+        said += bent(measure, arm)
+        lines += [f"  {arm}: {plain(one)}" for one in said]
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,6 +97,7 @@ class Dosed:
             planned=np.array([one.share for one in kept], dtype=np.float64),
         )
 
+    @functools.cached_property
     def levels(self) -> Floats:
         """The metric of each checkpoint and group, shape (checkpoints, groups)."""
         aligned = self.aligned

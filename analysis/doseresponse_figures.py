@@ -10,13 +10,12 @@ import pandas as pd
 from scipy import stats
 
 from analysis.doseresponse import DoseMeasure, GroupDose
-from analysis.doseresponse_words import of_how_many, picked
+from analysis.doseresponse_words import drawn_lines, line_name, of_how_many
 from analysis.drawing import BLUE, MUTED, Panel, json_rows, render
 from analysis.html import Figure, slugs
-from analysis.resample import CI_LEVEL
+from analysis.resample import CI_LEVEL, Floats
 from analysis.stages_words import (
     digits_of,
-    group_name,
     group_word,
     is_share,
     measure_title,
@@ -40,6 +39,8 @@ GRID = 21
 """Points of a band."""
 APART = 1.6
 """Points of the share by which arms stand beside each other."""
+MARGIN = 0.08
+"""Of a panel's range, left free of marks."""
 SIZE = 235, 150
 """Pixels of a panel's plot."""
 
@@ -51,9 +52,9 @@ def dose_figure(measure: DoseMeasure, prefix: str) -> Figure:
         measure: Of one sweep and probe.
         prefix: Of the figure's id and files.
     """
-    drawn = picked(measure)
+    drawn = drawn_lines(measure)
     tables = [_panel_rows(measure, one) for one in drawn]
-    span = max(high - low for low, high in map(_range, tables)) * 1.08 or 1.0
+    span = max(high - low for low, high in map(_range, tables)) * (1 + MARGIN) or 1.0
     title, attribute = measure_title(measure), measure.dosed.sweep.attribute
     placebo = " Grey: the placebo, in which rows are only drawn anew." * bool(
         measure.placebos
@@ -66,13 +67,13 @@ def dose_figure(measure: DoseMeasure, prefix: str) -> Figure:
             rows,
             name=f"{prefix}-dose-{place}",
             title=_panel_title(measure, one),
-            domain=_around(rows, span),
+            domain=_around(measure, rows, span),
             y_title=unit_words(measure),
             x_title="Share, %",
             measure=measure,
         )
         for rows, one, place in zip(
-            tables, drawn, slugs([one.group for one in drawn]), strict=True
+            tables, drawn, slugs([one.group or "mean" for one in drawn]), strict=True
         )
     ]
     return Figure(
@@ -81,8 +82,9 @@ def dose_figure(measure: DoseMeasure, prefix: str) -> Figure:
         caption="Each mark is a checkpoint, its shape the seed; the line is the "
         "regression. The band turns it by the 95% interval of its slope, over other "
         "trainings and items, and moves it by the scatter of checkpoints; it is no "
-        f"interval of the level over other items.{placebo}{base} All panels span the "
-        f"same range, each at its own level.{of_how_many(measure)}",
+        "interval of the level over other items"
+        f"{', and is cut at 0 and 100%' * is_share(measure)}.{placebo}{base} All "
+        f"panels span the same range, each at its own level.{of_how_many(measure)}",
         alt=f"{title} against the share of {attribute}, a panel for each "
         f"{group_word(measure)}; the numbers are in the tables.",
         panels=tuple(panels),
@@ -90,15 +92,16 @@ def dose_figure(measure: DoseMeasure, prefix: str) -> Figure:
 
 
 def _panel_title(measure: DoseMeasure, one: GroupDose) -> str:
-    name = group_name(measure, one.group)
+    name = line_name(measure, one)
+    if one.group is None:
+        return f"{name[:1].upper()}{name[1:]}"
     return f"{name} (reference)" if one.group == measure.aligned.reference else name
 
 
 def _panel_rows(measure: DoseMeasure, one: GroupDose) -> pd.DataFrame:
     """Rows of kind point, band and base, in the unit that people read."""
     dosed = measure.dosed
-    code = measure.aligned.groups.index(one.group)
-    levels = dosed.levels()[:, code]
+    levels = measure.levels(one)
     scale = 100.0 if is_share(measure) else 1.0
     frames = []
     for at, arm in enumerate(measure.arms):
@@ -142,15 +145,20 @@ def _panel_rows(measure: DoseMeasure, one: GroupDose) -> pd.DataFrame:
                     "arm": arm,
                     "share": 100 * grid,
                     "value": scale * middle,
-                    "low": scale * (middle - reach),
-                    "high": scale * (middle + reach),
+                    "low": _possible(measure, scale * (middle - reach)),
+                    "high": _possible(measure, scale * (middle + reach)),
                 }
             )
         )
-    if dosed.base is not None:
-        level = shown(measure, dosed.base[code])
+    level = shown(measure, measure.base(one))
+    if level is not None:
         frames.append(pd.DataFrame({"kind": ["base"], "value": [level]}))
     return pd.concat(frames, ignore_index=True)
+
+
+def _possible(measure: DoseMeasure, values: Floats) -> Floats:
+    """Ends of a band, those of shares cut at 0 and 100 %."""
+    return np.clip(values, 0.0, 100.0) if is_share(measure) else values
 
 
 def _range(rows: pd.DataFrame) -> tuple[float, float]:
@@ -165,9 +173,15 @@ def _range(rows: pd.DataFrame) -> tuple[float, float]:
     return low, high
 
 
-def _around(rows: pd.DataFrame, span: float) -> tuple[float, float]:
+def _around(
+    measure: DoseMeasure, rows: pd.DataFrame, span: float
+) -> tuple[float, float]:
+    """The middle of what a panel holds, of shares within what they can be."""
     low, high = _range(rows)
     middle = (low + high) / 2
+    if is_share(measure):
+        room = span * MARGIN / 2
+        middle = min(max(middle, span / 2 - room), 100 + room - span / 2)
     return middle - span / 2, middle + span / 2
 
 

@@ -11,6 +11,8 @@ from analysis.doseresponse_words import (
     Named,
     arm_word,
     bent,
+    line_name,
+    named_pairs,
     seen_range,
     slope_text,
     unequal_words,
@@ -22,7 +24,6 @@ from analysis.stages_words import (
     group_word,
     level_text,
     measure_title,
-    named,
     side_of,
 )
 
@@ -41,9 +42,10 @@ def part_findings(part: SweepProbe) -> tuple[Finding, ...]:
 
 
 def measure_findings(measure: DoseMeasure) -> tuple[Finding, ...]:
-    """What one measure shows: slopes, the placebo's, whose are other, the gap's."""
+    """What one measure shows: slopes of mean and groups, the placebo's, the gap's."""
     found = []
     for arm in measure.treatments:
+        found += _overall(measure, arm)
         found.append(slope_finding(measure, arm))
         found += [_controlled(measure, arm, placebo) for placebo in measure.placebos]
         found += _others(measure, arm)
@@ -52,16 +54,20 @@ def measure_findings(measure: DoseMeasure) -> tuple[Finding, ...]:
 
 
 def summary_findings(measure: DoseMeasure) -> tuple[Finding, ...]:
-    """The first treatment's slopes, and what else is shown.
+    """The mean's slope in the first treatment or else the groups', and what is shown.
 
     Beside every slope that is kept stands what the placebo does to it.
     """
     found = []
     for place, arm in enumerate(measure.treatments):
+        overall = _overall(measure, arm)
+        found += [one for one in overall if place == 0 or one.certainty != "not shown"]
         slopes = slope_finding(measure, arm)
-        if place == 0 or slopes.certainty != "not shown":
-            found.append(slopes)
-            found += [_controlled(measure, arm, other) for other in measure.placebos]
+        beside = [_controlled(measure, arm, other) for other in measure.placebos]
+        if slopes.certainty != "not shown" or not (place or overall):
+            found += [slopes, *beside]
+        else:
+            found += [one for one in beside if one.certainty != "not shown"]
         found += [one for one in _others(measure, arm) if one.certainty != "not shown"]
     placebos = [_placebo(measure, arm) for arm in measure.placebos]
     return (*found, *(one for one in placebos if one.certainty != "not shown"))
@@ -89,6 +95,52 @@ def slope_finding(measure: DoseMeasure, arm: str) -> Finding:
         before=lambda one: _base_words(measure, one),
         after=bent(measure, arm),
     )
+
+
+def _overall(measure: DoseMeasure, arm: str) -> list[Finding]:
+    """Whether the mean over groups moves, and beyond a placebo; none without a mean."""
+    mean = measure.mean
+    if mean is None:
+        return []
+    estimate = mean.of(arm).slope
+    attribute, side = measure.dosed.sweep.attribute, side_of(estimate.record)
+    lead = f"{measure_title(measure)}{_of_arm(measure, arm)}"
+    name, doubt = line_name(measure, mean), f" ({DOUBT})" * estimate.doubtful
+    said = []
+    if side:
+        word = _direction(measure)[side]
+        said.append(f"the {name} {word} with the share of {attribute}{doubt}")
+    elif estimate.record.p_value is None:
+        said.append(f"whether the {name} changes cannot be said")
+    else:
+        seen = seen_range(measure, [estimate])
+        said.append(f"no change shown of the {name}; could have seen {seen}")
+    evidence = [
+        f"Slope: {slope_text(measure, estimate)}, "
+        f"{number(estimate.record.n, 0)} checkpoints{_base_words(measure, mean)}."
+    ]
+    for each in mean.controlled:
+        if each.arm != arm:
+            continue
+        less = f"less {arm_word(each.placebo)}"
+        other = each.estimate
+        if other.record.p_value is not None:
+            shown = {1: "above zero", -1: "below zero", 0: "no difference shown"}
+            end = f" ({DOUBT})" * (other.doubtful and bool(side_of(other.record)))
+            said.append(f"{less}, {shown[side_of(other.record)]}{end}")
+        evidence.append(f"{less.capitalize()}: {slope_text(measure, other)}.")
+    pairs = [(mean, estimate)] if side else []
+    return [
+        Finding(
+            claim=f"{lead}: {'; '.join(said)}.",
+            evidence=(*evidence, *unequal_words(measure, pairs)),
+            certainty="not shown"
+            if not side
+            else "uncertain"
+            if estimate.doubtful
+            else "supported",
+        )
+    ]
 
 
 def _controlled(measure: DoseMeasure, arm: str, placebo: str) -> Finding:
@@ -149,7 +201,9 @@ def _moves(
             pairs = [pair for pair in sides[side] if pair[1].doubtful == doubtful]
             if not pairs:
                 continue
-            whom = f" for {_named(measure, pairs)}" if len(measure.groups) > 1 else ""
+            whom = (
+                f" for {named_pairs(measure, pairs)}" if len(measure.groups) > 1 else ""
+            )
             parts.append(f"{word}{whom}{end}")
             if certainty == "not shown":
                 certainty = "uncertain" if doubtful else "supported"
@@ -194,7 +248,7 @@ def _placebo(measure: DoseMeasure, arm: str) -> Finding:
     moved = [*sides[1], *sides[-1]]
     lead = f"{measure_title(measure)}, {arm_word(arm)}"
     if moved:
-        whom = f" for {_named(measure, moved)}" if len(measure.groups) > 1 else ""
+        whom = f" for {named_pairs(measure, moved)}" if len(measure.groups) > 1 else ""
         claim = (
             f"{lead}: the slope is shown to be other than zero{whom}, though rows are "
             "only drawn anew there: redrawing rows moves the metric by itself."
@@ -251,7 +305,7 @@ def _claim(
     said = list(parts)
     if tested:
         whom = (
-            f" for {_named(measure, tested, examples=False)}"
+            f" for {named_pairs(measure, tested, examples=False)}"
             if len(measure.groups) > 1
             else ""
         )
@@ -262,12 +316,6 @@ def _claim(
     return f"{lead}: {'; '.join(said)}."
 
 
-def _named(
-    measure: DoseMeasure, pairs: Sequence[Named], *, examples: bool = True
-) -> str:
-    return named(measure, [one.group for one, _ in pairs], examples=examples)
-
-
 def _evidence(
     measure: DoseMeasure,
     sides: _Sides,
@@ -275,7 +323,7 @@ def _evidence(
 ) -> tuple[str, ...]:
     pairs = [*sides[1], *sides[-1], *sides[0]]
     sentences = [
-        f"{group_name(measure, one.group)}: {slope_text(measure, estimate)}, "
+        f"{line_name(measure, one)}: {slope_text(measure, estimate)}, "
         f"{number(estimate.record.n, 0)} checkpoints{before(one)}."
         for one, estimate in pairs
     ]
@@ -283,7 +331,5 @@ def _evidence(
 
 
 def _base_words(measure: DoseMeasure, one: GroupDose) -> str:
-    if measure.dosed.base is None:
-        return ""
-    level = measure.dosed.base[measure.aligned.groups.index(one.group)]
-    return f" (base {level_text(measure, level)})"
+    level = measure.base(one)
+    return "" if level is None else f" (base {level_text(measure, level)})"

@@ -12,12 +12,11 @@ from analysis import figures
 from analysis.countries_figures import interval_rows
 from analysis.doseresponse import DoseMeasure, GroupDose
 from analysis.doseresponse_measures import Estimate
-from analysis.doseresponse_words import of_how_many, picked
+from analysis.doseresponse_words import drawn_lines, line_name, of_how_many
 from analysis.html import Figure, slugs
 from analysis.opinions_checks_figures import padded
 from analysis.stages_words import (
     digits_of,
-    group_name,
     group_word,
     is_share,
     measure_title,
@@ -35,7 +34,7 @@ def slope_figure(measure: DoseMeasure, prefix: str) -> Figure | None:
     Returns:
         None where nothing has an interval.
     """
-    drawn = picked(measure)
+    drawn = drawn_lines(measure)
     columns: dict[str, list[Estimate]] = {
         f"{arm[:1].upper()}{arm[1:]}": [one.of(arm).slope for one in drawn]
         for arm in measure.arms
@@ -85,7 +84,7 @@ def _slope_rows(
     for title, estimates in columns.items():
         rows = interval_rows(
             [
-                (group_name(measure, one.group), estimate.record, None, not side)
+                (line_name(measure, one), estimate.record, None, not side)
                 for one, estimate in zip(drawn, estimates, strict=True)
                 for side in [side_of(estimate.record)]
             ]

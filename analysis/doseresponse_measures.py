@@ -73,16 +73,45 @@ class SweepMeasures:
         """Of each group, over all checkpoints."""
         return [self._items([(1.0, one.rows)]) for one in self.cells]
 
-    def slope(self, arm: str, code: int) -> Estimate:
-        """A group's slope in an arm."""
+    @functools.cached_property
+    def kept(self) -> list[int]:
+        """The groups that are large enough to be tested."""
+        return [
+            code for code, one in enumerate(self.cells) if not self.stage.too_few(one)
+        ]
+
+    def averaged(self) -> tuple[int, ...]:
+        """Groups of which a mean is taken; none where it says nothing."""
+        if len(self.kept) < 2 or self.dosed.outcome.value_unit == "rank":
+            return ()
+        return tuple(self.kept)
+
+    @functools.cached_property
+    def mean_items(self) -> Items:
+        """Of the mean over the groups that are averaged."""
+        codes = self.averaged()
+        return self._items([(1 / len(codes), self.cells[code].rows) for code in codes])
+
+    def _of(self, codes: Sequence[int]) -> tuple[Items, Cells, str]:
+        """Items and rows of a group or of the mean, and the start of their names."""
+        if len(codes) == 1:
+            return self.items[codes[0]], self.cells[codes[0]], ""
+        cells = self._together([self.cells[code] for code in codes])
+        return self.mean_items, cells, "mean_"
+
+    def slope(self, arm: str, codes: Sequence[int]) -> Estimate:
+        """The slope of a group in an arm, or of the mean over those averaged."""
+        items, cells, kind = self._of(codes)
         return self._estimate(
-            slope(self._at(arm, self.items[code]), self.dosed.design(arm)),
+            slope(self._at(arm, items), self.dosed.design(arm)),
             arm,
-            "slope",
-            self.cells[code],
-            few=self._few(arm, code),
-            group=code,
-            family=self._family(arm, "slopes: groups"),
+            f"{kind}slope",
+            cells,
+            few=self._few(arm, *codes),
+            group=None if kind else codes[0],
+            family=self._family(
+                arm, "slopes of the mean: arms" if kind else "slopes: groups"
+            ),
         )
 
     def beyond(self, arm: str, code: int) -> Estimate:
@@ -100,37 +129,36 @@ class SweepMeasures:
             family=self._family(arm, "slopes less the reference's: groups"),
         )
 
-    def controlled(self, arm: str, placebo: str, code: int) -> Estimate:
-        """A group's slope in a treatment less that in a placebo.
+    def controlled(self, arm: str, placebo: str, codes: Sequence[int]) -> Estimate:
+        """The slope as in `slope`, in a treatment less that in a placebo.
 
         The arms share no row, so that it is the difference of two independent slopes:
         variances add.
         """
+        items, cells, kind = self._of(codes)
         signed = ((1.0, arm), (-1.0, placebo))
         found = difference(
             [
-                (sign, self._at(one, self.items[code]), self.dosed.design(one))
+                (sign, self._at(one, items), self.dosed.design(one))
                 for sign, one in signed
             ]
         )
-        few = self._few(arm, code) or self._few(placebo, code)
+        what = f"slopes of the mean less those of {placebo}: arms"
         return self._estimate(
             found,
             arm,
-            "slope_minus_placebo",
-            self.cells[code],
-            few=few,
-            group=code,
+            f"{kind}slope_minus_placebo",
+            cells,
+            few=self._few(arm, *codes) or self._few(placebo, *codes),
+            group=None if kind else codes[0],
             reference=placebo,
             n=len(self.dosed.places(arm)) + len(self.dosed.places(placebo)),
-            family=f"slopes less those of {placebo}: groups and arms",
+            family=what if kind else f"slopes less those of {placebo}: groups and arms",
         )
 
     def gap(self, arm: str) -> Estimate | None:
         """The slope of best minus worst group; None: there are no two groups."""
-        kept = [
-            code for code, one in enumerate(self.cells) if not self.stage.too_few(one)
-        ]
+        kept = self.kept
         if len(self.cells) < 2:
             return None
         if len(kept) < 2:

@@ -40,11 +40,11 @@ from analysis.report import (
     write_page,
     written_by,
 )
-from analysis.wording import count_of
+from analysis.wording import count_of, sentence
 
 MOST_FINDINGS = 9
-"""Up to so many findings the summary holds them all; of more, of each part the slopes
-of its first measure with what placebos do, and what else of that is shown."""
+"""Up to so many findings the summary holds them all; of more, of each measure the
+mean's slope beside the placebo's, and what else is shown."""
 MOST_EVIDENCE = 3
 """Groups whose numbers a finding of such a summary has; its own section has more."""
 
@@ -150,7 +150,9 @@ def _summary(found: DoseAnalysis, names: Sequence[str]) -> tuple[Finding, ...]:
                 dataclasses.replace(finding, evidence=finding.evidence[:MOST_EVIDENCE]),
             )
             for part, name in zip(found.parts, names, strict=True)
-            for finding in summary_findings(part.measures[0])
+            for place, measure in enumerate(part.measures)
+            for finding in summary_findings(measure)
+            if place == 0 or measure.mean or finding.certainty != "not shown"
         ]
     return tuple(
         dataclasses.replace(
@@ -178,8 +180,8 @@ def _section(part: SweepProbe, title: str, id: str) -> Section:
     return Section(
         id=id,
         title=title,
-        lead=f"{part.runs[0].manifest.title}. {_sweep_words(part.sweep)} Measured by "
-        f"{what}. {beyond_shares(part.sweep)}".strip(),
+        lead=f"{sentence(part.runs[0].manifest.title)} {_sweep_words(part.sweep)} "
+        f"Measured by {what}. {beyond_shares(part.sweep)}".strip(),
         findings=part_findings(part),
         blocks=tuple(blocks),
     )

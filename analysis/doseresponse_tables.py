@@ -8,7 +8,7 @@ from analysis.doseresponse import DoseMeasure, GroupDose
 from analysis.doseresponse_measures import Estimate
 from analysis.doseresponse_overview import share_cell
 from analysis.doseresponse_runs import SweepProbe
-from analysis.doseresponse_words import beyond_shares, picked
+from analysis.doseresponse_words import beyond_shares, drawn_lines, line_name
 from analysis.html import (
     DASH,
     Cell,
@@ -35,13 +35,11 @@ from analysis.wording import p_of
 
 
 def slope_table(measure: DoseMeasure, prefix: str) -> Table:
-    """A row per group and arm; the csv file holds every record of the measure."""
+    """A row per arm of the mean and of each group; the csv file holds every record."""
     reference = measure.aligned.reference
     placebos, dosed = measure.placebos, measure.dosed
     rows = [
-        _slope_row(measure, one, arm, code)
-        for code, one in enumerate(measure.groups)
-        for arm in measure.arms
+        _slope_row(measure, one, arm) for one in measure.lines for arm in measure.arms
     ]
     unit = unit_words(measure, change=True)
     less = None if reference is None else group_name(measure, reference)
@@ -51,7 +49,8 @@ def slope_table(measure: DoseMeasure, prefix: str) -> Table:
         title=f"Slopes: {measure_title(measure)}",
         note=f"{unit[:1].upper()}{unit[1:]} per 100 points of the share, with 95% "
         "intervals over other trainings and other items. p is Holm's over every "
-        f"{group_word(measure)} and treatment of the column, or of the placebos. Could "
+        f"{group_word(measure)} and treatment of the column, or of the placebos"
+        f"{mean_words(measure)}. Could "
         "have seen: the smallest slope found with a power of 80% at 5%, uncorrected. "
         "By seed: the 95% t-interval over the slopes of seeds, of three or more. "
         "Straight: p of a straight line; seeds alike: p of one slope for all seeds; "
@@ -77,26 +76,33 @@ def slope_table(measure: DoseMeasure, prefix: str) -> Table:
     )
 
 
+def mean_words(measure: DoseMeasure) -> str:
+    """What the mean is and that it is corrected by itself, as a clause; or nothing."""
+    if measure.mean is None:
+        return ""
+    return (
+        f"; that of the mean, in which every {group_word(measure)} counts alike, is "
+        "over treatments"
+    )
+
+
 def beside_words_alike(measure: DoseMeasure) -> str:
     """What must be read beside every level, where it is the same of all."""
     said = {one.outcome.beside for one in measure.aligned.measured}
     return beside_words(measure) if len(said) == 1 else ""
 
 
-def _slope_row(
-    measure: DoseMeasure, one: GroupDose, arm: str, code: int
-) -> tuple[Cell, ...]:
-    found, dosed = one.of(arm), measure.dosed
+def _slope_row(measure: DoseMeasure, one: GroupDose, arm: str) -> tuple[Cell, ...]:
+    found, base = one.of(arm), measure.base(one)
     controlled = {
         each.placebo: each.estimate for each in one.controlled if each.arm == arm
     }
     seen, by_seed = found.slope.detectable, found.by_seed
-    base = () if dosed.base is None else (dosed.base[code],)
     digits = digits_of(measure)
     return (
-        text_cell(group_name(measure, one.group)),
+        text_cell(line_name(measure, one)),
         text_cell(arm),
-        *(number_cell(shown(measure, level), digits) for level in base),
+        *(() if base is None else (number_cell(shown(measure, base), digits),)),
         *_estimate_cells(measure, found.slope),
         number_cell(None if seen is None else shown(measure, seen.estimate), digits),
         interval_cell(
@@ -141,11 +147,11 @@ def _estimate_cells(
 def level_table(measure: DoseMeasure, prefix: str) -> Table:
     """The metric of every checkpoint: what the slopes are fitted to."""
     dosed, outcome = measure.dosed, measure.aligned.outcome
-    levels, groups = dosed.levels(), measure.aligned.groups
-    drawn = [groups.index(one.group) for one in picked(measure)]
+    groups, drawn = measure.aligned.groups, drawn_lines(measure)
+    levels = [measure.levels(one) for one in drawn]
     rows = []
     if dosed.base is not None:
-        cells = [text_cell(level_text(measure, dosed.base[code])) for code in drawn]
+        cells = [text_cell(level_text(measure, measure.base(one))) for one in drawn]
         rows.append((text_cell("base"), *[text_cell(None)] * 2, *cells))
     for place, one in enumerate(dosed.checkpoints):
         rows.append(
@@ -155,11 +161,11 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
                 number_cell(one.training.seed, 0),
                 *(
                     Cell(
-                        text=level_text(measure, float(levels[place, code])),
-                        sort=float(levels[place, code]),
+                        text=level_text(measure, float(each[place])),
+                        sort=float(each[place]),
                         numeric=True,
                     )
-                    for code in drawn
+                    for each in levels
                 ),
             )
         )
@@ -174,7 +180,7 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
                 "metric": outcome.name,
                 "unit": outcome.value_unit,
                 "group": group,
-                "value": float(levels[place, code]),
+                "value": float(dosed.levels[place, code]),
                 "beside": measured.outcome.beside,
             }
             for place, (one, measured) in enumerate(
@@ -193,7 +199,7 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
             "Arm",
             "Share",
             "Seed",
-            *(group_name(measure, groups[code]) for code in drawn),
+            *(line_name(measure, one) for one in drawn),
         ),
         rows=tuple(rows),
         frame=frame,

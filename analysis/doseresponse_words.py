@@ -59,6 +59,21 @@ def arm_word(arm: str) -> str:
     return f"the {arm}" if arm in ("treatment", "placebo") else f"arm {arm}"
 
 
+def line_name(measure: DoseMeasure, one: GroupDose) -> str:
+    """A group's name; of the mean, over how many groups: ``mean of 6 dialects``."""
+    if one.group is not None:
+        return group_name(measure, one.group)
+    count, every = len(one.codes), len(measure.groups)
+    some = "" if count == every else f"{number(count, 0)} of "
+    return f"mean of {some}{groups_of(measure, every)}"
+
+
+def line_words(measure: DoseMeasure, one: GroupDose) -> str:
+    """The same within a sentence: ``the mean of 6 dialects``."""
+    name = line_name(measure, one)
+    return name if one.group is not None else f"the {name}"
+
+
 def uncorrected(measure: DoseMeasure, estimate: Estimate) -> str:
     """`` (uncorrected)``, where a test is one of several; else nothing."""
     several = measure.tested[estimate.record.family] > 1
@@ -103,16 +118,22 @@ def seen_range(measure: DoseMeasure, estimates: list[Estimate]) -> str:
     return said + max(uncorrected(measure, one) for one in known)
 
 
+def named_pairs(
+    measure: DoseMeasure, pairs: Sequence[Named], *, examples: bool = True
+) -> str:
+    """Groups as `named` has them; the mean, which stands alone, by its own name."""
+    groups = [one.group for one, _ in pairs if one.group is not None]
+    if len(groups) < len(pairs):
+        return line_words(measure, pairs[0][0])
+    return named(measure, groups, examples=examples)
+
+
 def unequal_words(measure: DoseMeasure, pairs: Sequence[Named]) -> tuple[str, ...]:
     """Why some groups' slopes are uncertain, as a sentence; or none."""
     doubtful = [pair for pair in pairs if pair[1].doubtful]
     if not doubtful:
         return ()
-    whom = (
-        f" of {named(measure, [one.group for one, _ in doubtful])}"
-        if len(measure.groups) > 1
-        else ""
-    )
+    whom = f" of {named_pairs(measure, doubtful)}" if len(measure.groups) > 1 else ""
     return (
         f"The slopes{whom} may differ between seeds (p below {percent(UNEQUAL)}), and "
         "the interval takes them as equal: other draws of rows may change the slope.",
@@ -145,6 +166,12 @@ def picked(measure: DoseMeasure) -> tuple[GroupDose, ...]:
     return tuple(one for one in measure.groups if one in reference or one in kept)
 
 
+def drawn_lines(measure: DoseMeasure) -> tuple[GroupDose, ...]:
+    """What figures draw: the mean, where there is one, and the groups picked."""
+    mean = () if measure.mean is None else (measure.mean,)
+    return (*mean, *picked(measure))
+
+
 def of_how_many(measure: DoseMeasure) -> str:
     """Which groups are drawn, where it is not all of them; else nothing."""
     drawn = len(picked(measure))
@@ -175,8 +202,8 @@ def bent(measure: DoseMeasure, arm: str) -> tuple[str, ...]:
     sentences = []
     for text, p_of, end in checks:
         known = [
-            (group_name(measure, one.group), p)
-            for one in measure.groups
+            (line_words(measure, one), p)
+            for one in measure.lines
             if (p := p_of(one.of(arm))) is not None
         ]
         found = [name for name, p in known if p < STRAIGHT]

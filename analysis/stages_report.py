@@ -42,7 +42,7 @@ from analysis.stages_findings import comparison_findings, measure_findings
 from analysis.stages_runs import SIDE_BY_SIDE, Compared, Comparison
 from analysis.stages_tables import gap_table, group_table
 from analysis.stages_words import beside_words, measure_title, stage_name, stage_word
-from analysis.wording import count_of
+from analysis.wording import count_of, sentence
 
 MOST_FINDINGS = 9
 """Up to so many findings the summary holds them all; of more, those of each
@@ -191,7 +191,7 @@ def _probe_section(comparisons: Sequence[Comparison], step: Step) -> Section:
     """The lineages that ran on one probe."""
     first = comparisons[0]
     id = f"stages-{slug(first.probe)}"
-    about = f"{first.runs[0].manifest.title}. "
+    about = f"{sentence(first.runs[0].manifest.title)} "
     if len(comparisons) == 1:
         section = _section(first, id, first.probe, levels=True)
         step()

@@ -29,6 +29,11 @@ def publics(count: int) -> str:
     return count_of(count, "public")
 
 
+def sentence(text: str) -> str:
+    """A title as a sentence: with a full stop, where it has no mark of its own."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def count_of(count: int, singular: str) -> str:
     """``1 pair`` or ``1,782 pairs``."""
     return f"{number(count, 0)} {singular}{'' if count == 1 else 's'}"

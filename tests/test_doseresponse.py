@@ -436,6 +436,26 @@ def test_two_arms_are_the_sum_of_both_errors() -> None:
     assert same.test.mean.estimate == 0 and same.items == 0
 
 
+# The mean over groups.
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_mean_without_slope_is_rejected_in_five_of_a_hundred(shared: bool) -> None:
+    """Slopes of groups that cancel; with clusters in one group or in all."""
+    design = crossed(*DESIGNS["4 shares x 3 seeds"])
+    rng = np.random.default_rng(21)
+    hits = 0
+    for _ in range(SWEEPS):
+        values, rows, cluster = many_groups((1.0, 0.0, -1.0), design, rng, 0.0)
+        if shared:
+            cluster = np.tile(np.arange(100) // 2, 3)
+        items = items_of(
+            values, [(1 / 3, one) for one in rows], cluster, zeros(values.shape[1])
+        )
+        hits += rejected(slope(items, design))
+    assert 0.025 <= hits / SWEEPS <= 0.08
+
+
 # Best minus worst.
 
 

@@ -28,6 +28,7 @@ from analysis.doseresponse_measures import (
 from analysis.doseresponse_report import build_sweeps, write_sweeps
 from analysis.doseresponse_runs import DoseAnalysis, analyse_sweeps
 from analysis.doseresponse_sweep import find_sweeps
+from analysis.doseresponse_words import line_name
 from analysis.drawing import Panel
 from analysis.html import Page, render_markdown
 from analysis.load import Run, load_runs
@@ -131,6 +132,42 @@ def test_holm_is_over_the_groups_of_the_treatment(found: DoseAnalysis) -> None:
     assert min(one.p_holm or 1 for one in treated) == pytest.approx(4 * least)
 
 
+def test_the_mean_is_over_groups_and_tested_by_itself(found: DoseAnalysis) -> None:
+    for model in (TREATMENT, PLACEBO):
+        each = [record(found, "accuracy_slope", code, model).estimate for code in CODES]
+        mean = record(found, "accuracy_mean_slope", None, model)
+        assert mean.estimate == pytest.approx(np.mean([one or 0.0 for one in each]))
+        assert mean.p_holm == mean.p_value
+        assert (mean.n, mean.n_clusters) == (9, 9)
+    less = record(found, "accuracy_mean_slope_minus_placebo", None)
+    treated, placebo = (
+        record(found, "accuracy_mean_slope", None, model).estimate or 0.0
+        for model in (TREATMENT, PLACEBO)
+    )
+    assert less.estimate == pytest.approx(treated - placebo)
+    assert (less.reference, less.n) == ("placebo", 18)
+    measure = measure_of(found)
+    assert measure.mean is not None
+    levels = measure.dosed.levels.mean(axis=1)
+    np.testing.assert_allclose(measure.levels(measure.mean), levels)
+    base = measure.dosed.base
+    assert base is not None
+    assert measure.base(measure.mean) == pytest.approx(np.mean(base))
+
+
+def test_a_group_too_small_to_test_is_not_in_the_mean(
+    items: list[Item], tmp_path: Path
+) -> None:
+    few = [one for one in items if one.groups["language"] != "swh_Latn"]
+    few += [one for one in items if one.groups["language"] == "swh_Latn"][:1]
+    measure = measure_of(analysed(sweep(tmp_path, few, SLOPES)))
+    assert measure.mean is not None and len(measure.groups) == 4
+    assert line_name(measure, measure.mean) == "mean of 3 of 4 languages"
+    assert "Swahili" not in [
+        line_name(measure, measure.groups[code]) for code in measure.mean.codes
+    ]
+
+
 def test_a_level_is_the_mean_that_the_axis_shows(
     found: DoseAnalysis, items: list[Item]
 ) -> None:
@@ -147,7 +184,7 @@ def test_a_level_is_the_mean_that_the_axis_shows(
         == "yes"
         for item in finnish
     ]
-    assert dosed.levels()[at, code] == pytest.approx(np.mean(right))
+    assert dosed.levels[at, code] == pytest.approx(np.mean(right))
     assert dosed.base is not None and 0.3 < dosed.base[code] < 0.5
     assert dosed.lost.count == 0
 
@@ -198,13 +235,15 @@ def test_slopes_of_unlike_seeds_are_uncertain(tmp_path: Path) -> None:
     paths = sweep(tmp_path, items, slopes, noise=0.0, placebo={}, seed_slopes=0.13)
     found = analysed(paths)
     assert shown(found, "accuracy_slope") == set(CODES[:2])
-    first = part_findings(found.parts[0])[0]
-    assert first.certainty == "uncertain"
+    mean, first, *_ = part_findings(found.parts[0])
+    assert mean.certainty == first.certainty == "uncertain"
+    assert f"rises with the share of rows in Finnish ({DOUBT}); " in mean.claim
     assert first.claim.endswith(f"for Finnish and English ({DOUBT}).")
     assert any(
         "may differ between seeds (p below 10%)" in say for say in first.evidence
     )
     [(_, _, rest)] = sweep_tables(found.parts[0])
+    assert "treatment: The slopes of the mean of 2 languages may differ" in rest
     assert "treatment: The slopes of English and Finnish may differ" in rest
 
 
@@ -229,14 +268,20 @@ def test_a_summary_keeps_what_placebos_do(items: list[Item], tmp_path: Path) -> 
     paths = sweep(tmp_path, items, SLOPES, placebo=SLOPES)
     measure = measure_of(analysed(paths))
     kept = [finding.claim for finding in summary_findings(measure)]
-    assert "rises with the share" in kept[0]
-    assert "the treatment less the placebo: no difference shown" in kept[1]
+    assert ": no change shown of the mean of 4 languages; could have seen " in kept[0]
+    assert "rises with the share of rows in Finnish for Finnish" in kept[1]
+    assert "the treatment less the placebo: no difference shown" in kept[2]
     assert "though rows are only drawn anew there" in kept[-1]
     assert set(summary_findings(measure)) <= set(measure_findings(measure))
 
 
 def test_findings_say_what_could_have_been_seen(found: DoseAnalysis) -> None:
-    first, *rest = part_findings(found.parts[0])
+    mean, first, *rest = part_findings(found.parts[0])
+    assert mean.certainty == "not shown"
+    assert ": no change shown of the mean of 4 languages; could have seen" in mean.claim
+    assert mean.claim.endswith(" points; less the placebo, no difference shown.")
+    assert "9 checkpoints (base " in mean.evidence[0]
+    assert mean.evidence[1].startswith("Less the placebo: ")
     assert first.certainty == "supported"
     assert first.claim.startswith(
         "Share of questions answered right: rises with the share of rows in Finnish "
@@ -263,7 +308,8 @@ def test_the_terminal_says_it_too(found: DoseAnalysis) -> None:
         "language", "arm", "base", "slope", "p (Holm)", "seen", "less English",
         "p (Holm)", "less placebo", "p (Holm)",
     ]  # fmt: skip
-    assert len(body) == 2 * 4 + 2
+    assert len(body) == 2 * 5 + 2
+    assert body[0][0].strip() == "mean of 4 languages"
     assert all(len(row) == len(header) for row in body)
     finnish = next(row for row in body if row[0].strip() == "Finnish")
     assert finnish[3].startswith("+") and finnish[4] == "< 0.001"
@@ -273,7 +319,7 @@ def test_the_terminal_says_it_too(found: DoseAnalysis) -> None:
 def test_the_page(found: DoseAnalysis, tmp_path: Path) -> None:
     report = write_sweeps(found, tmp_path / "report")
     assert loads((tmp_path / "report/summary.json").read_text()) == found.records
-    assert report.index.read_text().count("<svg") == 4 + 3
+    assert report.index.read_text().count("<svg") == 5 + 3
     page = build_sweeps(found)
     assert page.title == "What a share of rows in Finnish does"
     check_ids(page)
@@ -309,7 +355,7 @@ def test_charts_fit_the_schema(
     monkeypatch.setattr(doseresponse_figures, "render", check)
     monkeypatch.setattr(figures, "render", check)
     build_sweeps(found)
-    assert len(drawn) == 4 + 3
+    assert len(drawn) == 5 + 3
 
 
 def check_ids(page: Page) -> None:
@@ -464,7 +510,7 @@ def test_sweeps_and_stages_are_never_pooled(
         f"belebele, {SWEEP}, DPO by log-probabilities",
     ]
     families = {one.family for one in found.records if one.family}
-    assert len(families) == 4 * 3
+    assert len(families) == 4 * 4
 
 
 def test_what_varies_nothing_is_left_out(few_items: list[Item], tmp_path: Path) -> None:
@@ -581,7 +627,7 @@ def test_slopes_are_on_the_share_that_was_drawn(
     np.testing.assert_allclose(
         design.share, [0.0, 0.001, 0.45, 0.451, 0.9, 0.901], atol=1e-12
     )
-    fin = measure.dosed.levels()[:, 1]
+    fin = measure.dosed.levels[:, 1]
     slopes = np.column_stack([design.share, *(design.seed == s for s in (0, 1))])
     expected = np.linalg.lstsq(slopes, fin, rcond=None)[0][0]
     assert record(found, "accuracy_slope", "fin_Latn").estimate == pytest.approx(
