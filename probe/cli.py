@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from probe.encode import Encoder
     from probe.types import BuildOptions, Item, Probe
 
-DEMO_MODEL = "smollm2_135m_instruct"
+DEMO_MODEL = "smollm2_135m_rm"
 DEMO_PROBE = "country_questions"
 PAPERS = ("ryan2024",)
 """What `reproduce` knows."""
@@ -698,7 +698,7 @@ def demo(
     ),
     limit: LimitOpt = None,
 ) -> None:
-    """Audit a small real model on bundled questions: one report in minutes."""
+    """Audit a small reward model on bundled questions: one report in minutes."""
     options = build_options(None, None, Articles.english, Span.country)
     settings = read_settings(runs)
     probe = load_probe(DEMO_PROBE)

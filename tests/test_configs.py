@@ -35,6 +35,7 @@ REWARD_MODELS = {
     "openassistant_deberta_v3_large_v2",
     "rm_mistral_7b",
     "skywork_reward_v2_llama_3_1_8b",
+    "smollm2_135m_rm",
     "starling_34b",
     "starling_7b_card",
     "starling_7b_last_token",
@@ -62,6 +63,7 @@ SCORED_POLICIES = {
     "yi_6b_chat": "01-ai/Yi-6B-Chat",
 }
 EMBEDDED_POLICIES = {"gemma3_270m", "smollm2_135m_instruct"}
+EMBEDDED = EMBEDDED_POLICIES | {"smollm2_135m_rm"}
 SOURCE_KEYS = ("weights", "backbone", "reference", "adapter", "tokenizer")
 # A commit in a source that nobody cites is one that somebody made up.
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -139,7 +141,7 @@ def test_an_uncited_commit_is_found() -> None:
 
 def test_only_what_was_checked_here_is_verified() -> None:
     verified = {n for n in shipped() if load_shipped(n).verified}
-    assert verified == EMBEDDED_POLICIES
+    assert verified == EMBEDDED
 
 
 def test_only_internlm_runs_code_of_its_own() -> None:
@@ -514,7 +516,7 @@ def test_a_hub_source_without_revision_means_main() -> None:
 
 
 def test_a_short_word_finds_the_name_that_begins_like_it() -> None:
-    assert did_you_mean("smolm2", shipped()).startswith(
-        "did you mean 'smollm2_135m_instruct'?"
+    assert did_you_mean("skywrk", shipped()).startswith(
+        "did you mean 'skywork_reward_v2_llama_3_1_8b'?"
     )
     assert did_you_mean("zzzz", shipped()).startswith("Valid: ")

@@ -268,5 +268,5 @@ def test_wheel_in_another_folder(tmp_path: Path) -> None:
     assert "11,584 of 11,584 scored" in out
     report = empty / "reports" / "demo"
     summary = json.loads((report / "summary.json").read_text(encoding="utf-8"))
-    assert {record["model"] for record in summary} == {MODEL}
+    assert {record["model"] for record in summary} == {"smollm2_135m_rm"}
     assert (report / "index.html").stat().st_size > 100_000
