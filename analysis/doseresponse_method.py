@@ -41,6 +41,13 @@ METHOD = (
         "uncertain.",
     ),
     Paragraph(
+        head="Mean over groups",
+        text="All groups that are large enough to be tested, each with the same "
+        "weight; of ranks there is none, as their mean is fixed. It can show what no "
+        "single group does, and says nothing of which groups move. It is one test for "
+        "each treatment, apart from those of the groups.",
+    ),
+    Paragraph(
         head="Two errors",
         text="The squared error is that of the regression, which holds what training "
         "varies by from run to run, plus by how much the slopes of single items "
@@ -76,11 +83,11 @@ METHOD = (
     Paragraph(
         head="Several tests",
         text="Something counts as shown if its p is below 5% after Holm's correction "
-        "over "
-        "all groups and treatment arms of one measure. Of everything else the report "
-        "says that no change is shown, and how large a change could have been seen: "
-        "with a power of 80% at 5%, before that correction. Whether a straight line "
-        "fits (a level for each share against the line, by F) is noted only.",
+        "over all groups and treatment arms of one measure; of means and gaps over the "
+        "arms. Of everything else the report says that no change is shown, and how "
+        "large a change could have been seen: with a power of 80% at 5%, before that "
+        "correction. Whether a straight line fits (a level for each share against the "
+        "line, by F) is noted only.",
     ),
 )
 CAVEATS = (
