@@ -176,12 +176,14 @@ def _range(rows: pd.DataFrame) -> tuple[float, float]:
 def _around(
     measure: DoseMeasure, rows: pd.DataFrame, span: float
 ) -> tuple[float, float]:
-    """The middle of what a panel holds, of shares within what they can be."""
+    """The middle of what a panel holds; of shares within 0 and 100 % where it can."""
     low, high = _range(rows)
-    middle = (low + high) / 2
+    middle, room = (low + high) / 2, span * MARGIN / 2
     if is_share(measure):
-        room = span * MARGIN / 2
-        middle = min(max(middle, span / 2 - room), 100 + room - span / 2)
+        # A line may leave them, and is drawn to its end.
+        least, most = span / 2 - room, 100 + room - span / 2
+        middle = max(middle, min(least, low + least))
+        middle = min(middle, max(most, high - 100 + most))
     return middle - span / 2, middle + span / 2
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis import doseresponse_figures, figures
 from analysis.doseresponse import DoseMeasure
 from analysis.doseresponse_console import sweep_tables
+from analysis.doseresponse_figures import dose_figure
 from analysis.doseresponse_findings import (
     DOUBT,
     measure_findings,
@@ -356,6 +359,30 @@ def test_charts_fit_the_schema(
     monkeypatch.setattr(figures, "render", check)
     build_sweeps(found)
     assert len(drawn) == 5 + 3
+
+
+def test_a_panel_of_shares_holds_its_line_and_little_else(
+    few_items: list[Item], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Levels near none: the band ends at 0 %, a line below it is drawn to its end."""
+    seen = []
+
+    def check(chart: alt.LayerChart, name: str, data: Mapping[str, Any]) -> Panel:
+        low, high = chart.to_dict()["layer"][0]["encoding"]["y"]["scale"]["domain"]
+        rows = pd.DataFrame(data["rows"])
+        assert low <= rows["value"].min() and rows["value"].max() <= high
+        if "low" in rows:
+            assert rows["low"].dropna().between(0, 100).all()
+            assert rows["high"].dropna().between(0, 100).all()
+        seen.append((low, rows["value"].min()))
+        return Panel(name=name, svg="", png=b"")
+
+    falling = dict.fromkeys(CODES[:2], -0.9)
+    paths = sweep(tmp_path, few_items, falling, seeds=range(2))
+    monkeypatch.setattr(doseresponse_figures, "render", check)
+    dose_figure(measure_of(analysed(paths)), "prefix")
+    assert len(seen) == 3 and any(least < 0 for _, least in seen)
+    assert all(low > min(least, 0) - 6 for low, least in seen)
 
 
 def check_ids(page: Page) -> None:
