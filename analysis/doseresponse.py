@@ -111,13 +111,18 @@ class DoseMeasure:
     weight; None: these are fewer than two, or ranks, whose mean is fixed."""
 
     @property
+    def means(self) -> tuple[GroupDose, ...]:
+        """The mean, where there is one."""
+        return () if self.mean is None else (self.mean,)
+
+    @property
     def lines(self) -> tuple[GroupDose, ...]:
         """The mean, where there is one, and every group."""
-        return (*(() if self.mean is None else (self.mean,)), *self.groups)
+        return (*self.means, *self.groups)
 
     def levels(self, one: GroupDose) -> Floats:
         """What a line is fitted to, of each checkpoint."""
-        return self.dosed.levels[:, list(one.codes)].mean(axis=1)
+        return self.dosed.mean_levels(one.codes)
 
     def base(self, one: GroupDose) -> float | None:
         """The base's level on it; NaN: unknown. None: the base has no such measure."""
@@ -209,7 +214,7 @@ def _group(
 ) -> GroupDose:
     """A group in every arm, or the mean over several."""
     dosed = measures.dosed
-    sweep, levels = dosed.sweep, dosed.levels[:, list(codes)].mean(axis=1)
+    sweep, levels, over = dosed.sweep, dosed.mean_levels(codes), measures.over(codes)
     other = dosed.aligned.reference is not None and name is not None and codes != (0,)
     found = []
     for arm in arms:
@@ -217,7 +222,7 @@ def _group(
         found.append(
             ArmSlope(
                 arm=arm,
-                slope=measures.slope(arm, codes),
+                slope=measures.slope(arm, over),
                 beyond=measures.beyond(arm, codes[0]) if other else None,
                 lack_of_fit=lack_of_fit(values, design),
                 unequal_seeds=unequal_seeds(values, design),
@@ -232,7 +237,7 @@ def _group(
             Controlled(
                 arm=arm,
                 placebo=placebo,
-                estimate=measures.controlled(arm, placebo, codes),
+                estimate=measures.controlled(arm, placebo, over),
             )
             for arm in arms
             if not sweep.is_placebo(arm)

@@ -116,10 +116,9 @@ def _tested(measure: DoseMeasure, estimate: Estimate | None) -> tuple[str, str]:
 def _below(measure: DoseMeasure) -> str:
     """What stands below the rows: what is not in them, and where a line is bad."""
     lines = not_in_rows(measure, len(picked(measure)), "have smaller slopes")
-    mean = () if measure.mean is None else (measure.mean,)
     for arm in measure.treatments:
         said: list[str] = []
-        for some in (mean, measure.groups):
+        for some in (measure.means, measure.groups):
             slopes = [(one, one.of(arm).slope) for one in some]
             pairs = [pair for pair in slopes if side_of(pair[1].record)]
             said += unequal_words(measure, pairs)

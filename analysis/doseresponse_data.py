@@ -109,6 +109,10 @@ class Dosed:
             axis=1,
         )
 
+    def mean_levels(self, codes: Sequence[int]) -> Floats:
+        """The mean over some groups at each checkpoint, shape (checkpoints,)."""
+        return self.levels[:, list(codes)].mean(axis=1)
+
 
 def align_sweep(
     sweep: Sweep,

@@ -94,7 +94,7 @@ def dose_figure(measure: DoseMeasure, prefix: str) -> Figure:
 def _panel_title(measure: DoseMeasure, one: GroupDose) -> str:
     name = line_name(measure, one)
     if one.group is None:
-        return f"{name[:1].upper()}{name[1:]}"
+        return name.capitalize()
     return f"{name} (reference)" if one.group == measure.aligned.reference else name
 
 
@@ -176,15 +176,14 @@ def _range(rows: pd.DataFrame) -> tuple[float, float]:
 def _around(
     measure: DoseMeasure, rows: pd.DataFrame, span: float
 ) -> tuple[float, float]:
-    """The middle of what a panel holds; of shares within 0 and 100 % where it can."""
+    """Around what a panel holds; of shares within 0 and 100 %, but for their lines."""
     low, high = _range(rows)
-    middle, room = (low + high) / 2, span * MARGIN / 2
+    bottom = (low + high - span) / 2
     if is_share(measure):
-        # A line may leave them, and is drawn to its end.
-        least, most = span / 2 - room, 100 + room - span / 2
-        middle = max(middle, min(least, low + least))
-        middle = min(middle, max(most, high - 100 + most))
-    return middle - span / 2, middle + span / 2
+        room = span * MARGIN / 2
+        bottom = max(bottom, min(0.0, low) - room)
+        bottom = min(bottom, max(100.0, high) + room - span)
+    return bottom, bottom + span
 
 
 def _dose_panel(

@@ -134,11 +134,7 @@ def _overall(measure: DoseMeasure, arm: str) -> list[Finding]:
         Finding(
             claim=f"{lead}: {'; '.join(said)}.",
             evidence=(*evidence, *unequal_words(measure, pairs)),
-            certainty="not shown"
-            if not side
-            else "uncertain"
-            if estimate.doubtful
-            else "supported",
+            certainty=_certainty(estimate),
         )
     ]
 
@@ -223,9 +219,8 @@ def _gap(measure: DoseMeasure, gap: GapSlope) -> Finding:
     what = f"the gap between the highest and the lowest {group_word(measure)}"
     lead = f"{measure_title(measure)}{_of_arm(measure, gap.arm)}"
     word = "widens" if side > 0 else "narrows"
-    doubt = gap.estimate.doubtful
     if side:
-        end = f" ({DOUBT})" if doubt else ""
+        end = f" ({DOUBT})" if gap.estimate.doubtful else ""
         claim = f"{lead}: {what} {word} with the share of {attribute}{end}."
     elif record.p_value is None:
         claim = f"{lead}: whether {what} moves cannot be said."
@@ -238,8 +233,15 @@ def _gap(measure: DoseMeasure, gap: GapSlope) -> Finding:
             "sample; it counts as moved only where the groups' slopes are shown to be "
             "unequal as well.",
         ),
-        certainty="not shown" if not side else "uncertain" if doubt else "supported",
+        certainty=_certainty(gap.estimate),
     )
+
+
+def _certainty(estimate: Estimate) -> Certainty:
+    """How sure a single slope is."""
+    if not side_of(estimate.record):
+        return "not shown"
+    return "uncertain" if estimate.doubtful else "supported"
 
 
 def _placebo(measure: DoseMeasure, arm: str) -> Finding:

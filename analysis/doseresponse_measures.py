@@ -53,6 +53,20 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Over:
+    """What a slope is of: a group, or the mean over several."""
+
+    codes: tuple[int, ...]
+    items: Items
+    cells: Cells
+
+    @property
+    def group(self) -> int | None:
+        """The group; None: the mean."""
+        return self.codes[0] if len(self.codes) == 1 else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SweepMeasures:
     """Measures one measure of one sweep."""
 
@@ -86,31 +100,30 @@ class SweepMeasures:
             return ()
         return tuple(self.kept)
 
-    @functools.cached_property
-    def mean_items(self) -> Items:
-        """Of the mean over the groups that are averaged."""
-        codes = self.averaged()
-        return self._items([(1 / len(codes), self.cells[code].rows) for code in codes])
-
-    def _of(self, codes: Sequence[int]) -> tuple[Items, Cells, str]:
-        """Items and rows of a group or of the mean, and the start of their names."""
+    def over(self, codes: tuple[int, ...]) -> Over:
+        """A group, or the mean over several, each with the same weight."""
         if len(codes) == 1:
-            return self.items[codes[0]], self.cells[codes[0]], ""
-        cells = self._together([self.cells[code] for code in codes])
-        return self.mean_items, cells, "mean_"
+            [code] = codes
+            return Over(codes=codes, items=self.items[code], cells=self.cells[code])
+        cells = [self.cells[code] for code in codes]
+        return Over(
+            codes=codes,
+            items=self._items([(1 / len(codes), one.rows) for one in cells]),
+            cells=self._together(cells),
+        )
 
-    def slope(self, arm: str, codes: Sequence[int]) -> Estimate:
-        """The slope of a group in an arm, or of the mean over those averaged."""
-        items, cells, kind = self._of(codes)
+    def slope(self, arm: str, over: Over) -> Estimate:
+        """The slope of a group, or of the mean over several, in an arm."""
+        mean = over.group is None
         return self._estimate(
-            slope(self._at(arm, items), self.dosed.design(arm)),
+            slope(self._at(arm, over.items), self.dosed.design(arm)),
             arm,
-            f"{kind}slope",
-            cells,
-            few=self._few(arm, *codes),
-            group=None if kind else codes[0],
+            "mean_slope" if mean else "slope",
+            over.cells,
+            few=self._few(arm, *over.codes),
+            group=over.group,
             family=self._family(
-                arm, "slopes of the mean: arms" if kind else "slopes: groups"
+                arm, "slopes of the mean: arms" if mean else "slopes: groups"
             ),
         )
 
@@ -129,17 +142,17 @@ class SweepMeasures:
             family=self._family(arm, "slopes less the reference's: groups"),
         )
 
-    def controlled(self, arm: str, placebo: str, codes: Sequence[int]) -> Estimate:
+    def controlled(self, arm: str, placebo: str, over: Over) -> Estimate:
         """The slope as in `slope`, in a treatment less that in a placebo.
 
         The arms share no row, so that it is the difference of two independent slopes:
         variances add.
         """
-        items, cells, kind = self._of(codes)
+        mean = over.group is None
         signed = ((1.0, arm), (-1.0, placebo))
         found = difference(
             [
-                (sign, self._at(one, items), self.dosed.design(one))
+                (sign, self._at(one, over.items), self.dosed.design(one))
                 for sign, one in signed
             ]
         )
@@ -147,13 +160,13 @@ class SweepMeasures:
         return self._estimate(
             found,
             arm,
-            f"{kind}slope_minus_placebo",
-            cells,
-            few=self._few(arm, *codes) or self._few(placebo, *codes),
-            group=None if kind else codes[0],
+            "mean_slope_minus_placebo" if mean else "slope_minus_placebo",
+            over.cells,
+            few=self._few(arm, *over.codes) or self._few(placebo, *over.codes),
+            group=over.group,
             reference=placebo,
             n=len(self.dosed.places(arm)) + len(self.dosed.places(placebo)),
-            family=what if kind else f"slopes less those of {placebo}: groups and arms",
+            family=what if mean else f"slopes less those of {placebo}: groups and arms",
         )
 
     def gap(self, arm: str) -> Estimate | None:

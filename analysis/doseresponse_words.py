@@ -168,8 +168,7 @@ def picked(measure: DoseMeasure) -> tuple[GroupDose, ...]:
 
 def drawn_lines(measure: DoseMeasure) -> tuple[GroupDose, ...]:
     """What figures draw: the mean, where there is one, and the groups picked."""
-    mean = () if measure.mean is None else (measure.mean,)
-    return (*mean, *picked(measure))
+    return (*measure.means, *picked(measure))
 
 
 def of_how_many(measure: DoseMeasure) -> str:
