@@ -41,12 +41,16 @@ def finished(out: Path) -> bool:
     return (out / MODEL_FILE).is_file()
 
 
-def take_up(out: Path, plan: Mapping[str, object]) -> bool:
+def take_up(
+    out: Path, plan: Mapping[str, object], unsaid: Mapping[str, object]
+) -> bool:
     """Opens a checkpoint's folder, new or begun.
 
     Args:
         out: The folder.
         plan: What decides the weights, as plain values.
+        unsaid: Keys of `stage` in a plan -> the value of one that a folder's plan
+            lacks, since it was begun before there was such a key.
 
     Returns:
         Whether it is finished.
@@ -58,6 +62,7 @@ def take_up(out: Path, plan: Mapping[str, object]) -> bool:
     file = out / _PLAN_FILE
     if file.is_file():
         before = read_json(file)
+        before["stage"] = {**unsaid, **before.get("stage", {})}
         differ = [key for key in wanted if before.get(key) != wanted[key]]
         if differ:
             raise StoreError(

@@ -210,7 +210,10 @@ def train(request: Request) -> ModelConfig:
     state = processes(request.device)
     _check_processes(state, request)
     # One process opens the folder: the others would write the same files.
-    found = [state.is_main_process and take_up(request.out, _plan(request))]
+    unset = StagePlan(stage=request.plan.stage, mix=request.plan.mix)
+    found = [
+        state.is_main_process and take_up(request.out, _plan(request), _stage(unset))
+    ]
     broadcast_object_list(found)
     if not found[0]:
         try:
@@ -246,7 +249,7 @@ def _check_processes(state: Any, request: Request) -> None:
 
 def _plan(request: Request) -> dict[str, object]:
     """What decides the trained weights and their label, and what is watched."""
-    stage = request.plan.model_dump(mode="json", exclude={"score_as", "placebo", "mix"})
+    stage = _stage(request.plan)
     if request.plan.chat_template is not None:
         stage["chat_template"] = template_text(request)
     return {
@@ -258,6 +261,11 @@ def _plan(request: Request) -> dict[str, object]:
         "mix": read_drawn(request.mix).record["sha256"],
         "held_out": [request.held_out_rows, request.held_out_times],
     }
+
+
+def _stage(plan: StagePlan) -> dict[str, object]:
+    """What of a stage decides the weights; the mix counts by what was drawn of it."""
+    return plan.model_dump(mode="json", exclude={"score_as", "placebo", "mix"})
 
 
 def _train(request: Request) -> None:

@@ -454,6 +454,24 @@ def test_a_finished_checkpoint_stays_and_other_settings_are_refused(
         train.train(renamed)
 
 
+def test_a_checkpoint_from_before_a_key_of_stages_is_gone_on_with(
+    tmp_path: Path, base: Path
+) -> None:
+    """What its plan does not say was not done; only doing it makes another one."""
+    asked = request(tmp_path, "sft", base=base)
+    train.train(asked)
+    file = asked.out / "plan.json"
+    plan = json.loads(file.read_text())
+    assert plan["stage"].pop("drop_turns") is False
+    file.write_text(json.dumps(plan))
+    before = (asked.out / "model.yaml").stat().st_mtime_ns
+    train.train(asked)
+    assert (asked.out / "model.yaml").stat().st_mtime_ns == before
+    stage = asked.plan.model_copy(update={"drop_turns": True})
+    with pytest.raises(StoreError, match="another stage"):
+        train.train(dataclasses.replace(asked, plan=stage))
+
+
 def test_goes_on_from_the_last_whole_checkpoint(
     tmp_path: Path, base: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
