@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from data_builders import mix_draw, mix_pool, training_sources
+from data_builders import mix_draw, mix_pool, training_sources, training_table
 from data_builders.mix_config import Mix, Part
 from data_builders.mix_draw import Pool, Shortage
 from data_builders.mix_pool import Prepared
@@ -54,6 +54,17 @@ def too_few(
         "No row is drawn twice, and no key by two parts, unless the part has "
         "`upsample: true`, which repeats rows",
         action + ", or `upsample: true` in the part",
+    )
+
+
+def none_left(mix: Mix, ready: Prepared, held: int) -> DataError:
+    """The error of a mix of all rows, where none is left."""
+    reasons = {reason: len(ids) for reason, ids in ready.clean.dropped.items()}
+    lost = training_table.listed({**reasons, "held out": held})
+    return DataError(
+        f"{mix.where}: no row is left to train on; left out are {lost}",
+        "A mix has at least one row that is neither held out nor scored",
+        "Choose other parts, or what is scored from elsewhere",
     )
 
 

@@ -83,6 +83,10 @@ def draw(
         for key, leader in clean.group.items()
         if mix.hold_out is not None and _fraction(leader) < mix.hold_out
     }
+    everything = {row.id: row for rows in clean.parts for row in rows}
+    held_out = tuple(
+        everything[id] for id in sorted(everything) if everything[id].key in held
+    )
     pools = [
         Pool(
             rows=tuple(row for row in rows if row.key not in held),
@@ -107,6 +111,8 @@ def draw(
         except Shortage as short:
             raise mix_errors.too_few(mix, dose, salt, short, pools, ready) from short
     train = _shuffled(taken, mix, salt)
+    if not train:
+        raise mix_errors.none_left(mix, ready, len(held_out))
     left = overlaps(train, clean.scored)
     if left:
         raise DataError(
@@ -116,7 +122,6 @@ def draw(
             "draw, so this is an error of rm-probe",
             "Report it with the mix",
         )
-    everything = {row.id: row for rows in clean.parts for row in rows}
     found = Drawn(
         name=mix.name,
         config=mix.model_dump(mode="json"),
@@ -125,9 +130,7 @@ def draw(
         seed=seed,
         half_seed=half_seed,
         train=train,
-        held_out=tuple(
-            everything[id] for id in sorted(everything) if everything[id].key in held
-        ),
+        held_out=held_out,
         parts=tuple(
             DrawnPart(
                 source=part.origin,

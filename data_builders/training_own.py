@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from data_builders.training_types import (
     first_turn_key,
 )
 from probe.types import DataError, GroupValue, Message
+
+logger = logging.getLogger(__name__)
 
 _TEXTS = ("messages", "prompt", "completion", "chosen", "rejected")
 _OURS = ("id", "key", "content")
@@ -54,7 +57,15 @@ def read(path: Path) -> Rows:
             dropped[row] += 1
         else:
             rows.append(row)
-    training_table.check_ids(rows, str(path))
+    training_table.check_rows(rows, dropped, str(path))
+    if dropped:
+        # Of published sources the documentation says it; nobody has looked at these.
+        logger.warning(
+            "%s: of %d rows, left out are %s",
+            path,
+            len(table.lines),
+            training_table.listed(dropped),
+        )
     cells.check_kinds([row.groups for row in rows], path)
     return Rows(
         name=path.stem,

@@ -262,7 +262,7 @@ def _rows(
     dropped: Counter[str],
     located: tuple[sources.Located, ...],
 ) -> Rows:
-    training_table.check_ids(rows, str(located[0].path))
+    training_table.check_rows(rows, dropped, str(located[0].path))
     source = located[0].source
     return Rows(
         name=name,

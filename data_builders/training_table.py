@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data_builders import cells, tables
@@ -94,16 +94,26 @@ def check(values: Mapping[str, object], needed: Iterable[str], where: str) -> No
         )
 
 
-def check_ids(rows: list[TrainingRow], where: str) -> None:
+def listed(dropped: Mapping[str, int]) -> str:
+    """What is left out, as messages have it; empty: nothing is."""
+    return ", ".join(f"{count:,} ({why})" for why, count in dropped.items() if count)
+
+
+def check_rows(
+    rows: Sequence[TrainingRow], dropped: Mapping[str, int], where: str
+) -> None:
     """Checks that there are rows, each with an id of its own.
 
     Raises:
         DataError: There are none, or two have one id.
     """
     if not rows:
+        lost = listed(dropped)
         raise DataError(
-            f"{where} holds no row that can be trained on",
-            "A training source has at least one",
+            f"{where} holds no row that can be trained on"
+            + (f"; left out are {lost}" if lost else ""),
+            "A training source has at least one; each has an answer, and of pairs the "
+            "rejected one differs from the chosen",
             "Use the file as published, or mend it",
         )
     counts = Counter(row.id for row in rows)

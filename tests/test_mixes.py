@@ -505,6 +505,18 @@ def test_upsampling_is_recorded(tmp_path: Path) -> None:
     assert [part.upsampled for part in found.parts] == [14, 0]
 
 
+def test_a_mix_of_all_rows_with_none_left(tmp_path: Path) -> None:
+    rows = sft()[:3]
+    written(tmp_path, rows)
+    parts = [{"file": "a.jsonl"}]
+    scored = [item(row["completion"], "yes", id=row["id"]) for row in rows]
+    with pytest.raises(DataError) as error:
+        drawn(mix_of(tmp_path, rows="all", parts=parts), None, scored=scored)
+    assert "no row is left to train on; left out are 3 (shares a text" in str(
+        error.value
+    )
+
+
 def test_preferences_give_their_chosen_answer_to_sft(tmp_path: Path) -> None:
     rows = [
         {"prompt": text(n), "chosen": text(f"{n} c"), "rejected": text(f"{n} {r}")}

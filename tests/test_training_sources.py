@@ -409,7 +409,14 @@ def test_own_csv_and_parquet(tmp_path: Path) -> None:
         ([{"question": "Why?"}], "Rename the columns"),
         ([{"id": "a", "prompt": "x", "completion": "y"}] * 2, "'mine/a' stands 2"),
         ([{"messages": "no"}], "column 'messages'"),
-        ([{"prompt": "", "completion": "y"}], "no row that can be trained on"),
+        (
+            [{"prompt": "", "completion": "y"}],
+            r"no row that can be trained on; left out are 1 \(no text\)",
+        ),
+        (
+            [{"prompt": "Why?", "chosen": "So.", "rejected": "So."}] * 2,
+            r"left out are 2 \(chosen and rejected identical\)",
+        ),
     ],
 )
 def test_own_files_that_are_wrong(
@@ -417,6 +424,15 @@ def test_own_files_that_are_wrong(
 ) -> None:
     with pytest.raises(DataError, match=message):
         training_sources.load(str(lines(tmp_path / "mine.jsonl", rows)), None)
+
+
+def test_what_own_files_lose_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = {"prompt": "Why?", "chosen": "So.", "rejected": "So."}
+    rows = [pair, pair, {**pair, "rejected": "No."}]
+    training_sources.load(str(lines(tmp_path / "mine.jsonl", rows)), None)
+    assert "of 3 rows, left out are 2 (chosen and rejected identical)" in caplog.text
 
 
 def test_digests_are_those_of_what_is_read(shared_data: Path, tmp_path: Path) -> None:
