@@ -92,6 +92,8 @@ def prepare(
     dtype = ablation.dtype or settings.dtype
     settings = dataclasses.replace(settings, runs=out / RUNS, dtype=dtype)
     config = audit.configure(ablation.base, settings)
+    # Of checkpoints too, whose files say what it was when they were trained.
+    settings = dataclasses.replace(settings, dtype=config.dtype)
     if config.kind.fits != "policy":
         raise ConfigError(
             f"{ablation.where}: `base` = {ablation.base} is of kind {config.kind}",
@@ -187,12 +189,32 @@ def _check_placebos(ablation: Ablation, found: dict[str, mixes.Mix]) -> None:
                 "The placebo arm is trained without the attribute in every stage",
                 "Add a placebo to this stage, or leave the others' out",
             )
-        if stage.placebo is not None and not (dosed and found[stage.placebo].has_dose):
+        if stage.placebo is None:
+            continue
+        placebo = found[stage.placebo]
+        if not (dosed and placebo.has_dose):
             raise ConfigError(
                 f"{where}: of `mix` and `placebo` one has no part of share `dose`",
                 "A placebo has the same shares as the treatment",
                 "Write `share: dose` and `share: rest` into both, or leave `placebo` "
                 "out",
+            )
+        if not placebo.is_placebo:
+            raise ConfigError(
+                f"{where}: of the placebo {stage.placebo}, the parts of share `dose` "
+                "and `rest` are different rows",
+                "In a placebo the dose is a label without meaning: both parts have one "
+                "source and one filter",
+                "Write the `where` of the part with the rest into both, or name "
+                "another mix",
+            )
+        if placebo.rows != found[stage.mix].rows:
+            raise ConfigError(
+                f"{where}: the mix has `rows: {found[stage.mix].rows}`, its placebo "
+                f"{placebo.rows}",
+                "A placebo has as many rows as the treatment: else the arms differ in "
+                "how much is trained on",
+                "Write the same number into both",
             )
 
 
