@@ -194,8 +194,6 @@ class Job:
     """The arm's mix."""
     before: str | None
     """Folder of the stage that it starts from; None: the base."""
-    followed: bool
-    """Whether another stage starts from it."""
 
 
 def percent(share: float) -> str:
@@ -218,7 +216,7 @@ def jobs(ablation: Ablation, dosed: Callable[[str], bool]) -> list[Job]:
             for share in ablation.shares or (None,):
                 before: str | None = None
                 varied = False
-                for at, plan in enumerate(ablation.stages):
+                for plan in ablation.stages:
                     placebo = arm == "placebo" and plan.placebo is not None
                     mix = str(plan.placebo) if placebo else plan.mix
                     varied |= dosed(mix)
@@ -240,7 +238,6 @@ def jobs(ablation: Ablation, dosed: Callable[[str], bool]) -> list[Job]:
                             plan=plan,
                             mix=mix,
                             before=before,
-                            followed=at + 1 < len(ablation.stages),
                         ),
                     )
                     before = folder

@@ -27,7 +27,7 @@ cut or left out."""
 ADAPTER = "adapter"
 WEIGHTS = "weights"
 MERGED = "merged"
-"""The whole weights, for a stage that starts from these."""
+"""The whole weights, once a stage starts from these."""
 TRAINER = "trainer"
 """The trainer's own checkpoints, until it is finished."""
 

@@ -133,7 +133,7 @@ def _request(sweep: Sweep, job: Job) -> Request:
         name=job.name,
         plan=job.plan,
         where=f"{ablation.where}, stage {at}",
-        base=sweep.base if job.before is None else _before(sweep, job.before),
+        base=_start(sweep, job),
         mix=_mix_folder(sweep, job),
         seed=job.seed,
         label={
@@ -149,7 +149,6 @@ def _request(sweep: Sweep, job: Job) -> Request:
         device=sweep.settings.device,
         held_out_rows=ablation.held_out_rows,
         held_out_times=ablation.held_out_times,
-        followed=job.followed,
     )
 
 
@@ -162,14 +161,15 @@ def _drawn_share(sweep: Sweep, job: Job) -> float | None:
     return share
 
 
-def _before(sweep: Sweep, folder: str) -> Base:
-    """A checkpoint as the base of the next stage: its whole weights."""
+def _start(sweep: Sweep, job: Job) -> Base:
+    """What a checkpoint is trained from: the base, or the one before it, whole."""
     from probe import models, train
 
-    made = sweep.out / CHECKPOINTS / folder
-    whole = made / checkpoint.MERGED
-    if not whole.is_dir():
-        whole = made / checkpoint.WEIGHTS
+    if job.before is None:
+        return sweep.base
+    [before] = [one for one in sweep.jobs if one.folder == job.before]
+    made = sweep.folder(before)
+    whole = train.whole_weights(before.plan, made, sweep.settings.device)
     config = audit.configure(str(made / checkpoint.MODEL_FILE), sweep.settings)
     changes = {"weights": str(whole.resolve()), "sha256": None, "adapter": None}
     config = config.model_copy(update=changes)

@@ -46,7 +46,7 @@ from probe.processes import processes
 from probe.training_arguments import DTYPES, checked, init_kwargs
 from probe.training_model import load_base
 from probe.training_request import OURS, Base, Request
-from probe.training_result import Trained, finish
+from probe.training_result import Trained, finish, whole_weights
 from probe.training_text import (
     check_alike,
     decoded,
@@ -61,7 +61,14 @@ from probe.training_text import (
 from probe.training_watch import held_out_pairs, watcher
 from probe.types import ConfigError, ProbeError
 
-__all__ = ["Base", "InterruptedTrainingError", "Request", "check", "train"]
+__all__ = [
+    "Base",
+    "InterruptedTrainingError",
+    "Request",
+    "check",
+    "train",
+    "whole_weights",
+]
 
 logger = logging.getLogger(__name__)
 

@@ -53,5 +53,3 @@ class Request:
     """None: a GPU if there is one, else the CPU."""
     held_out_rows: int = 0
     held_out_times: int = 2
-    followed: bool = False
-    """Whether a later stage starts from it."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.mixes import read_drawn
-from probe import held_out
+from probe import held_out, models
+from probe.ablation import StagePlan
 from probe.checkpoint import (
     ADAPTER,
     HELD_OUT_FILE,
@@ -27,8 +28,17 @@ from probe.checkpoint import (
     WEIGHTS,
     write,
 )
-from probe.config import Kind, ModelConfig, Training, dump_yaml, parse_source
+from probe.config import (
+    Kind,
+    ModelConfig,
+    Training,
+    dump_yaml,
+    load_file,
+    parse_source,
+)
 from probe.encode import Encoder
+from probe.processes import processes
+from probe.training_arguments import init_kwargs
 from probe.training_request import OURS, Request
 from probe.training_text import Fitted
 
@@ -42,9 +52,9 @@ class Trained:
     """A training at its end."""
 
     trainer: Any
-    """TRL's, with the model."""
+    """TRL's, with the model and its tokenizer."""
     encoder: Encoder
-    """How texts are encoded for scoring; its tokenizer is that of training."""
+    """How texts are encoded for scoring."""
     pairs: held_out.HeldOut | None
     rows: Fitted
     """What was trained on, and what was left out."""
@@ -58,7 +68,7 @@ class Trained:
 def finish(request: Request, made: Trained) -> None:
     """Writes the checkpoint; `model.yaml` last, since a folder with it is finished."""
     trainer, encoder = made.trainer, made.encoder
-    tokenizer = encoder.tokenizer
+    tokenizer = trainer.processing_class
     out, state = request.out, trainer.state
     model = trainer.accelerator.unwrap_model(trainer.model)
     base = request.base.config
@@ -69,8 +79,6 @@ def finish(request: Request, made: Trained) -> None:
         for one in model.peft_config.values():
             one.base_model_name_or_path = source.repo or base.weights
     _save(model, tokenizer, out / (ADAPTER if adapted else WEIGHTS))
-    if request.followed and adapted:
-        _save(model.merge_and_unload(), tokenizer, out / MERGED)
     if made.pairs is not None:
         made.pairs.write(out / HELD_OUT_FILE)
     mix = read_drawn(request.mix).record
@@ -128,6 +136,33 @@ def finish(request: Request, made: Trained) -> None:
         write(out / IMPLICIT_FILE, _yaml(implicit))
     write(out / MODEL_FILE, _yaml(fields))
     shutil.rmtree(out / TRAINER, ignore_errors=True)
+
+
+def whole_weights(plan: StagePlan, folder: Path, device: str | None) -> Path:
+    """The whole weights of a finished checkpoint, for a stage that starts from it.
+
+    An adapter is merged the first time, in the precision that it was trained in. Of
+    several processes, all call it.
+
+    Returns:
+        A folder with weights and tokenizer.
+    """
+    # Imported here: a mistake in a file is told before torch is loaded.
+    from probe.models import checkpoints
+
+    whole = folder / MERGED
+    if not (folder / ADAPTER).is_dir():
+        return folder / WEIGHTS
+    state = processes(device)
+    if state.is_main_process and not whole.is_dir():
+        config = load_file(folder / MODEL_FILE)
+        resolved = models.resolve_weights(config)
+        dtype = str(init_kwargs(plan).get("dtype", "float32"))
+        placement = checkpoints.place(device, dtype)
+        model = checkpoints.causal_lm(config, resolved, "weights", placement)
+        _save(model, models.load_tokenizer(config, resolved.tokenizer), whole)
+    state.wait_for_everyone()
+    return whole
 
 
 def _from(out: Path, weights: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from probe.config import Kind
 from probe.encode import Encoder
-from probe.models import load_encoder
+from probe.models import load_tokenizer
 from probe.training_request import Request
 from probe.types import Candidate, ConfigError, Item, Message
 
@@ -26,7 +27,7 @@ def tokenizer_of(request: Request) -> Any:
         ConfigError: There is no chat template, or no token to pad with.
     """
     config = request.base.config
-    tokenizer = load_encoder(config, request.base.resolved).tokenizer
+    tokenizer = load_tokenizer(config, request.base.resolved.tokenizer)
     if request.plan.chat_template is not None:
         tokenizer.chat_template = template_text(request)
     elif config.template.endswith(".jinja"):
@@ -285,7 +286,8 @@ def encoder_of(request: Request, tokenizer: Any) -> Encoder:
             "golden": (),
         }
     )
-    return Encoder(tokenizer, config)
+    # Of a copy: an encoder changes its tokenizer, and this one is saved.
+    return Encoder(copy.deepcopy(tokenizer), config)
 
 
 def check_alike(

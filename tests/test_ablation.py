@@ -116,7 +116,6 @@ def test_every_checkpoint_comes_after_the_one_it_starts_from(tmp_path: Path) -> 
     ]
     assert [job.share for job in jobs[:3]] == [None, 0, 0.5]
     assert [job.before for job in jobs[:3]] == [None, "seed0-sft", "seed0-sft"]
-    assert [job.followed for job in jobs[:3]] == [True, False, False]
 
 
 def test_a_placebo_arm_has_its_own_mix(tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ def test_a_planted_effect_has_a_slope_clear_of_zero(tmp_path: Path, base: Path) 
     placebo = slopes["tones, DPO, placebo"]
     assert treated.n == placebo.n == 9
     assert treated.ci_low is not None and treated.ci_low > 0
-    assert (placebo.ci_low or 0) <= 0 <= (placebo.ci_high or 0)
+    assert placebo.ci_low is not None and placebo.ci_high is not None
+    assert placebo.ci_low <= 0 <= placebo.ci_high
 
 
 def test_killed_and_gone_on_with_is_as_in_one_go(tmp_path: Path, base: Path) -> None:
@@ -251,6 +252,30 @@ def test_a_checkpoint_trained_anew_replaces_the_old_one(
     load_runs(again)
 
 
+def test_a_stage_can_be_added_and_a_precision_taken_away(
+    tmp_path: Path, base: Path
+) -> None:
+    """What is trained stays, and is scored as the base is."""
+    write_mix(tmp_path, "sft", name="first")
+    write_mix(tmp_path, "reward", name="last")
+    quick = {"trainer": {**QUICK, "max_steps": 2}, "lora": LORA}
+    stages = [
+        {"stage": name, "mix": f"{mix}.yaml", **quick}
+        for name, mix in (("sft", "first"), ("dpo", "tones"), ("reward", "last"))
+    ]
+    out = tmp_path / "out"
+    settings = {"shares": [0.5], "held_out_rows": 0}
+    written(tmp_path, base, stages=stages[:2], dtype="bfloat16", **settings)
+    sweep.run(prepared(tmp_path / "ablation.yaml", out))
+    trained = {path: path.stat().st_mtime_ns for path in out.glob("*/*/model.yaml")}
+    written(tmp_path, base, stages=stages, **settings)
+    runs = sweep.run(prepared(tmp_path / "ablation.yaml", out))
+    assert runs is not None
+    assert len(trained) == 2 and len(list(out.glob("*/*/model.yaml"))) == 3
+    assert trained == {path: path.stat().st_mtime_ns for path in trained}
+    assert {(read_manifest(run).config or {})["dtype"] for run in runs} == {"float32"}
+
+
 def test_held_out_pairs_are_kept_from_every_other_stage(
     tmp_path: Path, base: Path
 ) -> None:
@@ -318,6 +343,14 @@ def test_held_out_pairs_are_kept_from_every_other_stage(
             [{"stage": "dpo", "mix": "tones.yaml", "placebo": "fixed.yaml"}],
             "stage 1: of `mix` and `placebo` one has no part of share `dose`",
         ),
+        (
+            [{"stage": "dpo", "mix": "tones.yaml", "placebo": "renamed.yaml"}],
+            "stage 1: of the placebo .* are different rows",
+        ),
+        (
+            [{"stage": "dpo", "mix": "tones.yaml", "placebo": "short.yaml"}],
+            "stage 1: the mix has `rows: [0-9]+`, its placebo 2",
+        ),
     ],
 )
 def test_a_placebo_arm_is_a_placebo_in_every_stage(
@@ -329,6 +362,13 @@ def test_a_placebo_arm_is_a_placebo_in_every_stage(
     for part in fixed["parts"]:
         part["share"] = 0.5
     (tmp_path / "fixed.yaml").write_text(json.dumps(fixed))
+    renamed = json.loads((tmp_path / "tones.yaml").read_text()) | {"name": "renamed"}
+    (tmp_path / "renamed.yaml").write_text(json.dumps(renamed))
+    short = json.loads((tmp_path / "twin.yaml").read_text()) | {
+        "name": "short",
+        "rows": 2,
+    }
+    (tmp_path / "short.yaml").write_text(json.dumps(short))
     shutil.copy(tmp_path / "tones.yaml", tmp_path / "again.yaml")
     with pytest.raises(ConfigError, match=said):
         prepared(path, tmp_path / "out")

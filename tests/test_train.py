@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file as load_tensors
+from transformers import AutoTokenizer
 
 from data_builders import mixes
 from probe import checkpoint, held_out, models, train, training_text
@@ -229,6 +230,18 @@ def test_dpo_holds_one_copy_of_the_base(tmp_path: Path, base: Path) -> None:
     assert sum(own.values()) == sum(one.numel() for one in whole.model.parameters())  # type: ignore[attr-defined]
 
 
+def test_the_tokenizer_is_stored_as_it_was(tmp_path: Path, base: Path) -> None:
+    """Others load it with transformers, and their texts start as the base's do."""
+    asked = request(tmp_path, "sft", base=base)
+    train.train(asked)
+    ours, theirs = (
+        AutoTokenizer.from_pretrained(folder)
+        for folder in (asked.out / "adapter", base)
+    )
+    assert theirs("Is it?").input_ids[0] == theirs.bos_token_id
+    assert ours("Is it?").input_ids == theirs("Is it?").input_ids
+
+
 def test_all_weights_can_be_trained(tmp_path: Path, base: Path) -> None:
     asked = request(tmp_path, "sft", base=base, lora=None)
     config = train.train(asked)
@@ -239,10 +252,12 @@ def test_all_weights_can_be_trained(tmp_path: Path, base: Path) -> None:
 
 def test_the_second_stage_starts_from_the_first(tmp_path: Path, base: Path) -> None:
     """DPO's reference is the SFT checkpoint, whole, and not the base."""
-    first = request(tmp_path, "sft", base=base, name="sft", followed=True)
+    first = request(tmp_path, "sft", base=base, name="sft")
     made = train.train(first)
+    merged = train.whole_weights(first.plan, first.out, "cpu")
+    assert merged == train.whole_weights(first.plan, first.out, "cpu")
     whole = load_file(first.out / "model.yaml").model_copy(
-        update={"weights": str(first.out / "merged"), "adapter": None}
+        update={"weights": str(merged), "adapter": None}
     )
     second = dataclasses.replace(
         request(tmp_path, "dpo", base=base, name="dpo"),
@@ -250,18 +265,18 @@ def test_the_second_stage_starts_from_the_first(tmp_path: Path, base: Path) -> N
     )
     train.train(second)
     implicit = load_file(second.out / "implicit.yaml")
-    assert implicit.reference == str(first.out / "merged")
+    assert implicit.reference == str(merged)
     [item] = held_out.items(
         [json.loads((second.mix / "held_out.jsonl").read_text().splitlines()[0])]
     )
     stages = [
         models.load_scorer(one, models.resolve_weights(one)) for one in (made, whole)
     ]
-    adapted, merged = (
+    adapted, alone = (
         [one[Measure.LOGPROB_SUM] for one in scorer.score(scorer.encode(item))]
         for scorer in stages
     )
-    assert adapted == pytest.approx(merged, abs=1e-4)
+    assert adapted == pytest.approx(alone, abs=1e-4)
 
 
 # -- texts -------------------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = [
     "fingerprint",
     "load_encoder",
     "load_scorer",
+    "load_tokenizer",
     "resolve_model",
     "resolve_weights",
 ]
@@ -123,7 +124,7 @@ def load_encoder(config: ModelConfig, resolved: Resolved) -> Encoder:
     Raises:
         ConfigError: No tokenizer there, or one that does not fit the config.
     """
-    return Encoder(_tokenizer(config, resolved.tokenizer), config)
+    return Encoder(load_tokenizer(config, resolved.tokenizer), config)
 
 
 def load_scorer(
@@ -161,13 +162,18 @@ def load_scorer(
         case Kind.POLICY:
             return policy.load(config, resolved, encoder, placement, budget)
         case Kind.IMPLICIT_REWARD:
-            theirs = _tokenizer(config, resolved.path("reference"))
+            theirs = load_tokenizer(config, resolved.path("reference"))
             return implicit.load(config, resolved, encoder, theirs, placement, budget)
         case Kind.SEQUENCE_CLASSIFIER | Kind.VALUE_HEAD:
             return reward.load(config, resolved, encoder, placement, budget)
 
 
-def _tokenizer(config: ModelConfig, folder: Path) -> Any:
+def load_tokenizer(config: ModelConfig, folder: Path) -> Any:
+    """The tokenizer that lies in a folder, as it is stored.
+
+    Raises:
+        ConfigError: There is none.
+    """
     from transformers import AutoTokenizer
 
     try:
