@@ -23,6 +23,11 @@ ENGLISH = "Could you tell me how the weather will be in the mountains tomorrow?"
 FINNISH = "Voisitko kertoa, millainen sää vuoristossa on huomenna iltapäivällä?"
 GERMAN = "Könntest du mir sagen, wie das Wetter morgen in den Bergen sein wird?"
 
+SYSTEM, USER, ASSISTANT = (
+    {"role": role, "content": content}
+    for role, content in (("system", "s"), ("user", "a"), ("assistant", "b"))
+)
+
 
 def written(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
@@ -91,6 +96,21 @@ def test_shares_are_of_what_is_agreed_on_and_bounded_by_the_rest() -> None:
             [("user", "a"), ("chosen", "b"), ("rejected", "c")],
         ),
         ({"prompt": "a", "completion": "b"}, [("user", "a"), ("assistant", "b")]),
+        # As a mix is written.
+        (
+            {"prompt": [SYSTEM, USER], "completion": [ASSISTANT]},
+            [("system", "s"), ("user", "a"), ("assistant", "b")],
+        ),
+        (
+            {
+                "prompt": [SYSTEM, USER],
+                "chosen": [ASSISTANT],
+                "rejected": [{"role": "assistant", "content": "c"}],
+            },
+            [("system", "s"), ("user", "a"), ("chosen", "b"), ("rejected", "c")],
+        ),
+        # Answers without rejected ones.
+        ({"prompt": "a", "chosen": [ASSISTANT]}, [("assistant", "b"), ("user", "a")]),
         ({"text": "a", "id": 1}, [("text", "a")]),
     ],
 )
@@ -101,6 +121,29 @@ def test_forms_of_rows(
     assert [(one.role, one.text) for one in found.turns] == turns
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet").turns == found.turns
+
+
+def test_a_conversation_in_a_csv_is_its_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["messages"], [json.dumps([USER, ASSISTANT])]])
+    found = read(path)
+    assert [(one.role, one.text) for one in found.turns] == [
+        ("user", "a"),
+        ("assistant", "b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "cell", [[{"role": "tool", "content": "a"}], {"role": "user", "content": "a"}, 5]
+)
+@pytest.mark.parametrize("column", ["messages", "prompt", "text"])
+def test_what_is_no_conversation_is_counted(
+    tmp_path: Path, column: str, cell: object
+) -> None:
+    found = read(written(tmp_path / "a.jsonl", [{column: cell}, {column: [USER]}]))
+    assert [one.text for one in found.turns] == ["a"]
+    assert found.dropped == {training_rows.NO_FORM: 1}
 
 
 def test_rows_without_text_are_counted(tmp_path: Path) -> None:
