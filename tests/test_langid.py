@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from data_builders import langid, training_rows
 from data_builders.langid import Tag
 from data_builders.training_rows import TrainingSet
+from probe import langid as report
 from probe.cli import app
 from probe.types import DataError, MissingDataError, UsageError
 
@@ -36,6 +37,19 @@ def written(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
 
 def read(path: Path, **columns: str) -> TrainingSet:
     return training_rows.read(str(path), split="train", columns=columns)
+
+
+def parts(path: Path) -> dict[tuple[str, str, str], tuple[int, int, float | None]]:
+    """Count, n and share by what is counted, measure and name."""
+    with path.open(encoding="utf-8") as file:
+        return {
+            (one["of"], one["measure"], one["name"]): (
+                int(one["count"]),
+                int(one["n"]),
+                float(one["share"]) if one["share"] else None,
+            )
+            for one in csv.DictReader(file)
+        }
 
 
 def run(*arguments: object) -> Result:
@@ -141,7 +155,8 @@ def test_a_conversation_in_a_csv_is_its_json(tmp_path: Path) -> None:
 def test_what_is_no_conversation_is_counted(
     tmp_path: Path, column: str, cell: object
 ) -> None:
-    found = read(written(tmp_path / "a.jsonl", [{column: cell}, {column: [USER]}]))
+    rows: list[dict[str, object]] = [{column: cell}, {column: [USER]}]
+    found = read(written(tmp_path / "a.jsonl", rows))
     assert [one.text for one in found.turns] == ["a"]
     assert found.dropped == {training_rows.NO_FORM: 1}
 
@@ -189,16 +204,67 @@ def test_a_planted_share_is_found(tmp_path: Path) -> None:
     finnish = next(line.split() for line in lines if line.startswith("fi"))
     assert (finnish[2], finnish[3], finnish[5]) == ("5", "12.50%", "25.00%")
     assert "not English: 12.50%; were all texts English" in result.stdout
-    with (tmp_path / "out" / "mix.languages.csv").open(encoding="utf-8") as file:
-        languages = list(csv.DictReader(file))
-    assert [(one["code"], one["texts"]) for one in languages] == [
-        ("en", "35"),
-        ("fi", "5"),
-    ]
+    saved = parts(tmp_path / "out" / "mix.languages.csv")
+    assert saved["texts", "language", "Finnish"] == (5, 40, 5 / 40)
+    assert saved["answers", "language", "Finnish"] == (5, 20, 5 / 20)
+    assert saved["answers", "language", "English"] == (15, 20, 15 / 20)
+    n_characters = {
+        lang: sum(
+            len(turn["content"])
+            for row in rows
+            for turn in row["messages"]
+            if turn["content"].startswith(text)
+        )
+        for lang, text in (("English", ENGLISH), ("Finnish", FINNISH))
+    }
+    total = sum(n_characters.values())
+    for lang, number in n_characters.items():
+        found = saved["characters", "language", lang]
+        assert found == (number, total, number / total)
     with (tmp_path / "out" / "mix.tags.csv").open(encoding="utf-8") as file:
         tags = list(csv.DictReader(file))
     assert [one["row"] for one in tags if one["agreed"] == "fi"] == list("01234")
     assert {one["role"] for one in tags if one["agreed"] == "fi"} == {"assistant"}
+
+
+def test_what_is_printed_is_saved_as_exact_numbers(tmp_path: Path) -> None:
+    """Two of six texts told differ, one has no letters, one row no text."""
+    answers = {ENGLISH: ("en", "en"), "odd": ("en", "fi"), "half": (None, "de")}
+    prompts = {GERMAN: ("de", "de"), FINNISH: ("fi", "fi"), "1": (None, None)}
+    said = {**answers, **prompts, "more": ("en", "en")}
+    rows = [
+        {"prompt": one, "completion": other}
+        for one, other in zip([*prompts, "more"], [*answers, ""], strict=True)
+    ]
+    path = written(tmp_path / "a.jsonl", [*rows, {"prompt": "", "completion": None}])
+    found = read(path)
+    tags = [
+        Tag(lingua=one, fasttext=other)
+        for one, other in (said[turn.text] for turn in found.turns)
+    ]
+    tagged = report.tagged(found, tags)
+    saved = parts(report.write(tagged, tmp_path)[0])
+    assert saved["texts", "language", "English"] == (2, 4, 2 / 4)
+    assert saved["texts", "differ", ""] == (2, 6, 2 / 6)
+    assert saved["texts", "no_letters", ""] == (1, 7, 1 / 7)
+    assert saved["texts", "not_english", ""] == (2, 4, 2 / 4)
+    assert saved["texts", "not_english_low", ""] == (2, 6, 2 / 6)
+    assert saved["texts", "not_english_high", ""] == (4, 6, 4 / 6)
+    assert saved["answers", "language", "German"] == (0, 1, 0)
+    assert saved["answers", "differ", ""] == (2, 3, 2 / 3)
+    assert saved["answers", "no_letters", ""] == (0, 3, 0)
+    assert saved["rows", "left_out", "no text"] == (1, 5, 1 / 5)
+    notes = "\n".join(report.notes(tagged))
+    assert "they differ on 2 (33.33%)" in notes
+    assert "1 rows left out: no text" in notes
+
+
+def test_a_share_of_nothing_is_empty(tmp_path: Path) -> None:
+    found = read(written(tmp_path / "a.jsonl", [{"text": "1"}]))
+    tags = [Tag(lingua=None, fasttext=None)]
+    saved = parts(report.write(report.tagged(found, tags), tmp_path)[0])
+    assert saved["texts", "no_letters", ""] == (1, 1, 1)
+    assert saved["texts", "differ", ""] == (0, 0, None)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
