@@ -74,18 +74,23 @@ def turns(value: object) -> tuple[Message, ...]:
     return tuple(Message(role=turn["role"], content=turn["content"]) for turn in value)
 
 
+def conversation(value: object) -> tuple[Message, ...] | None:
+    """The turns of a conversation, as a list or its JSON; None: the value is none."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return turns(value) if is_turns(value) else None
+
+
 def messages(value: object, where: str) -> tuple[Message, ...]:
     """A prompt: a conversation that ends with a user turn, as a list or its JSON.
 
     Raises:
         DataError: It is something else, or a turn is blank.
     """
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            value = None
-    found = turns(value) if is_turns(value) else ()
+    found = conversation(value) or ()
     blank = any(not one.content.strip() for one in found)
     if not found or blank or found[-1].role != "user":
         raise DataError(

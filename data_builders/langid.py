@@ -62,10 +62,19 @@ class Shares:
         return self.counts.total()
 
     @property
+    def n_told(self) -> int:
+        """Texts of which a detector says anything."""
+        return self.n_agreed + self.n_differ
+
+    @property
+    def n_other(self) -> int:
+        """Texts that are not English, of those agreed on."""
+        return self.n_agreed - self.counts[ENGLISH]
+
+    @property
     def other(self) -> float | None:
         """Share of texts that are not English, of those agreed on; None: of none."""
-        agreed = self.n_agreed
-        return (agreed - self.counts[ENGLISH]) / agreed if agreed else None
+        return self.n_other / self.n_agreed if self.n_agreed else None
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -73,11 +82,9 @@ class Shares:
 
         These are bounds of what cannot be told, and no interval: no sample was drawn.
         """
-        told = self.n_agreed + self.n_differ
-        if not told:
+        if not self.n_told:
             return None
-        foreign = self.n_agreed - self.counts[ENGLISH]
-        return foreign / told, (foreign + self.n_differ) / told
+        return self.n_other / self.n_told, (self.n_other + self.n_differ) / self.n_told
 
 
 def tag(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -142,17 +141,12 @@ def _completed(
 
 
 def _conversation(value: object, column: str, where: str) -> tuple[Message, ...]:
-    """A list of turns, or its JSON."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = None
-    if not cells.is_turns(value):
+    found = cells.conversation(value)
+    if found is None:
         raise DataError(
             f"{where}, column '{column}': {repr(value)[:60]}",
             'A conversation is a list of {"role": ..., "content": ...} with roles '
             "system, user, assistant",
             "Mend the cell",
         )
-    return cells.turns(value)
+    return found

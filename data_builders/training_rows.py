@@ -2,7 +2,7 @@
 
 Forms of a row, by its columns: a conversation (`messages`), a preference pair in the
 forms of `conversations` (`chosen`, `rejected` and mostly `prompt`), a prompt with its
-`completion`, or plain `text`.
+`completion`, or plain `text`. A prompt, an answer or a text may be a list of turns.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ from pathlib import Path
 
 from data_builders import cells, tables, training_table
 from data_builders.conversations import NO_TEXT, read_pair
-from probe.types import DataError, Message, MissingDataError, UsageError
+from probe.types import DataError, MissingDataError, UsageError
 
 COLUMNS = ("messages", "chosen", "rejected", "prompt", "completion", "text")
 """Columns that hold what is trained on."""
+
+_ROLES = {"prompt": "user", "completion": "assistant"}
+"""Who says the text of a column; of the others' it is the column's name."""
+NO_FORM = "neither text nor turns of system, user and assistant"
 
 _HUB = re.compile(r"(?:hf:)?([\w.-]+/[\w.-]+)(?:@([\w.-]+))?")
 
@@ -136,18 +140,17 @@ def _turns(row: int, line: tables.Line) -> list[Turn] | str:
             *(Turn(row=row, role=m.role, text=m.content) for m in pair.messages),
             *(Turn(row=row, role=role, text=text) for role, text in answers),
         ]
-    if "messages" in values:
-        said: tuple[Message, ...] = ()
-        if cells.is_turns(values["messages"]):
-            said = cells.turns(values["messages"])
-        found = [(one.role, one.content) for one in said]
-    else:
-        roles = {"prompt": "user", "completion": "assistant"}
-        found = [
-            (roles.get(name, name), str(values[name] or ""))
-            for name in COLUMNS
-            if name in values
-        ]
+    found: list[tuple[str, str]] = []
+    for name in ("messages",) if "messages" in values else COLUMNS:
+        value = values.get(name)
+        if not value:
+            continue
+        if isinstance(value, str) and name != "messages":
+            found.append((_ROLES.get(name, name), value))
+        elif (said := cells.conversation(value)) is not None:
+            found += [(one.role, one.content) for one in said]
+        else:
+            return NO_FORM
     turns = [
         Turn(row=row, role=role, text=text) for role, text in found if text.strip()
     ]

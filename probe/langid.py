@@ -33,6 +33,33 @@ class Tagged:
     """Of the answers alone."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """So many of so many: a row of the file."""
+
+    of: str
+    """What is counted: `texts`, `characters`, `answers`, or `rows` of the set."""
+    measure: str
+    """`language`: both detectors name it, of those of which they name the same one.
+    `differ`: they do not, of those of which either names one.
+    `no_letters`: neither names one, of all.
+    `not_english`: of those of which they name the same one. `not_english_low` and
+    `not_english_high`: were all that they differ on English, and were none.
+    `left_out`: rows without texts, of all."""
+    code: str = ""
+    """Of a language."""
+    name: str = ""
+    """The language's, or why rows are left out."""
+    count: int
+    n: int
+    """What `count` is a part of."""
+
+    @property
+    def share(self) -> float | None:
+        """None: of nothing."""
+        return self.count / self.n if self.n else None
+
+
 def tagged(found: TrainingSet, tags: Sequence[Tag]) -> Tagged:
     """Counts the languages of a training set."""
     every = [(one, turn) for turn, one in zip(found.turns, tags, strict=True)]
@@ -65,11 +92,10 @@ def table(of: Tagged) -> Rows:
 def notes(of: Tagged) -> Iterator[str]:
     """What must be known of the shares."""
     every = of.every
-    told = every.n_agreed + every.n_differ
     yield (
         f"shares are of the {every.n_agreed:,} texts of which both detectors name the "
         f"same language; they differ on {every.n_differ:,} "
-        f"({_percent(every.n_differ, told)})"
+        f"({_percent(every.n_differ, every.n_told)})"
     )
     if every.n_silent:
         yield f"{every.n_silent:,} texts have no letters, and are of no language"
@@ -83,29 +109,62 @@ def notes(of: Tagged) -> Iterator[str]:
         yield f"{number:,} rows left out: {why}"
 
 
+def parts(of: Tagged) -> Iterator[Part]:
+    """The table and the notes as numbers; of the answers alone, too."""
+    every, answers = of.every, of.answers
+    for code, _ in every.counts.most_common():
+        for unit, counts in (
+            ("texts", every.counts),
+            ("characters", every.characters),
+            ("answers", answers.counts),
+        ):
+            yield Part(
+                of=unit,
+                measure="language",
+                code=code,
+                name=language_name(code),
+                count=counts[code],
+                n=counts.total(),
+            )
+    for unit, found in (("texts", every), ("answers", answers)):
+        other, told = found.n_other, found.n_told
+        for measure, count, n in (
+            ("differ", found.n_differ, told),
+            ("no_letters", found.n_silent, found.n_texts),
+            ("not_english", other, found.n_agreed),
+            ("not_english_low", other, told),
+            ("not_english_high", other + found.n_differ, told),
+        ):
+            yield Part(of=unit, measure=measure, count=count, n=n)
+    for why, count in of.found.dropped.items():
+        yield Part(
+            of="rows", measure="left_out", name=why, count=count, n=of.found.n_rows
+        )
+
+
 def write(of: Tagged, out: Path) -> tuple[Path, Path]:
-    """Writes the table, with plain numbers, and what was said of each text.
+    """Writes the parts, a row each, and what was said of each text.
 
     Raises:
         StoreError: `out` cannot be written.
     """
     name = probe_name(Path(of.found.name.replace("/", "_")))
     paths = out / f"{name}.languages.csv", out / f"{name}.tags.csv"
-    every, answers = of.every, of.answers
     try:
         out.mkdir(parents=True, exist_ok=True)
         with paths[0].open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(("code", "language", "texts", "characters", "answers"))
-            for code, number in every.counts.most_common():
-                row = number, every.characters[code], answers.counts[code]
-                writer.writerow((code, language_name(code), *row))
+            writer.writerow(("of", "measure", "code", "name", "count", "n", "share"))
+            for part in parts(of):
+                said = part.of, part.measure, part.code, part.name, part.count, part.n
+                share = "" if part.share is None else part.share
+                writer.writerow((*said, share))
         with paths[1].open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("row", "role", "agreed", "lingua", "fasttext"))
             for turn, one in zip(of.found.turns, of.tags, strict=True):
-                said = one.agreed, one.lingua, one.fasttext
-                writer.writerow((turn.row, turn.role, *(code or "" for code in said)))
+                codes = one.agreed, one.lingua, one.fasttext
+                writer.writerow((turn.row, turn.role, *(code or "" for code in codes)))
     except OSError as error:
         raise StoreError(
             f"{out} cannot be written: {error.strerror}",

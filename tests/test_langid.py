@@ -16,12 +16,18 @@ from typer.testing import CliRunner, Result
 from data_builders import langid, training_rows
 from data_builders.langid import Tag
 from data_builders.training_rows import TrainingSet
+from probe import langid as report
 from probe.cli import app
 from probe.types import DataError, MissingDataError, UsageError
 
 ENGLISH = "Could you tell me how the weather will be in the mountains tomorrow?"
 FINNISH = "Voisitko kertoa, millainen sää vuoristossa on huomenna iltapäivällä?"
 GERMAN = "Könntest du mir sagen, wie das Wetter morgen in den Bergen sein wird?"
+
+SYSTEM, USER, ASSISTANT = (
+    {"role": role, "content": content}
+    for role, content in (("system", "s"), ("user", "a"), ("assistant", "b"))
+)
 
 
 def written(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
@@ -31,6 +37,19 @@ def written(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
 
 def read(path: Path, **columns: str) -> TrainingSet:
     return training_rows.read(str(path), split="train", columns=columns)
+
+
+def parts(path: Path) -> dict[tuple[str, str, str], tuple[int, int, float | None]]:
+    """Count, n and share by what is counted, measure and name."""
+    with path.open(encoding="utf-8") as file:
+        return {
+            (one["of"], one["measure"], one["name"]): (
+                int(one["count"]),
+                int(one["n"]),
+                float(one["share"]) if one["share"] else None,
+            )
+            for one in csv.DictReader(file)
+        }
 
 
 def run(*arguments: object) -> Result:
@@ -91,6 +110,21 @@ def test_shares_are_of_what_is_agreed_on_and_bounded_by_the_rest() -> None:
             [("user", "a"), ("chosen", "b"), ("rejected", "c")],
         ),
         ({"prompt": "a", "completion": "b"}, [("user", "a"), ("assistant", "b")]),
+        # As a mix is written.
+        (
+            {"prompt": [SYSTEM, USER], "completion": [ASSISTANT]},
+            [("system", "s"), ("user", "a"), ("assistant", "b")],
+        ),
+        (
+            {
+                "prompt": [SYSTEM, USER],
+                "chosen": [ASSISTANT],
+                "rejected": [{"role": "assistant", "content": "c"}],
+            },
+            [("system", "s"), ("user", "a"), ("chosen", "b"), ("rejected", "c")],
+        ),
+        # Answers without rejected ones.
+        ({"prompt": "a", "chosen": [ASSISTANT]}, [("assistant", "b"), ("user", "a")]),
         ({"text": "a", "id": 1}, [("text", "a")]),
     ],
 )
@@ -101,6 +135,30 @@ def test_forms_of_rows(
     assert [(one.role, one.text) for one in found.turns] == turns
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet").turns == found.turns
+
+
+def test_a_conversation_in_a_csv_is_its_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["messages"], [json.dumps([USER, ASSISTANT])]])
+    found = read(path)
+    assert [(one.role, one.text) for one in found.turns] == [
+        ("user", "a"),
+        ("assistant", "b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "cell", [[{"role": "tool", "content": "a"}], {"role": "user", "content": "a"}, 5]
+)
+@pytest.mark.parametrize("column", ["messages", "prompt", "text"])
+def test_what_is_no_conversation_is_counted(
+    tmp_path: Path, column: str, cell: object
+) -> None:
+    rows: list[dict[str, object]] = [{column: cell}, {column: [USER]}]
+    found = read(written(tmp_path / "a.jsonl", rows))
+    assert [one.text for one in found.turns] == ["a"]
+    assert found.dropped == {training_rows.NO_FORM: 1}
 
 
 def test_rows_without_text_are_counted(tmp_path: Path) -> None:
@@ -146,16 +204,67 @@ def test_a_planted_share_is_found(tmp_path: Path) -> None:
     finnish = next(line.split() for line in lines if line.startswith("fi"))
     assert (finnish[2], finnish[3], finnish[5]) == ("5", "12.50%", "25.00%")
     assert "not English: 12.50%; were all texts English" in result.stdout
-    with (tmp_path / "out" / "mix.languages.csv").open(encoding="utf-8") as file:
-        languages = list(csv.DictReader(file))
-    assert [(one["code"], one["texts"]) for one in languages] == [
-        ("en", "35"),
-        ("fi", "5"),
-    ]
+    saved = parts(tmp_path / "out" / "mix.languages.csv")
+    assert saved["texts", "language", "Finnish"] == (5, 40, 5 / 40)
+    assert saved["answers", "language", "Finnish"] == (5, 20, 5 / 20)
+    assert saved["answers", "language", "English"] == (15, 20, 15 / 20)
+    n_characters = {
+        lang: sum(
+            len(turn["content"])
+            for row in rows
+            for turn in row["messages"]
+            if turn["content"].startswith(text)
+        )
+        for lang, text in (("English", ENGLISH), ("Finnish", FINNISH))
+    }
+    total = sum(n_characters.values())
+    for lang, number in n_characters.items():
+        found = saved["characters", "language", lang]
+        assert found == (number, total, number / total)
     with (tmp_path / "out" / "mix.tags.csv").open(encoding="utf-8") as file:
         tags = list(csv.DictReader(file))
     assert [one["row"] for one in tags if one["agreed"] == "fi"] == list("01234")
     assert {one["role"] for one in tags if one["agreed"] == "fi"} == {"assistant"}
+
+
+def test_what_is_printed_is_saved_as_exact_numbers(tmp_path: Path) -> None:
+    """Two of six texts told differ, one has no letters, one row no text."""
+    answers = {ENGLISH: ("en", "en"), "odd": ("en", "fi"), "half": (None, "de")}
+    prompts = {GERMAN: ("de", "de"), FINNISH: ("fi", "fi"), "1": (None, None)}
+    said = {**answers, **prompts, "more": ("en", "en")}
+    rows = [
+        {"prompt": one, "completion": other}
+        for one, other in zip([*prompts, "more"], [*answers, ""], strict=True)
+    ]
+    path = written(tmp_path / "a.jsonl", [*rows, {"prompt": "", "completion": None}])
+    found = read(path)
+    tags = [
+        Tag(lingua=one, fasttext=other)
+        for one, other in (said[turn.text] for turn in found.turns)
+    ]
+    tagged = report.tagged(found, tags)
+    saved = parts(report.write(tagged, tmp_path)[0])
+    assert saved["texts", "language", "English"] == (2, 4, 2 / 4)
+    assert saved["texts", "differ", ""] == (2, 6, 2 / 6)
+    assert saved["texts", "no_letters", ""] == (1, 7, 1 / 7)
+    assert saved["texts", "not_english", ""] == (2, 4, 2 / 4)
+    assert saved["texts", "not_english_low", ""] == (2, 6, 2 / 6)
+    assert saved["texts", "not_english_high", ""] == (4, 6, 4 / 6)
+    assert saved["answers", "language", "German"] == (0, 1, 0)
+    assert saved["answers", "differ", ""] == (2, 3, 2 / 3)
+    assert saved["answers", "no_letters", ""] == (0, 3, 0)
+    assert saved["rows", "left_out", "no text"] == (1, 5, 1 / 5)
+    notes = "\n".join(report.notes(tagged))
+    assert "they differ on 2 (33.33%)" in notes
+    assert "1 rows left out: no text" in notes
+
+
+def test_a_share_of_nothing_is_empty(tmp_path: Path) -> None:
+    found = read(written(tmp_path / "a.jsonl", [{"text": "1"}]))
+    tags = [Tag(lingua=None, fasttext=None)]
+    saved = parts(report.write(report.tagged(found, tags), tmp_path)[0])
+    assert saved["texts", "no_letters", ""] == (1, 1, 1)
+    assert saved["texts", "differ", ""] == (0, 0, None)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
