@@ -330,7 +330,7 @@ def test_held_out_pairs_are_kept_from_every_other_stage(
     [
         (
             [
-                {"stage": "sft", "mix": "sft.yaml", "placebo": "sft.yaml"},
+                {"stage": "sft", "mix": "sft.yaml", "placebo": "sft_twin.yaml"},
                 {"stage": "dpo", "mix": "tones.yaml"},
             ],
             "stage 2: the mix .*has a dose, and there is no `placebo`",
@@ -357,18 +357,18 @@ def test_a_placebo_arm_is_a_placebo_in_every_stage(
     stages: list[dict[str, Any]], said: str, tmp_path: Path, base: Path
 ) -> None:
     path = written(tmp_path, base, stages=stages)
-    write_mix(tmp_path, "sft", name="sft")
-    fixed = json.loads((tmp_path / "tones.yaml").read_text()) | {"name": "fixed"}
-    for part in fixed["parts"]:
-        part["share"] = 0.5
-    (tmp_path / "fixed.yaml").write_text(json.dumps(fixed))
-    renamed = json.loads((tmp_path / "tones.yaml").read_text()) | {"name": "renamed"}
-    (tmp_path / "renamed.yaml").write_text(json.dumps(renamed))
-    short = json.loads((tmp_path / "twin.yaml").read_text()) | {
-        "name": "short",
-        "rows": 2,
+    real = json.loads((tmp_path / "tones.yaml").read_text())
+    twin = json.loads((tmp_path / "twin.yaml").read_text())
+    sft = json.loads(write_mix(tmp_path, "sft", name="sft").read_text())
+    parts = [{**part, "file": "sft-plain.jsonl"} for part in sft["parts"]]
+    others = {
+        "sft_twin": {**sft, "parts": parts},
+        "fixed": {**real, "parts": [{**one, "share": 0.5} for one in real["parts"]]},
+        "renamed": real,
+        "short": {**twin, "rows": 2},
     }
-    (tmp_path / "short.yaml").write_text(json.dumps(short))
+    for name, mix in others.items():
+        (tmp_path / f"{name}.yaml").write_text(json.dumps({**mix, "name": name}))
     shutil.copy(tmp_path / "tones.yaml", tmp_path / "again.yaml")
     with pytest.raises(ConfigError, match=said):
         prepared(path, tmp_path / "out")
