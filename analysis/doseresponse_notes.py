@@ -12,7 +12,7 @@ from analysis.doseresponse_sweep import Checkpoint, Sweep
 from analysis.html import join_words, number
 from analysis.load import Run
 from analysis.wording import count_of
-from probe.types import DataError
+from probe.types import NoSlopeError
 
 MOST_TOKENS = 0.1
 """Slope of tokens on the share, over their mean, up to which nothing is said."""
@@ -134,9 +134,9 @@ def lost_units(dosed: Dosed) -> list[str]:
     return notes
 
 
-def nothing_common(runs: Sequence[Run], notes: Sequence[str]) -> DataError:
+def nothing_common(runs: Sequence[Run], notes: Sequence[str]) -> NoSlopeError:
     """No probe has a slope."""
-    return DataError(
+    return NoSlopeError(
         f"nothing of the {len(runs)} runs has a slope: {' '.join(notes)}",
         f"A slope needs one measure of {MIN_CHECKPOINTS} checkpoints of a treatment "
         "arm, at two shares or more",

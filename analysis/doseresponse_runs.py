@@ -79,8 +79,9 @@ def analyse_sweeps(
     Raises:
         UsageError: No run of a sweep; two runs of one model on one probe; a reference
             dialect that no run has; or ranks among different groups.
-        DataError: As `doseresponse_sweep.find_sweeps`; no probe has a slope; or a run
-            has too little to analyse.
+        DataError: As `doseresponse_sweep.find_sweeps`; or a run has too little to
+            analyse.
+        NoSlopeError: As `doseresponse_sweep.find_sweeps`; or no probe has a slope.
         StoreError: Two runs have different texts under one id.
     """
     sweeps, first_notes = find_sweeps(runs)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from analysis.doseresponse_training import KEY, Training, training_of
 from analysis.html import join_words
 from analysis.load import Run
-from probe.types import DataError, UsageError
+from probe.types import DataError, NoSlopeError, UsageError
 
 STAGES = {"sft": "SFT", "dpo": "DPO", "reward": "reward model"}
 """Stage of training -> what it is called."""
@@ -71,7 +71,8 @@ def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]
         UsageError: No run is of a checkpoint of a sweep.
         DataError: As `training_of`; one model with two trainings; two models of one
             arm, share and seed; checkpoints of one sweep from two bases, or of one arm
-            on two mixes; or no sweep has checkpoints at two shares.
+            on two mixes.
+        NoSlopeError: No sweep has checkpoints at two shares.
     """
     models = _models(runs)
     if not models:
@@ -118,7 +119,7 @@ def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]
             )
         )
     if not found:
-        raise DataError(
+        raise NoSlopeError(
             f"no sweep of the {len(runs)} runs has checkpoints at two shares"
             + "".join(f"; {note}" for note in notes),
             "A slope needs one metric at two shares or more",

@@ -64,7 +64,7 @@ from probe.options import (
     read_settings,
     read_wanted,
 )
-from probe.types import CheckFailedError, DataError, ProbeError, UsageError
+from probe.types import CheckFailedError, NoSlopeError, ProbeError, UsageError
 
 if TYPE_CHECKING:
     from analysis.load import Run
@@ -658,8 +658,8 @@ def train(
         try:
             _doses(runs, curves, folder / "report", read_wanted(None, "USA"))
             return
-        except DataError as error:
-            # Too few checkpoints for a slope: what they score is a report all the same.
+        except NoSlopeError as error:
+            # What they score is a report all the same.
             print(f"note: {error}", file=sys.stderr)
     if runs:
         _report(runs, folder / "report", read_wanted(None, "USA"))

@@ -68,6 +68,10 @@ class NothingAskedError(DataError):
     """A selection (countries, personas) that leaves a probe without items."""
 
 
+class NoSlopeError(DataError):
+    """Checkpoints that are too few, or too alike, for an effect of their share."""
+
+
 class StoreError(ProbeError):
     """A run folder that cannot be read, written or continued."""
 

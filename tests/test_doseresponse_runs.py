@@ -37,7 +37,7 @@ from analysis.html import Page, render_markdown
 from analysis.load import Run, load_runs
 from analysis.part import Wanted
 from analysis.records import ALPHA, Record, loads
-from probe.types import DataError, Item, StoreError, UsageError
+from probe.types import DataError, Item, NoSlopeError, StoreError, UsageError
 from tests.language_runs import choices, store
 from tests.sweep_runs import SWEEP, answers, config, levels, sweep
 
@@ -442,12 +442,12 @@ def test_a_base_that_lacks_units_loses_none(
 
 def test_too_few_checkpoints_are_refused(few_items: list[Item], tmp_path: Path) -> None:
     two = sweep(tmp_path / "two", few_items, {}, shares=(0.0, 1.0), seeds=(0,))
-    with pytest.raises(DataError) as error:
+    with pytest.raises(NoSlopeError) as error:
         analysed(two)
     message = str(error.value)
     assert "2 checkpoints at the shares 0 and 1; a slope needs 3" in message
     one_share = sweep(tmp_path / "one", few_items, {}, shares=(0.5,), seeds=(0, 1, 2))
-    with pytest.raises(DataError, match=r"all 3 checkpoints have the share 0\.5"):
+    with pytest.raises(NoSlopeError, match=r"all 3 checkpoints have the share 0\.5"):
         analysed(one_share)
 
 
@@ -634,6 +634,8 @@ def test_other_bases_and_mixes_are_refused(runs: list[Path]) -> None:
     first, *rest = load_runs(runs[1:7])
     with pytest.raises(DataError, match="were trained from other and base") as error:
         find_sweeps([changed(first, base="other"), *rest])
+    # `train` reports scores without a slope, and nothing that is contradictory.
+    assert not isinstance(error.value, NoSlopeError)
     assert "All checkpoints of a sweep have one base" in str(error.value)
     with pytest.raises(DataError, match="arm treatment was trained on the mixes m2"):
         find_sweeps([changed(first, mix="m2"), *rest])
