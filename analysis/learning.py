@@ -1,26 +1,30 @@
 """Learning curves: whose held-out preferences a model learns first.
 
 Estimands, per group of held-out pairs (a language, a dialect, a country), arm and share
-of a sweep: the accuracy after training, and the step at which half of the gain over
-step 0 was reached, each as the mean over seeds. Unit of analysis: a pair whose chosen
-answer should score above the rejected one; n is the pairs of a group, which are the
-same at every step and for every seed.
+of a sweep: the accuracy and the mean margin after training, the gain in accuracy over
+step 0, and the step at which half of the gain was reached, each as the mean over seeds.
+Unit of analysis: a pair whose chosen answer should score above the rejected one; n is
+the pairs of a group, which are the same at every step and for every seed. Pairs of one
+key (a prompt, with its translations and variants) are a cluster, and every interval is
+over keys: it covers other keys of this kind, not other trainings, whose range over
+seeds stands beside it.
 
-The final accuracy has Wilson's interval of n pairs: it covers other pairs of this kind,
-not other trainings, whose range over seeds stands beside it. A gain is the final less
-the first accuracy. Before DPO, the first is one half whatever the pairs are, as the
-policy is its own reference: the gain has Wilson's interval. Else it has Newcombe's of
-two independent shares (1998, Statistics in Medicine 17:873, method 10), though both are
-of the same pairs: which pairs change is not in the file, and a paired interval would be
-narrower as long as pairs that were right tend to stay so. A group whose gain's
-interval does not lie above zero is not shown to gain.
+The final accuracy has Wilson's interval of as many independent pairs as would have its
+cluster-robust error (`paired.clustered_share`), the mean margin a cluster-robust t
+interval. A gain is the final less the first accuracy of the same pairs, with a cluster-
+robust t interval of the pairs' differences; where the first is one half whatever the
+pairs are, as before DPO, whose policy is its own reference, the gain has the final
+accuracy's interval. A group whose gain's interval does not lie above zero, or that has
+fewer than `MIN_CLUSTERS` keys, is not shown to gain.
 
 The step of half the gain is read from straight lines between the steps that were
-measured and has its range over seeds, no interval; groups without a gain have none. One
-group is called earlier than another only where it is in every seed, of these held-out
-pairs, and both have `MIN_PAIRS` or more; it is uncertain as long as so many seeds would
-agree by chance, on any order of two groups on the page, in one case of twenty or more
-(a sign test with Bonferroni's correction: six seeds for one order, eight for six).
+measured, with a percentile bootstrap over keys; groups without a gain have none. One
+group is called earlier than another only where it is in every seed, the bootstrap's
+test of their difference, whose draws have the same keys in both, is significant after
+Bonferroni's correction for all orders of two groups on the page, and both have
+`MIN_KEYS` or more. Seeds are another matter: an order is uncertain as long as so many
+would agree by chance, on any order on the page, in one case of twenty or more (a sign
+test with Bonferroni's correction: six seeds for one order, eight for six).
 """
 
 from __future__ import annotations
@@ -36,15 +40,17 @@ import pandas as pd
 
 from analysis.learning_curves import GroupCurve, group_curve
 from analysis.learning_data import KEYS, read_curve
-from analysis.paired import Interval
+from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval
 from analysis.records import ALPHA, Record
 from analysis.resample import CI_LEVEL
 from probe.types import UsageError
 
 ALL = "all"
 """Column and group of all pairs together."""
-MIN_PAIRS = 30
-"""Fewest pairs of a group whose place in an order is told."""
+MIN_KEYS = 30
+"""Fewest keys of a group whose place in an order is told."""
+MARGINS = {"dpo": "implicit reward", "reward": "reward"}
+"""Stage of training -> what a margin is a difference of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,24 +68,32 @@ class Learning:
 
     @property
     def comparable(self) -> tuple[GroupCurve, ...]:
-        """Groups whose order is told: they gain, and have enough pairs."""
-        return tuple(one for one in self.groups if one.halves and one.n >= MIN_PAIRS)
+        """Groups whose order is told: they gain, and have enough keys."""
+        return tuple(
+            one for one in self.groups if one.halves and one.n_keys >= MIN_KEYS
+        )
 
     @property
     def orders(self) -> int:
         """Pairs of groups of which one could be earlier."""
         return 0 if self.column == ALL else math.comb(len(self.comparable), 2)
 
-    @property
-    def earlier(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of groups of which the first is earlier in every seed."""
+    def earlier(self, orders: int) -> tuple[tuple[str, str], ...]:
+        """Pairs of groups of which the first is earlier, in every seed and over keys.
+
+        Args:
+            orders: That could have been told, on the whole page.
+        """
         found = []
         for first, second in itertools.permutations(self.comparable, 2):
             # Curves are in the order of seeds, which all groups share.
             pairs = list(zip(first.halves, second.halves, strict=False))
             seeds = [[one.seed for one in group.seeds] for group in (first, second)]
             if seeds[0] == seeds[1] and all(a < b for a, b in pairs):
-                found.append((first.group, second.group))
+                later = second.half_draws > first.half_draws
+                p = 2 * (1 + int((~later).sum())) / (1 + len(later))
+                if p * orders < ALPHA:
+                    found.append((first.group, second.group))
         return tuple(found)
 
     def sure(self, orders: int) -> bool:
@@ -100,10 +114,8 @@ class Learning:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Final accuracies, and steps of half the gain."""
-        return tuple(
-            record for one in self.groups for record in _records(self, one) if record
-        )
+        """Final accuracies, gains, margins, and steps of half the gain."""
+        return tuple(record for one in self.groups for record in _records(self, one))
 
 
 def read_curves(paths: Sequence[Path]) -> tuple[Learning, ...]:
@@ -118,8 +130,7 @@ def read_curves(paths: Sequence[Path]) -> tuple[Learning, ...]:
 
     Raises:
         UsageError: No file.
-        DataError: A file cannot be read, lacks a column, has an impossible value or a
-            curve without step 0, or states one step of a group twice.
+        DataError: As `learning_data.read_curve`.
     """
     if not paths:
         raise UsageError(
@@ -166,11 +177,12 @@ def in_order(
 
 def _learning(key: tuple[object, ...], rows: pd.DataFrame) -> Learning:
     source, stage, arm, share, column = key
+    keys = np.unique(rows["key"].to_numpy(str))
     groups = [
-        group_curve(str(name), of_group, str(stage))
+        group_curve(str(name), of_group, keys)
         for name, of_group in rows.groupby("group", sort=False)
     ]
-    groups.sort(key=lambda one: float(np.mean(one.halves)) if one.halves else np.inf)
+    groups.sort(key=lambda one: one.half.estimate if one.halves else np.inf)
     known = isinstance(share, float) and np.isfinite(share)
     return Learning(
         source=str(source),
@@ -182,11 +194,13 @@ def _learning(key: tuple[object, ...], rows: pd.DataFrame) -> Learning:
     )
 
 
-def _records(learning: Learning, one: GroupCurve) -> tuple[Record | None, ...]:
+def _records(learning: Learning, one: GroupCurve) -> tuple[Record, ...]:
     def record(
-        metric: str, unit: str, value: Interval, method: str, n: int, cluster: str
+        metric: str, unit: str, value: Interval, method: str, reference: str | None
     ) -> Record:
         bounded = bool(np.isfinite(value.low))
+        few = one.n_keys < MIN_CLUSTERS
+        none = TOO_FEW_CLUSTERS if few else "none: all pairs have the same"
         return Record(
             analysis="learning",
             probe=f"held-out pairs by {learning.column}",
@@ -195,36 +209,29 @@ def _records(learning: Learning, one: GroupCurve) -> tuple[Record | None, ...]:
             metric=metric,
             unit=unit,
             group=one.group,
-            reference=None,
+            reference=reference,
             estimate=value.estimate,
             ci_low=value.low if bounded else None,
             ci_high=value.high if bounded else None,
             ci_level=CI_LEVEL if bounded else None,
-            ci_method=method,
-            cluster=cluster,
+            ci_method=f"{method}; the mean over seeds" if bounded else none,
+            cluster="key",
             p_value=None,
             p_holm=None,
             family=None,
-            n=n,
-            n_clusters=n,
+            n=one.n,
+            n_clusters=one.n_keys,
         )
 
-    final = record(
-        "final_accuracy",
-        "share",
-        one.final,
-        "Wilson, of the pairs; the mean over seeds",
-        one.n,
-        "pair",
-    )
-    if not one.halves:
-        return (final,)
-    low, high = min(one.halves), max(one.halves)
-    return final, record(
-        "half_gain_step",
-        "step",
-        Interval(estimate=float(np.mean(one.halves))),
-        f"none: {low:.0f} to {high:.0f} over seeds",
-        len(one.seeds),
-        "seed",
-    )
+    wilson, robust = "Wilson, effective number of pairs", "cluster-robust t"
+    margin = MARGINS.get(learning.stage, learning.stage)
+    found = [
+        record("final_accuracy", "share", one.final, wilson, "one half"),
+        record("gain", "share", one.gain, wilson if one.fixed else robust, "step 0"),
+        record("final_margin", margin, one.margin, robust, "zero"),
+    ]
+    if one.halves:
+        low, high = min(one.halves), max(one.halves)
+        how = f"bootstrap over keys; {low:.0f} to {high:.0f} over seeds"
+        found.append(record("half_gain_step", "step", one.half, how, None))
+    return tuple(found)

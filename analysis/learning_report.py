@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from analysis.html import (
-    DASH,
     Block,
-    Cell,
     Certainty,
     Finding,
     Page,
     Paragraph,
     Section,
-    Table,
     interval,
     join_words,
     number,
-    number_cell,
     slugs,
-    text_cell,
 )
-from analysis.learning import ALL, MIN_PAIRS, GroupCurve, Learning
-from analysis.learning_figures import curve_figure, training_words
+from analysis.learning import ALL, MIN_KEYS, GroupCurve, Learning
+from analysis.learning_figures import accuracy_figure, margin_figure, training_words
+from analysis.learning_tables import bounds_text, ends_table, trainings_table
 from analysis.report import DOWNLOADS, Report, write_page, written_by
 from analysis.wording import count_of, percent
 
@@ -48,13 +40,15 @@ def learning_section(curves: Sequence[Learning], id: str = "learning") -> Sectio
     blocks: list[Block] = []
     for column, name in zip(columns, slugs(columns), strict=True):
         here = [one for one in curves if one.column == column]
-        blocks.append(curve_figure(here, f"{id}-{name}"))
-        blocks.append(_table(here, f"{id}-{name}"))
+        blocks.append(accuracy_figure(here, f"{id}-{name}"))
+        blocks.append(margin_figure(here, f"{id}-{name}"))
+        blocks.append(ends_table(here, f"{id}-{name}"))
     return Section(
         id=id,
         title="Learning curves",
         lead="How often the chosen answer of pairs that were held out of training "
-        "scores above the rejected one, step by step.",
+        "scores above the rejected one (accuracy), and by how much (margin), step by "
+        "step.",
         findings=tuple(
             finding
             for one in curves
@@ -79,8 +73,8 @@ def write_learning(curves: Sequence[Learning], out: Path) -> Report:
     section = learning_section(curves)
     page = Page(
         title="What is learned first",
-        subtitle="Accuracy on held-out pairs in training.",
-        overview=_overview(curves),
+        subtitle="Accuracy and margin on held-out pairs in training.",
+        overview=trainings_table(curves),
         warnings=(),
         notes=(),
         findings=section.findings,
@@ -99,39 +93,6 @@ def write_learning(curves: Sequence[Learning], out: Path) -> Report:
     return write_page(page, records, out)
 
 
-def _overview(curves: Sequence[Learning]) -> Table:
-    rows, frame = [], []
-    for one in curves:
-        seeds = max(len(group.seeds) for group in one.groups)
-        steps = max(float(seed.steps[-1]) for g in one.groups for seed in g.seeds)
-        rows.append(
-            (
-                text_cell(training_words(one)),
-                text_cell(one.column),
-                number_cell(seeds, 0),
-                number_cell(steps, 0),
-                number_cell(len(one.groups), 0),
-            )
-        )
-        frame.append(
-            {
-                "training": one.key,
-                "column": one.column,
-                "seeds": seeds,
-                "last_step": steps,
-                "groups": len(one.groups),
-            }
-        )
-    return Table(
-        id="curves",
-        title="Trainings",
-        note="",
-        header=("Training", "Pairs by", "Seeds", "Last step", "Groups"),
-        rows=tuple(rows),
-        frame=pd.DataFrame(frame),
-    )
-
-
 def order_finding(one: Learning, orders: int) -> Finding:
     """Which group reaches half of its gain before which other one.
 
@@ -139,7 +100,7 @@ def order_finding(one: Learning, orders: int) -> Finding:
         one: A stage, arm and share.
         orders: That could have been told, on the whole page.
     """
-    earlier = one.earlier
+    earlier = one.earlier(orders)
     certainty: Certainty = "not shown"
     seeds = min(len(group.seeds) for group in one.groups)
     where = f"{training_words(one)}, by {one.column}"
@@ -151,12 +112,15 @@ def order_finding(one: Learning, orders: int) -> Finding:
             named.append(f"{more} more orders")
         each = f"in each of {seeds} seeds" if seeds > 1 else "in the one seed there is"
         claim = (
-            f"{where}: of these held-out pairs, half of the gain is reached {each} "
-            f"{join_words(named)}."
+            f"{where}: half of the gain is reached {each}, and beyond chance over "
+            f"prompts, {join_words(named)}."
         )
         certainty = "supported" if one.sure(orders) else "uncertain"
     elif len(told) > 1:
-        claim = f"{where}: of these held-out pairs, no group is first in every seed."
+        claim = (
+            f"{where}: no group is shown to be before another, as none is so in every "
+            "seed and beyond chance over prompts."
+        )
     else:
         gaining = [group.group for group in one.groups if group.halves]
         why = (
@@ -164,7 +128,7 @@ def order_finding(one: Learning, orders: int) -> Finding:
             if not gaining
             else f"only {gaining[0]} is shown to gain"
             if len(gaining) == 1
-            else f"fewer than two groups that gain have {MIN_PAIRS} pairs"
+            else f"fewer than two groups that gain have {MIN_KEYS} prompts"
         )
         claim = f"{where}: nothing can be said of who is learned first, as {why}."
     notes = []
@@ -174,10 +138,10 @@ def order_finding(one: Learning, orders: int) -> Finding:
             f"{count_of(orders, 'order')} of two groups that this page could tell is "
             "too likely by chance for it to count as shown."
         )
-    small = [group.group for group in one.groups if group.n < MIN_PAIRS]
+    small = [group.group for group in one.groups if group.n_keys < MIN_KEYS]
     if small:
         notes.append(
-            f"Fewer than {MIN_PAIRS} pairs, and in no order: {join_words(small)}."
+            f"Fewer than {MIN_KEYS} prompts, and in no order: {join_words(small)}."
         )
     return Finding(
         claim=claim,
@@ -189,111 +153,39 @@ def order_finding(one: Learning, orders: int) -> Finding:
 def _evidence(one: GroupCurve) -> str:
     text = (
         f"{one.group}: {percent(one.start)} at step 0, {percent(one.final.estimate)} "
-        f"after training (95% {_interval(one)}%), n\u00a0=\u00a0{number(one.n, 0)}"
+        f"after training (95% {bounds_text(one.final, 100, 0)}%), "
+        f"{count_of(one.n, 'pair')} of {count_of(one.n_keys, 'prompt')}"
     )
     if one.halves:
-        return f"{text}; half of the gain at step {_halves(one)}."
+        seeds = f"; {_over_seeds(one)} over seeds" if len(one.halves) > 1 else ""
+        at = (
+            f"{number(one.half.estimate, 0)} (95% {bounds_text(one.half, 1, 0)}{seeds})"
+        )
+        return f"{text}; half of the gain at step {at}."
     return f"{text}; no gain shown."
 
 
-def _interval(one: GroupCurve, digits: int = 0) -> str:
-    return interval(100 * one.final.low, 100 * one.final.high, digits)
-
-
-def _halves(one: GroupCurve) -> str:
-    """``120 (95 to 140 over seeds)``."""
-    if not one.halves:
-        return DASH
-    middle = number(float(np.mean(one.halves)), 0)
-    if len(one.halves) == 1:
-        return middle
-    return f"{middle} ({interval(min(one.halves), max(one.halves), 0)} over seeds)"
-
-
-def _table(curves: Sequence[Learning], prefix: str) -> Table:
-    rows, frame = [], []
-    for one in curves:
-        for group in one.groups:
-            low, high = group.finals
-            rows.append(
-                (
-                    text_cell(group.group),
-                    text_cell(training_words(one)),
-                    number_cell(group.n, 0),
-                    number_cell(len(group.seeds), 0),
-                    number_cell(100 * group.start, 1),
-                    Cell(
-                        text=f"{number(100 * group.final.estimate, 1)} ("
-                        f"{_interval(group, 1)})",
-                        sort=group.final.estimate,
-                        numeric=True,
-                    ),
-                    text_cell(interval(100 * low, 100 * high, 1)),
-                    number_cell(group.margin, 3),
-                    Cell(
-                        text=_halves(group),
-                        sort=float(np.mean(group.halves)) if group.halves else math.inf,
-                        numeric=True,
-                    ),
-                )
-            )
-            frame += [
-                {
-                    "stage": one.stage,
-                    "arm": one.arm,
-                    "share": one.share,
-                    "column": one.column,
-                    "group": group.group,
-                    "n": group.n,
-                    "seed": seed.seed,
-                    "start": seed.accuracy[0],
-                    "final": seed.accuracy[-1],
-                    "half_gain_step": seed.half,
-                    "gain": group.gain.estimate,
-                    "gain_low": group.gain.low,
-                    "gain_high": group.gain.high,
-                    "gain_shown": group.gains,
-                }
-                for seed in group.seeds
-            ]
-    column = curves[0].column
-    return Table(
-        id=f"{prefix}-ends",
-        title="What was learned, and when"
-        + ("" if column == ALL else f", by {column}"),
-        note="Accuracy in %, with Wilson's 95% interval of n pairs; over seeds: the "
-        "lowest and the highest. Half of the gain: the step at which the accuracy was "
-        "half way from step 0 to the end, in groups that are shown to gain. The csv "
-        "file has every seed, and the gain over all with its interval.",
-        header=(
-            "Group",
-            "Training",
-            "Pairs",
-            "Seeds",
-            "Step 0",
-            "After training",
-            "Over seeds",
-            "Margin",
-            "Half of the gain at",
-        ),
-        rows=tuple(rows),
-        frame=pd.DataFrame(frame),
-        folded=len(rows) > 24,
-        sortable=True,
-    )
+def _over_seeds(one: GroupCurve) -> str:
+    return interval(min(one.halves), max(one.halves), 0)
 
 
 METHOD = Paragraph(
     head="Learning curves",
-    text="Held-out pairs are scored at fixed steps of the training. The interval of a "
-    "final accuracy covers other pairs of this kind and no other training. A gain is "
-    "shown where the 95% interval of the final less the first accuracy lies above "
-    "zero: the first is one half before DPO, whatever the pairs are; else the two are "
-    "taken as independent shares (Newcombe), though they are of the same pairs, which "
-    "is conservative as long as pairs that were right tend to stay so. The step of "
-    "half the gain has no interval but its range over seeds. That one group is learned "
-    "before another is said of these held-out pairs, where it is so in every seed and "
-    f"both groups have {MIN_PAIRS} pairs or more; it counts as shown where as many "
-    "seeds agree by chance, on any order of two groups that the page could tell, in "
-    "fewer than one case of twenty.",
+    text="Held-out pairs are scored at fixed steps of the training. A pair's margin is "
+    "the reward of the chosen answer less that of the rejected one. In DPO it is the "
+    "implicit reward, beta times the log-ratio to the policy before its first step, "
+    "so that all margins are zero at step 0. Accuracy is the share of pairs with a "
+    "margin above zero; a tie counts one half. Pairs of one prompt, with its "
+    "translations and variants (the key that the mix holds out by), are not "
+    "independent: every interval is over prompts, and covers others of this kind and "
+    "no other training. Accuracies have Wilson's interval of the effective number of "
+    "pairs, and so have gains over an accuracy that is one half whatever the pairs "
+    "are, as before DPO; other gains, and margins, have a cluster-robust t interval "
+    "of each pair's change or value. A gain is shown where its interval lies above "
+    "zero. The step of half the gain has a percentile bootstrap over prompts. That "
+    "one group is learned before another is said where both have "
+    f"{MIN_KEYS} prompts or more, it is so in every seed, and the bootstrap's test of "
+    "their difference is significant after Bonferroni's correction for all orders of "
+    "two groups that the page could tell; it counts as shown where as many seeds agree "
+    "by chance, on any of these orders, in fewer than one case of twenty.",
 )

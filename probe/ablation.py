@@ -150,7 +150,8 @@ class Ablation(Strict):
     stages: tuple[StagePlan, ...] = Field(min_length=1)
     probes: tuple[ProbeChoice, ...] = ()
     held_out_rows: int = Field(default=200, ge=0)
-    """Of the rows that a mix holds out, so many are scored in training; 0: none."""
+    """Of the rows that a mix holds out, so many are scored in training, and those that
+    share a key with one of them; 0: none."""
     held_out_times: int = Field(default=5, ge=2)
     """How often: before the first step, after the last, and evenly between."""
     about: str = ""

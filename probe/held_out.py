@@ -8,6 +8,7 @@ policy before its first step (Rafailov et al. 2023, section 4).
 
 from __future__ import annotations
 
+import bisect
 import csv
 import dataclasses
 import io
@@ -23,10 +24,15 @@ from data_builders import select
 from probe import checkpoint
 from probe.types import Candidate, Encoded, Item, Message
 
-COLUMNS = ("step", "tokens", "column", "group", "n", "accuracy", "margin")
-"""Of a checkpoint's `held_out.csv`."""
+COLUMNS = ("step", "tokens", "column", "group", "key", "id", "margin")
+"""Of a checkpoint's `held_out.csv`: a row for each step, pair and group that it is in.
+Pairs of one key are not independent of each other, so that a group's accuracy and mean
+margin need the pairs to have an interval."""
 ALL = "all"
-"""Column and group of the mean over all pairs."""
+"""Column and group of all pairs."""
+KEY = "key"
+"""Column of what a mix holds out together, such as a prompt with its translations; no
+group."""
 _MOST_GROUPS = 40
 """A column with more values is an id and no group."""
 
@@ -61,9 +67,10 @@ class HeldOut:
 
         Returns:
             Whether training may go on from that step: not if what was measured before
-            the first one is lost.
+            the first one is lost, or is of other pairs.
         """
         self.points = []
+        ids = {item.id for item in self.items}
         if self.file.is_file():
             lines = self.file.read_text(encoding="utf-8").splitlines()
             # The last line may have been cut by what stopped the training.
@@ -72,7 +79,7 @@ class HeldOut:
                     found = json.loads(line)
                 except ValueError:
                     break
-                if found["step"] <= step:
+                if found["step"] <= step and found["scores"].keys() == ids:
                     pairs = {id: (c, r) for id, (c, r) in found["scores"].items()}
                     self.points.append(Point(**{**found, "scores": pairs}))
         if not self.points or self.points[0].step != 0:
@@ -97,23 +104,24 @@ class HeldOut:
             os.fsync(stream.fileno())
 
     def rows(self) -> list[tuple[object, ...]]:
-        """Accuracy and mean margin of every group at every step, as `COLUMNS`.
+        """The margin of every pair at every step, in every group of it, as `COLUMNS`.
 
-        A tie counts one half, so that a policy, whose margins are all zero before its
-        first step, begins at chance.
+        A pair that is not finite at some step is left out of all, so that a group has
+        the same pairs from the first step to the last.
         """
-        groups = grouped(self.items)
-        rows: list[tuple[object, ...]] = []
-        for point in self.points:
-            margins = self._margins(point)
-            for (column, group), ids in groups.items():
-                found = [margins[id] for id in ids if math.isfinite(margins[id])]
-                if found:
-                    right = sum((one > 0) + (one == 0) / 2 for one in found)
-                    means = right / len(found), sum(found) / len(found)
-                    place = point.step, point.tokens, column, group
-                    rows.append((*place, len(found), *means))
-        return rows
+        margins = [self._margins(point) for point in self.points]
+        keys = {
+            item.id: str(item.groups[KEY])
+            for item in self.items
+            if all(math.isfinite(found[item.id]) for found in margins)
+        }
+        return [
+            (point.step, point.tokens, column, group, keys[id], id, found[id])
+            for point, found in zip(self.points, margins, strict=True)
+            for (column, group), ids in grouped(self.items).items()
+            for id in ids
+            if id in keys
+        ]
 
     def _margins(self, point: Point) -> dict[str, float]:
         if self.beta is None:
@@ -152,7 +160,11 @@ def items(rows: Sequence[Mapping[str, object]]) -> list[Item]:
                     Candidate(id=role, answer=_answer(row[role]), groups={"role": role})
                     for role in ("chosen", "rejected")
                 ),
-                groups={**groups, "source": str(row["source"])},
+                groups={
+                    **groups,
+                    "source": str(row["source"]),
+                    KEY: str(row["key"]),
+                },
             )
         )
     return found
@@ -166,28 +178,56 @@ def _answer(turns: object) -> str:
 def draw(
     found: Sequence[Item], number: int, fits: Callable[[Item], bool]
 ) -> list[Item]:
-    """Draws items that fit, stratified over their groups by a fixed seed."""
-    short = [item for item in found if fits(item)]
-    if not number or not short:
+    """Draws whole keys by a fixed seed, until they hold so many items that fit or more.
+
+    Groups are then compared on the same prompts, where these are in all of them. The
+    draw is stratified over the groups that a key is in.
+
+    Args:
+        found: Each with its `KEY`.
+        number: Of items, at least; 0: none.
+        fits: Whether an item may be drawn.
+    """
+    by_key: dict[str, list[Item]] = defaultdict(list)
+    for item in found:
+        if fits(item):
+            by_key[str(item.groups[KEY])].append(item)
+    if not number or not by_key:
         return []
+    short = [item for items in by_key.values() for item in items]
     columns = sorted({column for column, _ in grouped(short)} - {ALL})
-    filled = [
+    units = [
         dataclasses.replace(
-            item, groups={column: item.groups.get(column) for column in columns}
+            items[0],
+            id=key,
+            groups={
+                column: "\n".join(
+                    sorted({str(one.groups.get(column)) for one in items})
+                )
+                for column in columns
+            },
         )
-        for item in short
+        for key, items in by_key.items()
     ]
-    return select.limit_items(filled, columns, number)
+
+    def drawn(keys: int) -> list[Item]:
+        chosen = select.limit_items(units, columns, keys)
+        return [item for unit in chosen for item in by_key[unit.id]]
+
+    # More keys hold those of fewer.
+    keys = range(1, len(units) + 1)
+    at = bisect.bisect_left(keys, number, key=lambda n: len(drawn(n)))
+    return drawn(keys[min(at, len(keys) - 1)])
 
 
 def grouped(found: Sequence[Item]) -> dict[tuple[str, str], list[str]]:
     """(column, group) -> ids of its items; first of all of them together.
 
-    A column of numbers, or of more than 40 values, is no group.
+    A column of numbers, or of more than 40 values, is no group, nor is the key.
     """
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     groups[ALL, ALL] = [item.id for item in found]
-    columns = sorted({name for item in found for name in item.groups})
+    columns = sorted({name for item in found for name in item.groups} - {KEY})
     for column in columns:
         values = {item.groups.get(column) for item in found} - {None}
         texts = all(isinstance(value, str) for value in values)

@@ -5,7 +5,7 @@ Everything lies in one folder, and everything that is finished there stays:
     mixes/<mix>-<share>-seed<n>/       the rows that were trained on
     checkpoints/<arm and share>-seed<n>/   one trained model each (`probe.train`)
     runs/                              their scores, and the base's, as any other
-    learning.csv                       held-out accuracy while training, of all
+    learning.csv                       margins of held-out pairs while training, of all
 """
 
 from __future__ import annotations
@@ -260,7 +260,11 @@ def _all_items(choice: Choice) -> list[Item]:
 
 
 def _collect(sweep: Sweep) -> None:
-    """Writes what all checkpoints learned of the held-out pairs into one table."""
+    """Writes what all checkpoints learned of the held-out pairs into one table.
+
+    Raises:
+        DataError: A checkpoint's file has other columns, as those of older versions.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(LEARNING_COLUMNS)
@@ -268,11 +272,18 @@ def _collect(sweep: Sweep) -> None:
     for job in sweep.jobs:
         file = sweep.folder(job) / checkpoint.HELD_OUT_FILE
         if file.is_file():
-            found = True
             share = "" if job.share is None else job.share
             label = [job.name, job.arm, share, job.seed, job.plan.stage]
             with file.open(encoding="utf-8", newline="") as read:
-                _, *rows = csv.reader(read)
+                header, *rows = csv.reader(read)
+            if tuple(header) != COLUMNS:
+                raise DataError(
+                    f"{file} has the columns {', '.join(header)}",
+                    f"Held-out pairs have the columns {', '.join(COLUMNS)}",
+                    "Delete the file to leave its curve out, or the checkpoint's "
+                    "folder to train it again",
+                )
+            found = found or bool(rows)
             writer.writerows([*label, *row] for row in rows)
     if found:
         checkpoint.write(sweep.out / LEARNING_FILE, stream.getvalue())

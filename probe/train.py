@@ -6,7 +6,7 @@ The only module that imports trl. A checkpoint's folder holds, once it is finish
     adapter/         the trained adapter with its tokenizer, or weights/
     training.json    what it was trained on and with, and its loss curve
     row.txt          a training row as the trainer has it, decoded
-    held_out.csv     accuracy and margin on held-out pairs, by group and step
+    held_out.csv     margins of held-out pairs, by step and group
 
 and before that `trainer/`, with the checkpoints from which a stopped training goes on.
 """

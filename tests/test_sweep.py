@@ -20,10 +20,10 @@ from analysis.doseresponse_runs import analyse_sweeps
 from analysis.load import load_runs
 from analysis.outcomes import outcomes
 from analysis.part import Wanted
-from probe import ablation, sweep
+from probe import ablation, checkpoint, sweep
 from probe.audit import Settings
 from probe.store import find_runs, read_manifest
-from probe.types import ConfigError, StoreError, UsageError
+from probe.types import ConfigError, DataError, StoreError, UsageError
 from tests.training_runs import LORA, QUICK, base_folder, write_mix, write_rows
 
 ROOT = Path(__file__).parents[1]
@@ -122,6 +122,22 @@ def test_a_planted_effect_shows_and_a_placebo_has_none(
     } - {m for m in found if m.endswith("-implicit")}
     assert {row["column"] for row in rows} >= {"all", "tone", "half"}
     assert {row["step"] for row in rows} == {"0", "6", "12"}
+    # Both tones of a prompt are watched together.
+    treated = [row for row in rows if row["arm"] == "treatment"]
+    pairs = {row["id"]: row["key"] for row in treated}
+    assert len(pairs) == 4 and len(set(pairs.values())) == 2
+
+
+def test_held_out_pairs_of_an_older_version_are_refused(
+    tmp_path: Path, base: Path
+) -> None:
+    asked = prepared(written(tmp_path, base), tmp_path / "out")
+    file = asked.folder(asked.jobs[0]) / checkpoint.HELD_OUT_FILE
+    file.parent.mkdir(parents=True)
+    file.write_text("step,tokens,column,group,n,accuracy,margin\n0,0,all,all,9,1,1\n")
+    with pytest.raises(DataError, match=r"held_out\.csv has the columns .*, accuracy"):
+        sweep._collect(asked)
+    assert not (tmp_path / "out" / sweep.LEARNING_FILE).exists()
 
 
 def test_a_planted_effect_has_a_slope_clear_of_zero(tmp_path: Path, base: Path) -> None:
