@@ -126,10 +126,8 @@ class DoseMeasure:
 
     def base(self, one: GroupDose) -> float | None:
         """The base's level on it; NaN: unknown. None: the base has no such measure."""
-        levels = self.dosed.base
-        if levels is None:
-            return None
-        return sum(levels[code] for code in one.codes) / len(one.codes)
+        base = self.dosed.base
+        return None if base is None else base.over(one.codes)
 
     @property
     def aligned(self) -> Aligned:

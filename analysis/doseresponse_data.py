@@ -23,7 +23,7 @@ MOST_LOST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One measure of one checkpoint, or of the base."""
+    """One measure of one checkpoint, or of another model."""
 
     run: Run
     outcome: Outcome
@@ -50,6 +50,21 @@ class Lost:
     """Model -> how many it lacks, of those that lack any."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """A model that is no checkpoint of the sweep, on the units of its checkpoints."""
+
+    model: str
+    means: tuple[float, ...]
+    """Per group, over the same units as far as it scored them; NaN: none."""
+    lacks: int
+    """Rows of these that it did not score."""
+
+    def over(self, codes: Sequence[int]) -> float:
+        """The mean over some groups."""
+        return sum(self.means[code] for code in codes) / len(codes)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dosed:
     """A measure of the checkpoints of a sweep, over the units that all have scored."""
@@ -59,11 +74,10 @@ class Dosed:
     """Those that have the measure."""
     aligned: Aligned
     """Its values have a row per checkpoint."""
-    base: tuple[float, ...] | None
-    """Per group the base's mean over the same units, as far as it scored them; NaN:
-    none. None: the base has no such measure."""
-    base_lacks: int
-    """Rows of these that the base did not score."""
+    base: Level | None
+    """Before training; None: the base has no such measure."""
+    beside: tuple[Level, ...]
+    """Models that are no checkpoint and no base, such as a reward model."""
     lost: Lost
 
     @property
@@ -119,6 +133,7 @@ def align_sweep(
     checkpoints: Sequence[Checkpoint],
     scored: Sequence[Scored],
     base: Scored | None,
+    beside: Sequence[Scored] = (),
 ) -> Dosed | None:
     """Puts the values of all checkpoints of a sweep side by side.
 
@@ -127,6 +142,7 @@ def align_sweep(
         checkpoints: At least two that have the measure.
         scored: The measure of each.
         base: That of the base, which loses no unit.
+        beside: That of other models, which lose none either.
 
     Returns:
         None: the checkpoints have no scored unit in common.
@@ -141,13 +157,12 @@ def align_sweep(
     kept = known[0].index
     for one in known[1:]:
         kept = kept[kept.isin(one.index)]
-    levels, lacks = _base_levels(base, kept, aligned)
     return Dosed(
         sweep=sweep,
         checkpoints=tuple(checkpoints),
         aligned=aligned,
-        base=levels,
-        base_lacks=lacks,
+        base=None if base is None else _level(base, kept, aligned),
+        beside=tuple(_level(one, kept, aligned) for one in beside),
         lost=_lost(known, kept, checkpoints),
     )
 
@@ -183,17 +198,16 @@ def _lost(
     )
 
 
-def _base_levels(
-    base: Scored | None, kept: pd.Index, aligned: Aligned
-) -> tuple[tuple[float, ...] | None, int]:
-    if base is None:
-        return None, 0
-    values = _known(base.outcome).reindex(kept).to_numpy(dtype=np.float64)
+def _level(one: Scored, kept: pd.Index, aligned: Aligned) -> Level:
+    values = _known(one.outcome).reindex(kept).to_numpy(dtype=np.float64)
     found = np.isfinite(values)
-    levels = tuple(
-        float(values[found & (aligned.group == code)].mean())
-        if (found & (aligned.group == code)).any()
-        else float("nan")
-        for code in range(len(aligned.groups))
+    return Level(
+        model=one.run.model,
+        means=tuple(
+            float(values[found & (aligned.group == code)].mean())
+            if (found & (aligned.group == code)).any()
+            else float("nan")
+            for code in range(len(aligned.groups))
+        ),
+        lacks=int((~found).sum()),
     )
-    return levels, int((~found).sum())

@@ -115,11 +115,14 @@ def lost_units(dosed: Dosed) -> list[str]:
                 "rest, or leave it out"
             )
         notes.append(f"{text}.")
-    if dosed.base_lacks:
-        notes.append(
-            f"{name}: the base lacks {number(dosed.base_lacks, 0)} of these values, so "
-            "that its level is of the others."
-        )
+    others = [] if dosed.base is None else [("the base", dosed.base)]
+    others += [(one.model, one) for one in dosed.beside]
+    for said, one in others:
+        if one.lacks:
+            notes.append(
+                f"{name}: {said} lacks {number(one.lacks, 0)} of these values, so that "
+                "its level is of the others."
+            )
     outcome = dosed.outcome
     if outcome.reference is not None and dosed.aligned.reference is None:
         notes.append(

@@ -19,7 +19,7 @@ from analysis.doseresponse_notes import (
     tokens_with_share,
     too_few,
 )
-from analysis.doseresponse_sweep import Checkpoint, Sweep, find_sweeps
+from analysis.doseresponse_sweep import Checkpoint, Sweep, beside, find_sweeps
 from analysis.load import Run
 from analysis.outcome import Outcome
 from analysis.outcomes import outcomes
@@ -85,6 +85,7 @@ def analyse_sweeps(
         StoreError: Two runs have different texts under one id.
     """
     sweeps, first_notes = find_sweeps(runs)
+    others = beside(runs, sweeps)
     table = runs_by_probe(runs)
     if of_dialects := [run for run in runs if "dialect" in run.frame.columns]:
         check_reference(of_dialects, wanted.reference_dialect)
@@ -110,13 +111,14 @@ def analyse_sweeps(
                 continue
             scored = [by_model[one.model] for one in here]
             base = _base(sweep, by_model)
-            every = scored if base is None else [*scored, base]
+            strangers = [by_model[name] for name in others if name in by_model]
+            every = [*scored, *([] if base is None else [base]), *strangers]
             for run in every[1:]:
                 refuse_other_texts(
                     (every[0], run),
                     chosen=any(one.chosen for one in (*of(every[0]), *of(run))),
                 )
-            measures, said = _measures(sweep, here, scored, base, of)
+            measures, said = _measures(sweep, here, scored, base, strangers, of)
             notes += [f"{probe}, {sweep.title}: {note}" for note in said]
             if measures:
                 parts.append(
@@ -157,6 +159,7 @@ def _measures(
     checkpoints: Sequence[Checkpoint],
     runs: Sequence[Run],
     base: Run | None,
+    strangers: Sequence[Run],
     of: Callable[[Run], tuple[Outcome, ...]],
 ) -> tuple[tuple[DoseMeasure, ...], list[str]]:
     """Every measure of a probe that has a slope, and notes on what is missing."""
@@ -169,19 +172,26 @@ def _measures(
         for outcome in of(run):
             scored = Scored(run=run, outcome=outcome)
             have.setdefault(key(outcome), []).append((checkpoint, scored))
-    bases = {} if base is None else {key(one): one for one in of(base)}
+    others = {
+        run.name: {key(one): Scored(run=run, outcome=one) for one in of(run)}
+        for run in (*([] if base is None else [base]), *strangers)
+    }
     found, notes = [], []
     for name, pairs in have.items():
         kept = [checkpoint for checkpoint, _ in pairs]
         notes += missing_measure(name[0], name[2], kept, checkpoints)
         if not _has_slope(kept):
             continue
-        before = bases.get(name)
         dosed = align_sweep(
             sweep,
             kept,
             [scored for _, scored in pairs],
-            Scored(run=base, outcome=before) if base and before else None,
+            None if base is None else others[base.name].get(name),
+            [
+                one
+                for run in strangers
+                if (one := others[run.name].get(name)) is not None
+            ],
         )
         if dosed is None:
             notes.append(f"{name[0]}: the checkpoints have no scored unit in common.")

@@ -128,12 +128,18 @@ def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]
     return tuple(found), (*notes, *_strangers(runs, models, found))
 
 
+def beside(runs: Sequence[Run], sweeps: Sequence[Sweep]) -> tuple[str, ...]:
+    """Models that are no checkpoint of a sweep and no sweep's base."""
+    known = {one.model for sweep in sweeps for one in sweep.checkpoints}
+    known |= {sweep.base for sweep in sweeps if sweep.base is not None}
+    return tuple(dict.fromkeys(run.model for run in runs if run.model not in known))
+
+
 def _strangers(
     runs: Sequence[Run], models: Mapping[str, Training], sweeps: Sequence[Sweep]
 ) -> list[str]:
-    """Models that are of no sweep, and no sweep's base."""
-    known = {*models, *(one.base for one in sweeps)}
-    rest = list(dict.fromkeys(run.model for run in runs if run.model not in known))
+    """Models of which nothing is known, and that are no sweep's base."""
+    rest = [model for model in beside(runs, sweeps) if model not in models]
     unknown = [one.title for one in sweeps if one.base is None]
     why = (
         f": the checkpoints of {join_words(unknown)} do not name their base, so that "
@@ -141,6 +147,7 @@ def _strangers(
         if unknown
         else " and the base of none"
     )
+    why += "; what they score stands beside the checkpoints' levels"
     return (
         [f"{join_words(rest)} {'is' if len(rest) == 1 else 'are'} of no sweep{why}."]
         if rest

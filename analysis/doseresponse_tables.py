@@ -150,9 +150,11 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
     groups, drawn = measure.aligned.groups, drawn_lines(measure)
     levels = [measure.levels(one) for one in drawn]
     rows = []
-    if dosed.base is not None:
-        cells = [text_cell(level_text(measure, measure.base(one))) for one in drawn]
-        rows.append((text_cell("base"), *[text_cell(None)] * 2, *cells))
+    others = [] if dosed.base is None else [("base", dosed.base)]
+    others += [(one.model, one) for one in dosed.beside]
+    for name, level in others:
+        cells = [text_cell(level_text(measure, level.over(one.codes))) for one in drawn]
+        rows.append((text_cell(name), *[text_cell(None)] * 2, *cells))
     for place, one in enumerate(dosed.checkpoints):
         rows.append(
             (
@@ -188,13 +190,26 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
             )
             for code, group in enumerate(groups)
         ]
+        + [
+            {
+                "model": level.model,
+                "metric": outcome.name,
+                "unit": outcome.value_unit,
+                "group": group,
+                "value": level.means[code],
+            }
+            for _, level in others
+            for code, group in enumerate(groups)
+        ]
     )
     return Table(
         id=f"{prefix}-levels",
         title=f"Levels: {measure_title(measure)}",
         note="Means over the units that all checkpoints have scored, which the slopes "
-        "are fitted to. The csv file has every group, and what must be read beside a "
-        "checkpoint's levels.",
+        "are fitted to"
+        + ("; without share and seed, models that are no checkpoint" * bool(others))
+        + ". The csv file has every group, and what must be read beside a checkpoint's "
+        "levels.",
         header=(
             "Arm",
             "Share",

@@ -149,6 +149,10 @@ class Ablation(Strict):
     ] = Field(default=(0,), min_length=1)
     stages: tuple[StagePlan, ...] = Field(min_length=1)
     probes: tuple[ProbeChoice, ...] = ()
+    beside: Annotated[tuple[str, ...], AfterValidator(_distinct)] = ()
+    """Models that are scored on the probes as well, as on the command line: their
+    levels stand beside the checkpoints', such as a reward model's beside DPO's implicit
+    rewards."""
     held_out_rows: int = Field(default=200, ge=0)
     """Of the rows that a mix holds out, so many are scored in training, and those that
     share a key with one of them; 0: none."""

@@ -306,7 +306,7 @@ def reward_lengths(sweep: Sweep) -> Path | None:
 
 
 def score_all(sweep: Sweep) -> list[Path]:
-    """Scores the base and every checkpoint on the ablation's probes.
+    """Scores the base, every checkpoint and what stands beside on all probes.
 
     Returns:
         Their run folders. Others that lie there, such as of a checkpoint that was
@@ -322,6 +322,7 @@ def score_all(sweep: Sweep) -> list[Path]:
             implicit = how == "implicit_reward"
             file = checkpoint.IMPLICIT_FILE if implicit else checkpoint.MODEL_FILE
             refs.append(str(folder / file))
+    refs += sweep.ablation.beside
     found: list[Path] = []
     for number, ref in enumerate(refs, start=1):
         config = audit.configure(ref, sweep.settings)

@@ -15,6 +15,7 @@ from probe.audit import Settings
 from probe.types import BuildOptions, ConfigError, Probe, UsageError
 
 if TYPE_CHECKING:
+    from probe.config import ModelConfig
     from probe.train import Base
 
 RUNS = "runs"
@@ -124,6 +125,7 @@ def prepare(
     if any(one.probe == HELD_OUT for one in ablation.probes):
         _check_held_out(jobs, found, ablation)
     prepared = audit.prepare(config, settings)
+    _check_beside(ablation, config, choices, settings)
     return Sweep(
         ablation=ablation,
         base=train.Base(config=config, resolved=prepared.resolved),
@@ -216,6 +218,30 @@ def _check_placebos(ablation: Ablation, found: dict[str, mixes.Mix]) -> None:
                 "how much is trained on",
                 "Write the same number into both",
             )
+
+
+def _check_beside(
+    ablation: Ablation, base: ModelConfig, choices: list[Choice], settings: Settings
+) -> None:
+    """Checks the models that are scored as well, before hours of training."""
+    held_out = any(one.probe == HELD_OUT for one in ablation.probes)
+    for ref in ablation.beside:
+        config = audit.configure(ref, settings)
+        if config.name == base.name:
+            raise ConfigError(
+                f"{ablation.where}: `beside` names {ref}, which is the base",
+                "The base is scored without being named",
+                "Leave it out",
+            )
+        fits = config.kind.fits
+        if not held_out and not any(fits in choice.probe.fits for choice in choices):
+            raise ConfigError(
+                f"{ablation.where}: `beside` names {ref}, a {fits}, and no probe is "
+                "for such",
+                "A model beside the checkpoints is scored on their probes",
+                "Name another probe, or leave it out",
+            )
+        audit.prepare(config, settings)
 
 
 def _check_held_out(

@@ -155,7 +155,7 @@ def test_the_mean_is_over_groups_and_tested_by_itself(found: DoseAnalysis) -> No
     np.testing.assert_allclose(measure.levels(measure.mean), levels)
     base = measure.dosed.base
     assert base is not None
-    assert measure.base(measure.mean) == pytest.approx(np.mean(base))
+    assert measure.base(measure.mean) == pytest.approx(np.mean(base.means))
 
 
 def test_a_group_too_small_to_test_is_not_in_the_mean(
@@ -186,7 +186,7 @@ def test_a_level_is_the_mean_that_the_axis_shows(
         for item in finnish
     ]
     assert dosed.levels[at, code] == pytest.approx(np.mean(right))
-    assert dosed.base is not None and 0.3 < dosed.base[code] < 0.5
+    assert dosed.base is not None and 0.3 < dosed.base.means[code] < 0.5
     assert dosed.lost.count == 0
 
 
@@ -615,9 +615,15 @@ def test_the_base_is_the_one_that_is_named(
     paths = sweep(tmp_path, few_items, {}, seeds=(0, 1), base=True)
     store(tmp_path, few_items, answers(lambda code: 0.9, "b2"), model="b2")
     found = analysed([*paths, next(tmp_path.glob("*/b2@*"))])
-    assert found.notes == ("b2 is of no sweep and the base of none.",)
-    base = measure_of(found).dosed.base
-    assert base is not None and max(base) < 0.7
+    [note] = found.notes
+    assert note.startswith("b2 is of no sweep and the base of none; what")
+    dosed = measure_of(found).dosed
+    assert dosed.base is not None and max(dosed.base.means) < 0.7
+    # A model of another kind, such as a reward model, stands there too.
+    [other] = dosed.beside
+    assert (other.model, other.lacks) == ("b2", 0) and min(other.means) > 0.8
+    written = write_sweeps(found, tmp_path / "report").index
+    assert "| b2 |" in written.with_name("report.md").read_text()
     # A base that is not named is not guessed.
     other = sweep(
         tmp_path / "old", few_items, {}, seeds=(0, 1), base=True,

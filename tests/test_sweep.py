@@ -24,7 +24,15 @@ from probe import ablation, checkpoint, sweep
 from probe.audit import Settings
 from probe.store import find_runs, read_manifest
 from probe.types import ConfigError, DataError, StoreError, UsageError
-from tests.training_runs import LORA, QUICK, base_folder, write_mix, write_rows
+from tests.tiny_checkpoints import byte_tokenizer, llama_classifier
+from tests.training_runs import (
+    CHATML,
+    LORA,
+    QUICK,
+    base_folder,
+    write_mix,
+    write_rows,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -95,11 +103,14 @@ def test_a_planted_effect_shows_and_a_placebo_has_none(
         "lora": LORA,
         "score_as": ["policy", "implicit_reward"],
     }
-    path = written(tmp_path, base, stages=[stage])
+    tokenizer = byte_tokenizer(chat_template=CHATML)
+    judge = llama_classifier(tmp_path / "judge", tokenizer)
+    path = written(tmp_path, base, stages=[stage], beside=[str(judge)])
     out = tmp_path / "out"
     sweep.run(prepared(path, out))
     found = levels(out)
-    assert len(found) == 9, "four checkpoints in two ways, and the base"
+    assert "judge" in found
+    assert len(found) == 10, "four checkpoints in two ways, the base and one beside"
     assert found["tones-treatment100-seed0"] > found["tones-treatment0-seed0"] + 0.5
     assert abs(found["tones-placebo100-seed0"] - found["tones-placebo0-seed0"]) < 0.3
     implicit = "tones-treatment{}-seed0-implicit"
@@ -174,7 +185,7 @@ def test_a_planted_effect_has_a_slope_clear_of_zero(tmp_path: Path, base: Path) 
 
 
 def test_killed_and_gone_on_with_is_as_in_one_go(tmp_path: Path, base: Path) -> None:
-    path = written(tmp_path, base)
+    path = written(tmp_path, base, shares=[0, 1, 0.5])
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
 
@@ -203,10 +214,11 @@ def test_killed_and_gone_on_with_is_as_in_one_go(tmp_path: Path, base: Path) -> 
         process = start(out)
         _, said = process.communicate(timeout=240)
         assert process.returncode == 0, said.decode()
-        assert "note: " in said.decode(), "two checkpoints have no slope"
-        assert (out / "report" / "index.html").is_file()
+        page = (out / "report" / "index.html").read_text()
+        assert "What a share of loud answers does" in page
+        assert list((out / "report" / "figures").glob("doseresponse-*.svg"))
     assert first.read_bytes() == trained, "what was finished is not trained again"
-    for name in ("treatment0-seed0", "treatment100-seed0"):
+    for name in ("treatment0-seed0", "treatment100-seed0", "treatment50-seed0"):
         one, other = (
             out / "checkpoints" / name / "adapter" / "adapter_model.safetensors"
             for out in (whole, torn)
@@ -390,8 +402,12 @@ def test_a_placebo_arm_is_a_placebo_in_every_stage(
         prepared(path, tmp_path / "out")
 
 
-def test_the_verb_ends_well_with_nothing_to_report(tmp_path: Path, base: Path) -> None:
-    path = written(tmp_path, base, shares=[1], probes=[], held_out_rows=0)
+@pytest.mark.parametrize("scored", [False, True])
+def test_the_verb_ends_well_without_a_slope(
+    scored: bool, tmp_path: Path, base: Path
+) -> None:
+    changes = {} if scored else {"probes": []}
+    path = written(tmp_path, base, shares=[1], held_out_rows=0, **changes)
     command = [sys.executable, "-m", "probe.cli", "train", str(path)]
     command += ["--out", str(tmp_path / "out"), "--device", "cpu"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
@@ -400,6 +416,22 @@ def test_the_verb_ends_well_with_nothing_to_report(tmp_path: Path, base: Path) -
     )
     assert done.returncode == 0, done.stderr
     assert "checkpoints" in done.stdout
+    assert ("note: no sweep of the 2 runs" in done.stderr) == scored
+    assert (tmp_path / "out" / "report" / "index.html").is_file() == scored
+
+
+@pytest.mark.parametrize(
+    ("probe", "said"),
+    [("loudness.jsonl", "which is the base"), ("belebele", "no probe is for such")],
+)
+def test_models_beside_are_others_that_a_probe_fits(
+    probe: str, said: str, tmp_path: Path, base: Path
+) -> None:
+    judge = llama_classifier(tmp_path / "judge", byte_tokenizer(chat_template=CHATML))
+    other = judge if probe == "belebele" else base
+    asked = {"probes": [{"probe": probe}], "beside": [str(other)]}
+    with pytest.raises(ConfigError, match=said):
+        prepared(written(tmp_path, base, **asked), tmp_path / "out")
 
 
 def test_two_processes_train_one_checkpoint(tmp_path: Path, base: Path) -> None:

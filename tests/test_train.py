@@ -206,7 +206,11 @@ def test_dpo_margins_are_those_of_the_implicit_reward(
     assert sum(margins) / len(margins) > 0.1, "what is trained on is learned"
 
 
-def test_dpo_holds_one_copy_of_the_base(tmp_path: Path, base: Path) -> None:
+@pytest.mark.parametrize("lora", [LORA, None])
+def test_dpo_holds_one_copy_of_the_base(
+    lora: dict[str, Any] | None, tmp_path: Path, base: Path
+) -> None:
+    """Of all weights too, where the reference is no adapter that is switched off."""
     seen: list[Any] = []
     make = train._trainer
 
@@ -216,7 +220,7 @@ def test_dpo_holds_one_copy_of_the_base(tmp_path: Path, base: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "_trainer", watched)
-        train.train(request(tmp_path, "dpo", base=base, held_out=0))
+        train.train(request(tmp_path, "dpo", base=base, lora=lora, held_out=0))
     [trainer] = seen
     assert trainer.ref_model is None
     assert {"ref_chosen_logps", "ref_rejected_logps"} <= set(
@@ -491,13 +495,14 @@ def test_a_checkpoint_from_before_a_key_of_stages_is_gone_on_with(
         train.train(dataclasses.replace(asked, plan=stage))
 
 
+@pytest.mark.parametrize("stage", ["dpo", "reward"])
 def test_goes_on_from_the_last_whole_checkpoint(
-    tmp_path: Path, base: Path, capfd: pytest.CaptureFixture[str]
+    stage: str, tmp_path: Path, base: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Stopped at a step and gone on with, the weights are those of one go."""
-    whole = request(tmp_path, "dpo", base=base, name="whole")
+    whole = request(tmp_path, stage, base=base, name="whole")
     train.train(whole)
-    stopped = request(tmp_path, "dpo", base=base, name="stopped")
+    stopped = request(tmp_path, stage, base=base, name="stopped")
     _stop_at(stopped, 4)
     trainer = stopped.out / checkpoint.TRAINER
     assert not checkpoint.finished(stopped.out)
