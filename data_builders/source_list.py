@@ -211,6 +211,19 @@ _TRAINING = (
         parts=("train.jsonl.gz", "test.jsonl.gz"),
     ),
     Source(
+        name="hh_rlhf_helpful",
+        hub=Hub(
+            id="Anthropic/hh-rlhf",
+            file="helpful-base/{part}",
+            revision="09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa",
+        ),
+        licence="MIT",
+        files=("hh-rlhf/helpful-base/{part}", "helpful-base/{part}"),
+        sha256=None,
+        url="https://huggingface.co/datasets/Anthropic/hh-rlhf",
+        parts=("train.jsonl.gz", "test.jsonl.gz"),
+    ),
+    Source(
         name="tulu2_sft",
         hub=Hub(
             id="allenai/tulu-v2-sft-mixture",

@@ -77,6 +77,12 @@ _READ = (
         local=("hh_rlhf_harmless_test",),
     ),
     TrainingSource(
+        name="hh_rlhf_helpful",
+        form="preference",
+        reader=training_readers.pairs,
+        published="hh_rlhf_helpful",
+    ),
+    TrainingSource(
         name="tulu2_sft",
         form="sft",
         reader=training_readers.tulu,

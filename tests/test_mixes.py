@@ -961,13 +961,14 @@ def scored(shared_data: Path) -> list[Item]:
         ("dialect_dpo", 112),
         ("dialect_dpo_placebo", 112),
         ("country_dpo", 384),
+        ("country_dpo_placebo", 384),
     ],
 )
 def test_shipped_mixes(
     shared_data: Path, scored: list[Item], name: str, rows: int
 ) -> None:
     mix = read_mix(name)
-    assert mix.is_placebo == (name in ("language_sft_placebo", "dialect_dpo_placebo"))
+    assert mix.is_placebo == name.endswith("_placebo")
     arms = [
         draw(mix, dose=dose, seed=0, data=shared_data, scored=scored)
         for dose in (0, 0.25, 1)
@@ -982,11 +983,8 @@ def test_shipped_mixes(
     contents = [[row.content for row in found.train] for found in arms]
     if mix.is_placebo:
         # Another draw of the same kind of rows.
-        values = {
-            row.groups.get("lang", row.groups.get("dialect"))
-            for f in arms
-            for row in f.train
-        }
+        [attribute] = mix.parts[0].where
+        values = {row.groups[attribute] for found in arms for row in found.train}
         assert len(values) == 1
         assert set(contents[0]) != set(contents[1]) != set(contents[2])
     else:
@@ -1034,6 +1032,7 @@ def test_questions_that_are_scored_are_not_trained_on(shared_data: Path) -> None
 def test_every_shipped_mix_is_tested() -> None:
     assert mixes.names() == (
         "country_dpo",
+        "country_dpo_placebo",
         "dialect_dpo",
         "dialect_dpo_placebo",
         "language_sft",
@@ -1042,7 +1041,7 @@ def test_every_shipped_mix_is_tested() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["dialect_dpo", "language_sft"])
+@pytest.mark.parametrize("name", ["country_dpo", "dialect_dpo", "language_sft"])
 def test_a_placebo_is_its_twin_but_for_the_attribute(name: str) -> None:
     ours, twin = read_mix(name), read_mix(f"{name}_placebo")
     assert twin.is_placebo and not ours.is_placebo

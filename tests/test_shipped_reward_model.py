@@ -41,17 +41,36 @@ def test_the_adapter_names_its_base_as_the_config_does() -> None:
 
 
 def test_the_card_says_what_was_measured() -> None:
-    """Every accuracy in its table is that of card.json, to the digit that it shows."""
+    """Its table is that of card.json, group by group and to the digit that it shows."""
     records = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))
-    text = CARD.read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(records) > 20
-    for record in records:
-        if record["metric"] == "accuracy":
-            shown = f"{100 * record['estimate']:.1f}%"
-            low, high = (f"{100 * record[f'ci_{end}']:.1f}" for end in ("low", "high"))
-            rows = [line for line in lines if f"| {record['model']} |" in line]
-            assert any(f"| {shown} | {low} to {high} |" in row for row in rows), record
+    shown: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    for one in records:
+        beyond = one["metric"] != "accuracy"
+        style = "{:+.1f}" if beyond else "{:.1f}"
+        value, low, high = (
+            style.format(100 * one[key]) for key in ("estimate", "ci_low", "ci_high")
+        )
+        percent = "" if beyond else "%"
+        key = one["group"], one["model"], one["metric"]
+        shown[key] = f"{value}{percent}", f"{low} to {high}", str(one["n"])
+    lines = CARD.read_text(encoding="utf-8").splitlines()
+    first = lines.index(
+        "| pairs | n | answerer | accuracy | 95% | beyond length | 95% |"
+    )
+    read: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    group = n = ""
+    for line in lines[first + 2 :]:
+        if not line.startswith("|"):
+            break
+        named, number, model, value, around, more, over = (
+            cell.strip() for cell in line.split("|")[1:-1]
+        )
+        group, n = named or group, number or n
+        read[group, model, "accuracy"] = value, around, n
+        if more != "-":
+            read[group, model, "accuracy_beyond_length"] = more, over, n
+    assert len(read) == 55
+    assert read == shown
 
 
 def test_the_card_names_the_mix_that_the_command_draws(shared_data: Path) -> None:

@@ -283,19 +283,20 @@ def test_ultrafeedback_binarized(tmp_path: Path) -> None:
     assert found.rows[0].messages == (Message(role="user", content="Why?"),)
 
 
-def test_hh_rlhf(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", ["harmless", "helpful"])
+def test_hh_rlhf(half: str, tmp_path: Path) -> None:
     row = {
         "chosen": "\n\nHuman: Why?\n\nAssistant: Because.",
         "rejected": "\n\nHuman: Why?\n\nAssistant: No idea.",
     }
-    for part in SOURCES["hh_rlhf_harmless"].parts:
-        path = tmp_path / "harmless-base" / part
+    for part in SOURCES[f"hh_rlhf_{half}"].parts:
+        path = tmp_path / f"{half}-base" / part
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(gzip.compress((json.dumps(row) + "\n").encode()))
-    found = training_sources.load("hh_rlhf_harmless", tmp_path)
+    found = training_sources.load(f"hh_rlhf_{half}", tmp_path)
     assert [row.id for row in found.rows] == [
-        "hh_rlhf_harmless/train/1",
-        "hh_rlhf_harmless/test/1",
+        f"hh_rlhf_{half}/train/1",
+        f"hh_rlhf_{half}/test/1",
     ]
     assert found.rows[0].answers == ("Because.", "No idea.")
 
