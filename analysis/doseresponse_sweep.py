@@ -140,6 +140,8 @@ def _strangers(
 ) -> list[str]:
     """Models of which nothing is known, and that are no sweep's base."""
     rest = [model for model in beside(runs, sweeps) if model not in models]
+    if not rest:
+        return []
     unknown = [one.title for one in sweeps if one.base is None]
     why = (
         f": the checkpoints of {join_words(unknown)} do not name their base, so that "
@@ -147,12 +149,11 @@ def _strangers(
         if unknown
         else " and the base of none"
     )
-    why += "; what they score stands beside the checkpoints' levels"
-    return (
-        [f"{join_words(rest)} {'is' if len(rest) == 1 else 'are'} of no sweep{why}."]
-        if rest
-        else []
-    )
+    is_, its = ("is", "its") if len(rest) == 1 else ("are", "their")
+    return [
+        f"{join_words(rest)} {is_} of no sweep{why}; {its} levels stand beside the "
+        "checkpoints'."
+    ]
 
 
 def _models(runs: Sequence[Run]) -> dict[str, Training]:

@@ -207,7 +207,9 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
         title=f"Levels: {measure_title(measure)}",
         note="Means over the units that all checkpoints have scored, which the slopes "
         "are fitted to"
-        + ("; without share and seed, models that are no checkpoint" * bool(others))
+        + "; without share and seed, of models that are no checkpoint, whose intervals "
+        "are in reports of their own"
+        * bool(others)
         + ". The csv file has every group, and what must be read beside a checkpoint's "
         "levels.",
         header=(

@@ -616,7 +616,7 @@ def test_the_base_is_the_one_that_is_named(
     store(tmp_path, few_items, answers(lambda code: 0.9, "b2"), model="b2")
     found = analysed([*paths, next(tmp_path.glob("*/b2@*"))])
     [note] = found.notes
-    assert note.startswith("b2 is of no sweep and the base of none; what")
+    assert note.startswith("b2 is of no sweep and the base of none; its levels")
     dosed = measure_of(found).dosed
     assert dosed.base is not None and max(dosed.base.means) < 0.7
     # A model of another kind, such as a reward model, stands there too.
