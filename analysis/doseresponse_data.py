@@ -59,6 +59,8 @@ class Level:
     """Per group, over the same units as far as it scored them; NaN: none."""
     lacks: int
     """Rows of these that it did not score."""
+    beside: str
+    """As `Outcome.beside`."""
 
     def over(self, codes: Sequence[int]) -> float:
         """The mean over some groups."""
@@ -76,7 +78,7 @@ class Dosed:
     """Its values have a row per checkpoint."""
     base: Level | None
     """Before training; None: the base has no such measure."""
-    beside: tuple[Level, ...]
+    others: tuple[Level, ...]
     """Models that are no checkpoint and no base, such as a reward model."""
     lost: Lost
 
@@ -84,6 +86,12 @@ class Dosed:
     def outcome(self) -> Outcome:
         """What the measure is."""
         return self.aligned.outcome
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What must be read beside each checkpoint's levels; () if of all alike."""
+        said = tuple(one.outcome.beside for one in self.aligned.measured)
+        return said if len(set(said)) > 1 else ()
 
     @property
     def probe(self) -> str:
@@ -133,7 +141,7 @@ def align_sweep(
     checkpoints: Sequence[Checkpoint],
     scored: Sequence[Scored],
     base: Scored | None,
-    beside: Sequence[Scored] = (),
+    others: Sequence[Scored] = (),
 ) -> Dosed | None:
     """Puts the values of all checkpoints of a sweep side by side.
 
@@ -142,7 +150,7 @@ def align_sweep(
         checkpoints: At least two that have the measure.
         scored: The measure of each.
         base: That of the base, which loses no unit.
-        beside: That of other models, which lose none either.
+        others: That of other models, which lose none either.
 
     Returns:
         None: the checkpoints have no scored unit in common.
@@ -162,7 +170,7 @@ def align_sweep(
         checkpoints=tuple(checkpoints),
         aligned=aligned,
         base=None if base is None else _level(base, kept, aligned),
-        beside=tuple(_level(one, kept, aligned) for one in beside),
+        others=tuple(_level(one, kept, aligned) for one in others),
         lost=_lost(known, kept, checkpoints),
     )
 
@@ -210,4 +218,5 @@ def _level(one: Scored, kept: pd.Index, aligned: Aligned) -> Level:
             for code in range(len(aligned.groups))
         ),
         lacks=int((~found).sum()),
+        beside=one.outcome.beside,
     )

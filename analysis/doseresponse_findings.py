@@ -19,6 +19,7 @@ from analysis.doseresponse_words import (
 )
 from analysis.html import Certainty, Finding, number
 from analysis.stages_words import (
+    beside_words,
     first_sentences,
     group_name,
     group_word,
@@ -83,6 +84,7 @@ def _others(measure: DoseMeasure, arm: str) -> list[Finding]:
 def slope_finding(measure: DoseMeasure, arm: str) -> Finding:
     """For which groups the metric moves with the share."""
     attribute = measure.dosed.sweep.attribute
+    beside = read_beside(measure) if measure.mean is None else ()
     return _moves(
         measure,
         f"{measure_title(measure)}{_of_arm(measure, arm)}",
@@ -93,7 +95,20 @@ def slope_finding(measure: DoseMeasure, arm: str) -> Finding:
         },
         "change",
         before=lambda one: _base_words(measure, one),
-        after=bent(measure, arm),
+        after=(*beside, *bent(measure, arm)),
+    )
+
+
+def read_beside(measure: DoseMeasure) -> tuple[str, ...]:
+    """What must be read beside the levels, as a sentence; where it differs, of one."""
+    every = measure.dosed.beside
+    if not every:
+        alike = beside_words(measure)
+        return (alike,) if alike else ()
+    place = next(place for place, text in enumerate(every) if text)
+    said, model = every[place], measure.dosed.checkpoints[place].model
+    return (
+        f"Beside the levels of {model}: {said}. The table of levels has it of all.",
     )
 
 
@@ -133,7 +148,11 @@ def _overall(measure: DoseMeasure, arm: str) -> list[Finding]:
     return [
         Finding(
             claim=f"{lead}: {'; '.join(said)}.",
-            evidence=(*evidence, *unequal_words(measure, pairs)),
+            evidence=(
+                *evidence,
+                *read_beside(measure),
+                *unequal_words(measure, pairs),
+            ),
             certainty=_certainty(estimate),
         )
     ]

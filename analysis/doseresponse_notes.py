@@ -116,7 +116,7 @@ def lost_units(dosed: Dosed) -> list[str]:
             )
         notes.append(f"{text}.")
     others = [] if dosed.base is None else [("the base", dosed.base)]
-    others += [(one.model, one) for one in dosed.beside]
+    others += [(one.model, one) for one in dosed.others]
     for said, one in others:
         if one.lacks:
             notes.append(

@@ -19,7 +19,7 @@ from analysis.doseresponse_notes import (
     tokens_with_share,
     too_few,
 )
-from analysis.doseresponse_sweep import Checkpoint, Sweep, beside, find_sweeps
+from analysis.doseresponse_sweep import Checkpoint, Sweep, find_sweeps, other_models
 from analysis.load import Run
 from analysis.outcome import Outcome
 from analysis.outcomes import outcomes
@@ -85,7 +85,7 @@ def analyse_sweeps(
         StoreError: Two runs have different texts under one id.
     """
     sweeps, first_notes = find_sweeps(runs)
-    others = beside(runs, sweeps)
+    others = other_models(runs, sweeps)
     table = runs_by_probe(runs)
     if of_dialects := [run for run in runs if "dialect" in run.frame.columns]:
         check_reference(of_dialects, wanted.reference_dialect)

@@ -128,7 +128,7 @@ def find_sweeps(runs: Sequence[Run]) -> tuple[tuple[Sweep, ...], tuple[str, ...]
     return tuple(found), (*notes, *_strangers(runs, models, found))
 
 
-def beside(runs: Sequence[Run], sweeps: Sequence[Sweep]) -> tuple[str, ...]:
+def other_models(runs: Sequence[Run], sweeps: Sequence[Sweep]) -> tuple[str, ...]:
     """Models that are no checkpoint of a sweep and no sweep's base."""
     known = {one.model for sweep in sweeps for one in sweep.checkpoints}
     known |= {sweep.base for sweep in sweeps if sweep.base is not None}
@@ -139,7 +139,7 @@ def _strangers(
     runs: Sequence[Run], models: Mapping[str, Training], sweeps: Sequence[Sweep]
 ) -> list[str]:
     """Models of which nothing is known, and that are no sweep's base."""
-    rest = [model for model in beside(runs, sweeps) if model not in models]
+    rest = [model for model in other_models(runs, sweeps) if model not in models]
     if not rest:
         return []
     unknown = [one.title for one in sweeps if one.base is None]

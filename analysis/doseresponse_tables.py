@@ -88,8 +88,7 @@ def mean_words(measure: DoseMeasure) -> str:
 
 def beside_words_alike(measure: DoseMeasure) -> str:
     """What must be read beside every level, where it is the same of all."""
-    said = {one.outcome.beside for one in measure.aligned.measured}
-    return beside_words(measure) if len(said) == 1 else ""
+    return "" if measure.dosed.beside else beside_words(measure)
 
 
 def _slope_row(measure: DoseMeasure, one: GroupDose, arm: str) -> tuple[Cell, ...]:
@@ -151,9 +150,11 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
     levels = [measure.levels(one) for one in drawn]
     rows = []
     others = [] if dosed.base is None else [("base", dosed.base)]
-    others += [(one.model, one) for one in dosed.beside]
+    others += [(one.model, one) for one in dosed.others]
     for name, level in others:
         cells = [text_cell(level_text(measure, level.over(one.codes))) for one in drawn]
+        if dosed.beside:
+            cells.append(text_cell(level.beside))
         rows.append((text_cell(name), *[text_cell(None)] * 2, *cells))
     for place, one in enumerate(dosed.checkpoints):
         rows.append(
@@ -169,6 +170,7 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
                     )
                     for each in levels
                 ),
+                *([text_cell(dosed.beside[place])] if dosed.beside else []),
             )
         )
     frame = pd.DataFrame(
@@ -197,6 +199,7 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
                 "unit": outcome.value_unit,
                 "group": group,
                 "value": level.means[code],
+                "beside": level.beside,
             }
             for _, level in others
             for code, group in enumerate(groups)
@@ -217,6 +220,7 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
             "Share",
             "Seed",
             *(line_name(measure, one) for one in drawn),
+            *(["To be read beside it"] if dosed.beside else []),
         ),
         rows=tuple(rows),
         frame=frame,

@@ -31,6 +31,7 @@ from analysis.doseresponse_measures import (
 from analysis.doseresponse_report import build_sweeps, write_sweeps
 from analysis.doseresponse_runs import DoseAnalysis, analyse_sweeps
 from analysis.doseresponse_sweep import find_sweeps
+from analysis.doseresponse_tables import level_table
 from analysis.doseresponse_words import line_name
 from analysis.drawing import Panel
 from analysis.html import Page, render_markdown
@@ -340,7 +341,7 @@ def test_the_page(found: DoseAnalysis, tmp_path: Path) -> None:
     tables = tmp_path / "report" / "tables"
     assert (tables / "checkpoints.csv").read_text().count("\n") == 1 + 18
     levels_csv = tables / "doseresponse-belebele-accuracy-levels.csv"
-    assert levels_csv.read_text().count("\n") == 1 + 18 * 4
+    assert levels_csv.read_text().count("\n") == 1 + (18 + 1) * 4
 
 
 def test_charts_fit_the_schema(
@@ -538,6 +539,22 @@ def test_sweeps_and_stages_are_never_pooled(
     assert len(families) == 4 * 4
 
 
+def test_what_must_be_read_beside_levels_is_said(runs: list[Path]) -> None:
+    """Of a test with choices: which letter is picked, whatever is asked."""
+    found = analysed(runs)
+    measure = measure_of(found)
+    said = measure.dosed.beside
+    assert len(set(said)) > 1 and all("is picked most" in one for one in said)
+    page = build_sweeps(found)
+    sentence = f"Beside the levels of {measure.dosed.checkpoints[0].model}: {said[0]}."
+    assert any(
+        one.startswith(sentence) for each in page.findings for one in each.evidence
+    )
+    levels_table = level_table(measure, "a")
+    assert levels_table.header[-1] == "To be read beside it"
+    assert {row[-1].text for row in levels_table.rows} >= set(said)
+
+
 def test_what_varies_nothing_is_left_out(few_items: list[Item], tmp_path: Path) -> None:
     paths = sweep(tmp_path, few_items, {}, seeds=(0, 1))
     store(
@@ -620,7 +637,7 @@ def test_the_base_is_the_one_that_is_named(
     dosed = measure_of(found).dosed
     assert dosed.base is not None and max(dosed.base.means) < 0.7
     # A model of another kind, such as a reward model, stands there too.
-    [other] = dosed.beside
+    [other] = dosed.others
     assert (other.model, other.lacks) == ("b2", 0) and min(other.means) > 0.8
     written = write_sweeps(found, tmp_path / "report").index
     assert "| b2 |" in written.with_name("report.md").read_text()
