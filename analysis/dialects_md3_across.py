@@ -11,7 +11,6 @@ from analysis.dialects_md3_data import CHOICE, GUESS
 from analysis.dialects_md3_findings import Standing, standing
 from analysis.dialects_md3_words import HELD, SHARED, dialect_name, outcome_name
 from analysis.html import (
-    DASH,
     Cell,
     Finding,
     Table,
@@ -20,6 +19,7 @@ from analysis.html import (
     number_cell,
     p_cell,
     text_cell,
+    with_interval,
 )
 from analysis.records import Record
 from analysis.wording import hundred, p_of, percent, points
@@ -68,10 +68,9 @@ def across_table(runs: Sequence[GamesRun], prefix: str) -> Table:
 def _share_cell(record: Record | None) -> Cell:
     if record is None or record.estimate is None:
         return number_cell(None)
-    bounds = interval(hundred(record.ci_low), hundred(record.ci_high), 0)
-    around = "" if bounds == DASH else f" ({bounds})"
-    return Cell(
-        text=f"{percent(record.estimate)}{around}", sort=record.estimate, numeric=True
+    return with_interval(
+        Cell(text=percent(record.estimate), sort=record.estimate, numeric=True),
+        interval(hundred(record.ci_low), hundred(record.ci_high), 0),
     )
 
 

@@ -88,6 +88,11 @@ class Dosed:
         return self.aligned.outcome
 
     @property
+    def no_checkpoints(self) -> tuple[Level, ...]:
+        """The base, where it has the measure, and the others."""
+        return (*(() if self.base is None else (self.base,)), *self.others)
+
+    @property
     def beside(self) -> tuple[str, ...]:
         """What must be read beside each checkpoint's levels; () if of all alike."""
         said = tuple(one.outcome.beside for one in self.aligned.measured)

@@ -115,10 +115,9 @@ def lost_units(dosed: Dosed) -> list[str]:
                 "rest, or leave it out"
             )
         notes.append(f"{text}.")
-    others = [] if dosed.base is None else [("the base", dosed.base)]
-    others += [(one.model, one) for one in dosed.others]
-    for said, one in others:
+    for one in dosed.no_checkpoints:
         if one.lacks:
+            said = "the base" if one is dosed.base else one.model
             notes.append(
                 f"{name}: {said} lacks {number(one.lacks, 0)} of these values, so that "
                 "its level is of the others."

@@ -10,13 +10,13 @@ from analysis.doseresponse_overview import share_cell
 from analysis.doseresponse_runs import SweepProbe
 from analysis.doseresponse_words import beyond_shares, drawn_lines, line_name
 from analysis.html import (
-    DASH,
     Cell,
     Table,
     interval_cell,
     number_cell,
     p_cell,
     text_cell,
+    with_interval,
 )
 from analysis.stages_words import (
     FEW_GROUPS,
@@ -131,16 +131,10 @@ def _estimate_cells(
     record = None if estimate is None else estimate.record
     if record is None or record.estimate is None:
         return number_cell(None), p_cell(None)
-    around = bounds(measure, record)
-    text = signed(measure, record.estimate)
-    return (
-        Cell(
-            text=text if around == DASH else f"{text} ({around})",
-            sort=record.estimate,
-            numeric=True,
-        ),
-        p_cell(p_of(record)),
+    estimated = Cell(
+        text=signed(measure, record.estimate), sort=record.estimate, numeric=True
     )
+    return with_interval(estimated, bounds(measure, record)), p_cell(p_of(record))
 
 
 def level_table(measure: DoseMeasure, prefix: str) -> Table:
@@ -149,12 +143,12 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
     groups, drawn = measure.aligned.groups, drawn_lines(measure)
     levels = [measure.levels(one) for one in drawn]
     rows = []
-    others = [] if dosed.base is None else [("base", dosed.base)]
-    others += [(one.model, one) for one in dosed.others]
-    for name, level in others:
+    others = dosed.no_checkpoints
+    for level in others:
         cells = [text_cell(level_text(measure, level.over(one.codes))) for one in drawn]
         if dosed.beside:
             cells.append(text_cell(level.beside))
+        name = "base" if level is dosed.base else level.model
         rows.append((text_cell(name), *[text_cell(None)] * 2, *cells))
     for place, one in enumerate(dosed.checkpoints):
         rows.append(
@@ -201,7 +195,7 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
                 "value": level.means[code],
                 "beside": level.beside,
             }
-            for _, level in others
+            for level in others
             for code, group in enumerate(groups)
         ]
     )

@@ -245,6 +245,17 @@ def interval_cell(low: float | None, high: float | None, digits: int = 2) -> Cel
     return Cell(text=text, sort=math.inf if text == DASH else low, numeric=True)
 
 
+def with_interval(estimate: Cell, around: str) -> Cell:
+    """An estimate with its interval, ``62.0 (52.1 to 71.0)``, sorted by the estimate.
+
+    Args:
+        estimate: A number.
+        around: As `interval`; of a dash the estimate is shown alone.
+    """
+    text = estimate.text if around == DASH else f"{estimate.text} ({around})"
+    return Cell(text=text, sort=estimate.sort, numeric=True)
+
+
 def p_cell(p: float | None) -> Cell:
     """A p-value that sorts as a number."""
     known = p is not None and math.isfinite(p)

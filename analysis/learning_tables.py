@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
 
 from analysis.html import (
-    DASH,
     Cell,
     Table,
     interval,
     join_words,
-    number,
     number_cell,
     text_cell,
+    with_interval,
 )
 from analysis.learning import ALL, MARGINS, Learning
 from analysis.learning_figures import training_words
@@ -140,14 +138,9 @@ def bounds_text(value: Interval, times: float, digits: int) -> str:
 
 
 def _cell(value: Interval, times: float, digits: int) -> Cell:
-    """``62.0 (52.1 to 71.0)``; sorts by the estimate."""
-    if not math.isfinite(value.estimate):
-        return Cell(text=DASH, sort=math.inf, numeric=True)
-    return Cell(
-        text=f"{number(times * value.estimate, digits)} "
-        f"({bounds_text(value, times, digits)})",
-        sort=value.estimate,
-        numeric=True,
+    """An estimate multiplied by `times`, with its interval where there is one."""
+    return with_interval(
+        number_cell(times * value.estimate, digits), bounds_text(value, times, digits)
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.html import (
-    DASH,
     Cell,
     Table,
     join_words,
     number_cell,
     p_cell,
     text_cell,
+    with_interval,
 )
 from analysis.records import Record
 from analysis.stages import MeasureResult
@@ -130,7 +130,7 @@ def _note(comparison: Comparison, measure: MeasureResult) -> str:
 
 
 def _level_cell(measure: MeasureResult, record: Record) -> Cell:
-    return _cell(
+    return with_interval(
         number_cell(shown(measure, record.estimate), digits_of(measure)),
         bounds(measure, record),
     )
@@ -139,16 +139,10 @@ def _level_cell(measure: MeasureResult, record: Record) -> Cell:
 def _change_cell(measure: MeasureResult, record: Record | None) -> Cell:
     if record is None or record.estimate is None:
         return number_cell(None)
-    return _cell(
+    return with_interval(
         Cell(text=signed(measure, record.estimate), sort=record.estimate, numeric=True),
         bounds(measure, record),
     )
-
-
-def _cell(estimate: Cell, around: str) -> Cell:
-    """An estimate with its interval, sorted by the estimate."""
-    text = estimate.text if around == DASH else f"{estimate.text} ({around})"
-    return Cell(text=text, sort=estimate.sort, numeric=True)
 
 
 def gap_table(comparison: Comparison, prefix: str) -> Table | None:

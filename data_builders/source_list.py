@@ -197,31 +197,21 @@ _TRAINING = (
         url="https://github.com/anthropics/hh-rlhf",
         folder="preferences",
     ),
-    Source(
-        name="hh_rlhf_harmless",
-        hub=Hub(
-            id="Anthropic/hh-rlhf",
-            file="harmless-base/{part}",
-            revision="09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa",
-        ),
-        licence="MIT",
-        files=("hh-rlhf/harmless-base/{part}", "harmless-base/{part}"),
-        sha256=None,
-        url="https://huggingface.co/datasets/Anthropic/hh-rlhf",
-        parts=("train.jsonl.gz", "test.jsonl.gz"),
-    ),
-    Source(
-        name="hh_rlhf_helpful",
-        hub=Hub(
-            id="Anthropic/hh-rlhf",
-            file="helpful-base/{part}",
-            revision="09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa",
-        ),
-        licence="MIT",
-        files=("hh-rlhf/helpful-base/{part}", "helpful-base/{part}"),
-        sha256=None,
-        url="https://huggingface.co/datasets/Anthropic/hh-rlhf",
-        parts=("train.jsonl.gz", "test.jsonl.gz"),
+    *(
+        Source(
+            name=f"hh_rlhf_{half}",
+            hub=Hub(
+                id="Anthropic/hh-rlhf",
+                file=f"{half}-base/{{part}}",
+                revision="09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa",
+            ),
+            licence="MIT",
+            files=(f"hh-rlhf/{half}-base/{{part}}", f"{half}-base/{{part}}"),
+            sha256=None,
+            url="https://huggingface.co/datasets/Anthropic/hh-rlhf",
+            parts=("train.jsonl.gz", "test.jsonl.gz"),
+        )
+        for half in ("harmless", "helpful")
     ),
     Source(
         name="tulu2_sft",

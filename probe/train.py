@@ -43,7 +43,7 @@ from probe.config import (
     load_file,
 )
 from probe.processes import processes
-from probe.training_arguments import DTYPES, checked, init_kwargs
+from probe.training_arguments import DTYPES, checked, dtype_of, init_kwargs
 from probe.training_model import load_base
 from probe.training_request import OURS, Base, Request
 from probe.training_result import Trained, finish, whole_weights
@@ -115,7 +115,7 @@ def check(plan: StagePlan, where: str) -> None:
     if plan.lora is not None:
         checked(plan.lora, peft.LoraConfig, f"{where}: `lora`", "peft.LoraConfig")
     extra = set(init_kwargs(plan)) - {"dtype"}
-    dtype = init_kwargs(plan).get("dtype", DTYPES[0])
+    dtype = dtype_of(plan)
     if extra or dtype not in DTYPES:
         named = ", ".join(sorted(extra)) or f"dtype: {dtype}"
         raise ConfigError(

@@ -70,3 +70,8 @@ DTYPES: tuple[str, ...] = typing.get_args(Dtype)
 def init_kwargs(plan: StagePlan) -> Mapping[str, Any]:
     """What a stage says of how its base is loaded."""
     return dict(plan.trainer.get("model_init_kwargs") or {})
+
+
+def dtype_of(plan: StagePlan) -> str:
+    """The precision that a stage is trained in: float32 where it says nothing."""
+    return str(init_kwargs(plan).get("dtype", "float32"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from probe.training_arguments import init_kwargs
+from probe.training_arguments import dtype_of
 from probe.training_request import Request
 from probe.types import ConfigError
 
@@ -22,8 +22,7 @@ def load_base(request: Request, tokenizer: Any) -> Any:
     from probe.models import checkpoints
 
     base = request.base
-    dtype = str(init_kwargs(request.plan).get("dtype", "float32"))
-    placement = checkpoints.place(request.device, dtype)
+    placement = checkpoints.place(request.device, dtype_of(request.plan))
     model = checkpoints.causal_lm(base.config, base.resolved, "weights", placement)
     model.requires_grad_(True)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id

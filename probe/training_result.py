@@ -38,7 +38,7 @@ from probe.config import (
 )
 from probe.encode import Encoder
 from probe.processes import processes
-from probe.training_arguments import init_kwargs
+from probe.training_arguments import dtype_of
 from probe.training_request import OURS, Request
 from probe.training_text import Fitted
 
@@ -157,8 +157,7 @@ def whole_weights(plan: StagePlan, folder: Path, device: str | None) -> Path:
     if state.is_main_process and not whole.is_dir():
         config = load_file(folder / MODEL_FILE)
         resolved = models.resolve_weights(config)
-        dtype = str(init_kwargs(plan).get("dtype", "float32"))
-        placement = checkpoints.place(device, dtype)
+        placement = checkpoints.place(device, dtype_of(plan))
         model = checkpoints.causal_lm(config, resolved, "weights", placement)
         _save(model, models.load_tokenizer(config, resolved.tokenizer), whole)
     state.wait_for_everyone()
