@@ -10,18 +10,29 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED_DATA = SHARED / "data"
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real data beside the project; a run without it skips, CI's fails."""
-    if not SHARED_DATA.is_dir():
-        reason = f"{SHARED_DATA} is absent: real data is not part of the project"
+    return _beside(SHARED_DATA)
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small checkpoints and files of kinds that were once read wrongly."""
+    return _beside(SHARED / "cases")
+
+
+def _beside(folder: Path) -> Path:
+    if not folder.is_dir():
+        reason = f"{folder} is absent: it is not part of the project"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    return SHARED_DATA
+    return folder
 
 
 @pytest.fixture(scope="session")
