@@ -27,7 +27,7 @@ from analysis.html import (
     render_markdown,
     text_cell,
 )
-from analysis.load import Run
+from analysis.load import NOT_YET, Run
 from analysis.part import AxisPart, RunPart, Wanted
 from analysis.records import Record, dumps
 from probe.types import StoreError, UsageError
@@ -38,6 +38,9 @@ SUMMARY_RUNS = 2
 """Up to so many runs the summary holds every finding of each; of more, the headline
 of each. Every finding stands in the run's own section, but for a report of one run,
 whose summary is just that."""
+
+UNSCORED = 3
+"""Up to so many reasons why pairs have no score stand there, the commonest."""
 
 NOTES = 3
 """Up to so many notes stand at the top of the page; more stay in the manifest."""
@@ -302,6 +305,8 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{number(counts.done, 0)} of {number(counts.expected, 0)} pairs are "
                 "scored."
             )
+        if text := _unscored(run):
+            found.append(f"{run.name}: {text}.")
         if manifest.counts.truncated:
             text = (
                 f"{number(manifest.counts.truncated, 0)} of "
@@ -315,6 +320,18 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
         verb = "leaves" if len(names) == 1 else "leave"
         found.append(f"{join_words(names)} {verb} out {text}.")
     return tuple(found)
+
+
+def _unscored(run: Run) -> str | None:
+    """How many pairs have no score, and why; None: what was asked for has one."""
+    errors = run.frame.loc[run.frame["score"].isna(), "error"]
+    counts = errors[errors != NOT_YET].value_counts()
+    if counts.empty:
+        return None
+    return (
+        f"{number(counts.sum(), 0)} of {number(len(run.frame), 0)} pairs without a "
+        f"score: {_dropped(dict(counts.head(UNSCORED)))}"
+    )
 
 
 def _names_of(some: Sequence[Run], runs: Sequence[Run]) -> list[str]:

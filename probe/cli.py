@@ -42,6 +42,7 @@ from probe.options import (
     PersonasOpt,
     ProbeArg,
     ProtocolOpt,
+    Reader,
     ReferenceOpt,
     RunArgs,
     RunsOpt,
@@ -53,6 +54,7 @@ from probe.options import (
     TemplateOpt,
     TrustOpt,
     build_options,
+    check_read,
     for_one_probe,
     load_probe,
     read_columns,
@@ -64,7 +66,13 @@ from probe.options import (
     read_settings,
     read_wanted,
 )
-from probe.types import CheckFailedError, NoSlopeError, ProbeError, UsageError
+from probe.types import (
+    CheckFailedError,
+    DataError,
+    NoSlopeError,
+    ProbeError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from analysis.load import Run
@@ -284,22 +292,39 @@ def import_(
         list[str],
         typer.Argument(
             metavar="[GROUP=]FILE...",
-            help="csv files; or DIALECT=FILE of RewardBench's results for each",
+            help="csv or jsonl; or DIALECT=FILE of RewardBench's results for each",
         ),
     ],
     model: Annotated[str, typer.Option("--model", help="Label for the model")],
+    limit: LimitOpt = None,
+    countries: CountriesOpt = None,
     data: DataOpt = None,
     runs: RunsOpt = Path("runs"),
+    articles: ArticlesOpt = Articles.english,
+    span: SpanOpt = Span.country,
+    protocol: ProtocolOpt = None,
+    personas: PersonasOpt = None,
+    languages: LanguagesOpt = None,
+    shots: ShotsOpt = 1,
+    columns: ColumnsOpt = None,
+    seed: SeedOpt = 0,
 ) -> None:
     """Store scores recorded elsewhere as runs: one for each file, or for all GROUPs.
 
-    The first GROUP is the one that the others are compared with.
+    A file of item_id, candidate_id and score is joined to the probe's own items: those
+    that `export` writes with the same options. The first GROUP is the one that the
+    others are compared with.
     """
     from tqdm import tqdm
 
-    from probe.recorded import import_file, import_groups
+    from probe.recorded import Asked, import_file, import_groups
 
-    loaded = load_probe(probe)
+    options = build_options(
+        data, countries, articles, span, protocol, personas, languages, shots
+    )
+    loaded = load_probe(probe, columns)
+    check_read(loaded, options)
+    asked = Asked(options=options, limit=limit, seed=seed)
     found = read_files(files)
     if isinstance(found, dict):
         result = import_groups(loaded, found, model=model, root=runs, argv=sys.argv)
@@ -307,9 +332,54 @@ def import_(
         return
     for file in tqdm(found, desc="import", unit=" files", delay=2.0):
         result = import_file(
-            loaded, file, model=model, root=runs, data=data, argv=sys.argv
+            loaded, file, model=model, root=runs, asked=asked, argv=sys.argv
         )
         _say_counts(result.path)
+
+
+@app.command()
+def export(
+    probe: ProbeArg,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write [standard output]")
+    ] = None,
+    reader: Annotated[
+        Reader | None,
+        typer.Option("--reader", help="Kind of model [reward, if it fits one]"),
+    ] = None,
+    limit: LimitOpt = None,
+    countries: CountriesOpt = None,
+    data: DataOpt = None,
+    articles: ArticlesOpt = Articles.english,
+    span: SpanOpt = Span.country,
+    protocol: ProtocolOpt = None,
+    personas: PersonasOpt = None,
+    languages: LanguagesOpt = None,
+    shots: ShotsOpt = 1,
+    columns: ColumnsOpt = None,
+    seed: SeedOpt = 0,
+) -> None:
+    """Write what is to be scored, as jsonl, for a model that runs elsewhere.
+
+    Its scores, with item_id, candidate_id and score, come back with `import`.
+    """
+    from data_builders import select
+    from probe import export as exports
+
+    options = build_options(
+        data, countries, articles, span, protocol, personas, languages, shots
+    )
+    loaded = load_probe(probe, columns)
+    check_read(loaded, options)
+    if reader is None:
+        reader = Reader.reward if "reward" in loaded.fits else Reader.policy
+    options = dataclasses.replace(options, reader=reader.value)
+    lines = exports.lines(select.build(loaded, options, limit, seed), reader.value)
+    if out is None:
+        for line in lines:
+            print(line)
+    else:
+        print(f"written     {out}  {exports.write(out, lines):,} answers")
 
 
 @app.command()
@@ -408,7 +478,11 @@ def reproduce(
                 measure=one.measure,
                 frame=one.frame,
             )
-            rankings.append(rank(run))
+            try:
+                rankings.append(rank(run))
+            except DataError as error:
+                # One file with too few scores; the others have theirs.
+                print(f"note: {error}", file=sys.stderr)
             bar.update()
         evidence = Evidence(
             rankings=tuple(rankings),
@@ -828,14 +902,20 @@ def _say_resolved(ref: str, config: ModelConfig) -> None:
 
 
 def _say_counts(path: Path) -> None:
-    from probe.store import read_manifest
+    from probe.recorded.files import NOT_THERE
+    from probe.store import read_manifest, read_scores
 
     manifest = read_manifest(path)
     counts = manifest.counts
+    scored, missing = counts.done, 0
+    if manifest.kind == "imported":
+        scored -= counts.unscored
+        missing = read_scores(path)["error"].to_pylist().count(NOT_THERE)
     extra = "".join(
         f", {number:,} {what}"
         for number, what in (
-            (counts.unscored, "unscored"),
+            (missing, "missing"),
+            (counts.unscored - missing, "unscored"),
             (counts.truncated, "truncated"),
             *(
                 (number, f"left out ({why})")
@@ -844,7 +924,7 @@ def _say_counts(path: Path) -> None:
         )
         if number
     )
-    print(f"run         {path}  {counts.done:,} of {counts.expected:,} scored{extra}")
+    print(f"run         {path}  {scored:,} of {counts.expected:,} scored{extra}")
 
 
 def main() -> None:

@@ -57,6 +57,13 @@ class Span(enum.StrEnum):
     response = "response"
 
 
+class Reader(enum.StrEnum):
+    """Which side of `Probe.fits` items are written for."""
+
+    reward = "reward"
+    policy = "policy"
+
+
 class Base(enum.StrEnum):
     """Logarithm of the Jensen-Shannon distance."""
 
@@ -362,10 +369,16 @@ def read_country(label: str) -> str:
 def for_one_probe(
     probe: Probe, config: ModelConfig, options: BuildOptions
 ) -> BuildOptions:
-    """The options as one model reads one probe.
+    """The options as one model reads one probe; errors as `check_read`."""
+    check_read(probe, options)
+    return dataclasses.replace(options, reader=config.kind.fits)
+
+
+def check_read(probe: Probe, options: BuildOptions) -> None:
+    """Checks that a probe reads the options given.
 
     Raises:
-        UsageError: An option is given that the probe would ignore.
+        UsageError: It would ignore one.
     """
     given = {
         "articles": options.articles != "english",
@@ -382,7 +395,6 @@ def for_one_probe(
             f"{probe.name} reads {', '.join(sorted(probe.words)) or 'none of these'}",
             "Leave it away",
         )
-    return dataclasses.replace(options, reader=config.kind.fits)
 
 
 def build_options(

@@ -8,6 +8,7 @@ Its runner writes them in three forms: `_all.jsonl`, a row per pair with `chosen
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class Scores:
     sha: str
     """sha256 of the file's bytes."""
     scores: tuple[tuple[float, float], ...]
-    """Of the chosen and the rejected answer, row by row."""
+    """Of the chosen and the rejected answer, row by row; NaN: there is none."""
     labels: Mapping[str, tuple[GroupValue, ...]]
     """`subset` and `id` of each row, where the file has them."""
 
@@ -150,10 +151,12 @@ def _json_columns(file: Path) -> Table:
 def _number(line: Line, column: str) -> float:
     value = line.values[column]
     if isinstance(value, str):
+        if value.strip().casefold() in ("", "nan"):
+            return math.nan
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            value = None
+            value = math.inf
     if isinstance(value, list):
         if len(value) != 1:
             raise DataError(
@@ -163,6 +166,8 @@ def _number(line: Line, column: str) -> float:
                 "Keep one chosen and one rejected answer of each prompt",
             )
         value = value[0]
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
     if (number := cells.finite(value)) is None:
         raise DataError(
             f"{line.where}, column '{column}': {repr(line.values[column])[:60]} is no "
