@@ -7,6 +7,7 @@ row; cluster: its prompt. Holm over models and dialects within each setting and 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from analysis import paired
 from analysis.dialects_pairs_data import PairTable
 from analysis.dialects_pairs_settings import Setting
 from analysis.load import UNITS
-from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval, shared_counts
+from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval, resampled
 from analysis.records import Record
 from analysis.resample import CI_LEVEL, Floats, percentile_interval
 
@@ -152,8 +153,8 @@ def _ranked(
     estimate = float(paired.rank_biserial(means, ones)[0])
     if len(means) < MIN_CLUSTERS or not paired.varies(differences):
         return Interval(estimate=estimate)
-    resampled = paired.rank_biserial(means, shared_counts(len(means), draws, seed))
-    low, high = percentile_interval(resampled)
+    correlations = functools.partial(paired.rank_biserial, means)
+    low, high = percentile_interval(resampled(correlations, len(means), draws, seed))
     return Interval(estimate=estimate, low=float(low), high=float(high))
 
 

@@ -30,6 +30,7 @@ from analysis.html import (
 from analysis.load import NOT_YET, Run
 from analysis.part import AxisPart, RunPart, Wanted
 from analysis.records import Record, dumps
+from analysis.wording import count_of
 from probe.types import StoreError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -304,6 +305,12 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{run.name} is not finished ({manifest.status}): "
                 f"{number(counts.done, 0)} of {number(counts.expected, 0)} pairs are "
                 "scored."
+            )
+        if run.near:
+            found.append(
+                f"{run.name}: {count_of(len(run.near), 'pair')} are near duplicates, "
+                "as of one template, and count as "
+                f"{count_of(len(set(run.near.values())), 'cluster')}."
             )
         if text := _unscored(run):
             found.append(f"{run.name}: {text}.")
