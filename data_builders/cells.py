@@ -198,8 +198,8 @@ def check_distinct(said: Sequence[object], wheres: Sequence[str]) -> None:
             for pair in twice[:10]
         ]
         raise DataError(
-            f"{file}: {len(twice)} rows are the same as an earlier one but for their "
-            f"id: {'; '.join(named)}{' ...' if len(twice) > 10 else ''}",
+            f"{file} has rows that are the same but for their id ({len(twice)}): "
+            f"{'; '.join(named)}{' ...' if len(twice) > 10 else ''}",
             "What stands twice would count twice",
             "Remove the repeated rows",
         )

@@ -307,7 +307,7 @@ def test_a_row_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> N
     )
     with pytest.raises(DataError) as caught:
         probes.load(str(file))
-    assert "2 rows are the same" in caught.value.found
+    assert "the same but for their id (2): " in caught.value.found
     assert "line 2 and line 4; line 3 and line 6" in caught.value.found
 
 
@@ -324,5 +324,5 @@ def test_a_row_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> N
 def test_items_and_rows_that_stand_twice_are_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "own.csv"
     file.write_text(text)
-    with pytest.raises(DataError, match="1 rows are the same .* line 2 and line 6"):
+    with pytest.raises(DataError, match=r"the same .*\(1\): line 2 and line 6"):
         probes.load(str(file))
