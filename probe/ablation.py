@@ -29,13 +29,12 @@ from pydantic import (
 
 from probe.config import (
     NAME_PATTERN,
-    Dtype,
     Strict,
     did_you_mean,
     parse,
     shipped_files,
 )
-from probe.types import UsageError
+from probe.types import Dtype, UsageError
 
 StageName = Literal["sft", "dpo", "reward"]
 Arm = Literal["treatment", "placebo"]
