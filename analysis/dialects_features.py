@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis import prose
 from analysis.dialects_features_across import (
     across_findings,
     across_table,
@@ -29,7 +30,7 @@ from analysis.dialects_features_tables import (
     variety_table,
 )
 from analysis.dialects_features_words import features, frames, pairs
-from analysis.html import Block, Paragraph, Section
+from analysis.html import Block, Section
 from analysis.load import Run
 from analysis.part import ProbePart, RunPart, Step, Wanted, models_section
 
@@ -90,8 +91,8 @@ def features_section(
         title=title,
         did="scored the same minimal pairs",
         across=lambda: (across_table(runs, id), heat_figure(runs, id)),
-        method=METHOD,
-        caveats=CAVEATS,
+        method=prose.method("dialects_features"),
+        caveats=prose.caveats("dialects_features"),
         step=step,
     )
 
@@ -116,47 +117,3 @@ def _blocks(run: FeatureRun, prefix: str) -> tuple[Block, ...]:
         variety_table(run, prefix),
     ]
     return tuple(block for block in found if block is not None)
-
-
-METHOD = (
-    Paragraph(
-        head="Minimal pairs",
-        text="Two sentences differ in one feature; their scores under the same prompt "
-        "are compared within the pair. A feature is tested by Student's t on its mean "
-        "difference, with a standard error clustered by sentence frame, and named "
-        "(penalised or favoured) if p is below 5% after Holm over all features and "
-        "models. Wilcoxon's signed-rank test of the frames' means stands beside, in a "
-        "family of its own. The share of pairs in which the standard form scores "
-        "higher has Wilson's interval of the effective number of pairs: as many "
-        "independent ones as would have the mean difference's standard error by frame.",
-    ),
-    Paragraph(
-        head="Over features",
-        text="Each feature counts the same, however many pairs it has; the interval "
-        "and the t-test are over features, so that they speak of features like these. "
-        "By variety the features are held fixed and frames are resampled within them.",
-    ),
-    Paragraph(
-        head="Length of minimal pairs",
-        text="Most features add or drop a word. Within such a feature length cannot "
-        "be told from the feature. Over features, mean difference is regressed on "
-        "mean difference in length (least squares with an intercept, HC3 standard "
-        "error); what this slope does not predict is shown as observed \u2212 "
-        "predicted, and not tested. For policies the score is the mean "
-        "log-probability per token, and the sum stands beside it.",
-    ),
-)
-
-CAVEATS = (
-    "All pairs of a feature insert, drop or change the same few words, so that even a "
-    "network with random weights prefers one side consistently. A named feature says "
-    "that the model reacts to these words; it does not say that the model knows the "
-    "dialect, nor what its speakers would meet with in whole texts.",
-    "A feature's result holds for the frames of this probe: short sentences of our "
-    "own, each changed in one place. Speakers use several features together, and not "
-    "in every sentence.",
-    "For a policy the score is how probable it finds the words. What is rare in its "
-    "training text is improbable; that is no judgement of who speaks so.",
-    "A mean log-probability per token rises or falls when a word is added, whatever "
-    "the word says about dialect.",
-)

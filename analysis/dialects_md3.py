@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis import prose
 from analysis.dialects_md3_across import across_findings, across_table
 from analysis.dialects_md3_analysis import GamesRun, analyse_games
 from analysis.dialects_md3_data import CHOICE, GUESS
@@ -23,7 +24,7 @@ from analysis.dialects_md3_tables import (
     spread_table,
 )
 from analysis.dialects_md3_words import answers, dialect_name, games
-from analysis.html import Block, Paragraph, Section, join_words, number
+from analysis.html import Block, Section, join_words, number
 from analysis.load import Run
 from analysis.part import ProbePart, RunPart, Step, Wanted, models_section
 
@@ -89,8 +90,8 @@ def _section(runs: Sequence[GamesRun], *, id: str, title: str, step: Step) -> Se
         title=title,
         did="read the same games",
         across=lambda: (across_table(runs, id), across_figure(runs, id)),
-        method=METHOD,
-        caveats=CAVEATS,
+        method=prose.method("dialects_md3"),
+        caveats=prose.caveats("dialects_md3"),
         step=step,
     )
 
@@ -143,55 +144,3 @@ def _blocks(run: GamesRun, prefix: str) -> tuple[Block, ...]:
         spread_table(run, prefix),
     ]
     return tuple(block for block in found if block is not None)
-
-
-METHOD = (
-    Paragraph(
-        head="Games",
-        text="A choice is right if the answer has the highest score; a tie counts as "
-        "one over the number of words tied, and chance is one over the number of "
-        "words. A guess is right if it holds the answer, whatever its case, and none "
-        "of the forbidden words (Ryan, Held and Yang 2024).",
-    ),
-    Paragraph(
-        head="Dialects of games",
-        text="The dialects are compared between different games. Games with the same "
-        "answer belong together, in whichever dialect: intervals of differences "
-        "resample answers; tests are Student's t on a standard error from leaving out "
-        "one answer at a time (CR3), with as many degrees of freedom as the dialect "
-        "with fewer answers has, less one, and less one for each covariate. Shares "
-        "have Wilson's interval of the effective number of games. Holm's adjustment is "
-        "over models and dialects, for each outcome and kind of difference. Nothing is "
-        "tested with fewer than five answers.",
-    ),
-    Paragraph(
-        head="What else differs between games",
-        text="Beside the plain difference stand two more. In a linear probability "
-        "model, right or not is regressed on the dialect, the logarithm of one plus "
-        "the transcript's words, and the answer's Zipf frequency. Over answers asked "
-        "in both dialects, the mean of the differences within an answer is taken, each "
-        "answer counting the same. A difference is called supported only if all three "
-        "show it on the same side, by their 95% interval and by p below 5% after Holm; "
-        "if the plain one alone does, it is called not resolved.",
-    ),
-    Paragraph(
-        head="Best minus worst",
-        text="Some dialect always comes first. The difference between the best and the "
-        "worst is therefore read against the same difference under permuted dialects; "
-        "its interval is no test.",
-    ),
-)
-
-CAVEATS = (
-    "Games of MD3 differ by dialect in players, words, length and who transcribed "
-    "them: a difference between dialects holds for these games, and is not one of "
-    "dialect alone. Length may also be a part of how a dialect plays.",
-    "A transcript keeps words and grammar and loses the accent; spelling is the "
-    "transcribers'.",
-    "A guess is short and judged by its text: a model that does not do as told, such "
-    "as a base model that writes on, loses games that it may understand.",
-    "A choice is among few words, all close in meaning to the answer: being right "
-    "among them is not being right among all words.",
-    "A choice by summed log-probability favours short words, one by the mean per token "
-    "long ones; both are shown.",
-)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis import prose
 from analysis.dialects_pairs_across import across_findings, across_table, heat_figure
 from analysis.dialects_pairs_analysis import (
     PairAnalysis,
@@ -21,7 +22,7 @@ from analysis.dialects_pairs_tables import (
     subset_table,
 )
 from analysis.dialects_pairs_words import dialects_text, name_of, names_of, rows_text
-from analysis.html import Block, Paragraph, Section
+from analysis.html import Block, Section
 from analysis.load import Run
 from analysis.part import ProbePart, RunPart, Step, Wanted, models_section
 
@@ -93,8 +94,8 @@ def pairs_section(
             heat_figure(runs, id),
             accuracy_figure(runs, id),
         ),
-        method=_method(analysis),
-        caveats=CAVEATS,
+        method=prose.method("dialects_pairs", draws=analysis.draws),
+        caveats=prose.caveats("dialects_pairs", draws=analysis.draws),
         step=step,
     )
 
@@ -121,54 +122,3 @@ def _blocks(run: PairRun, prefix: str) -> tuple[Block, ...]:
         subset_table(run, prefix),
     ]
     return tuple(block for block in found if block is not None)
-
-
-def _method(analysis: PairAnalysis) -> tuple[Paragraph, ...]:
-    draws = f"{analysis.draws:,}"
-    return (
-        Paragraph(
-            head="Same content in several dialects",
-            text="A row's texts are compared within the row: the answer varied under "
-            "one prompt; the prompt varied before one answer; both together; and, "
-            "asked in the dialect, an answer in the reference against one in the "
-            "asker's own. Rows in which what is varied is the same text (for the "
-            "asker: answer or prompt) are counted and left out. Differences are tested "
-            "by Student's t with a standard error clustered by prompt, and by "
-            "Wilcoxon's test of the prompts' means, adjusted by Holm over models and "
-            "dialects in each setting; a dialect is named if the t-test is below 5% "
-            "after it. d_z is over the SD of the differences, d_av over the mean of "
-            "the two forms' SDs; their intervals are the delta method's, with the "
-            "clustered error.",
-        ),
-        Paragraph(
-            head="Length of answers in dialect",
-            text="A mixed model (REML) of the answers under one prompt has the "
-            "dialects, the length of each form less the row's mean, that mean, and a "
-            "random intercept per row; standard errors are clustered by prompt. Its "
-            "coefficients are differences at equal length if length acts as a straight "
-            "line.",
-        ),
-        Paragraph(
-            head="Accuracy inside a dialect",
-            text="The share of rows whose chosen answer scores above the rejected one, "
-            "with Wilson's interval. The drop from the reference has a bootstrap "
-            f"interval over prompts ({draws} draws) and McNemar's exact test, adjusted "
-            "by Holm over models and dialects. Best less worst dialect is above zero "
-            f"by construction and held against {draws} permutations of the dialects "
-            "within rows.",
-        ),
-    )
-
-
-CAVEATS = (
-    "Variants of a text are taken as they are. The shipped ones are made by rules "
-    "(multi-VALUE) that put in every feature they can, so that they are denser than "
-    "what people write and in places wrong in any dialect: a difference may be the "
-    "noise of that and not the dialect.",
-    "A score of texts in a dialect says nothing by itself of how its speakers are "
-    "served; they also write in other ways.",
-    "A policy's log-probability of a dialect's words is low where it has read few of "
-    "them; that is no preference it was trained to have.",
-    "What is taken out for length may be dialect: spelling that a tokenizer does not "
-    "know makes a text longer in tokens.",
-)

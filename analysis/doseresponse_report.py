@@ -9,7 +9,7 @@ from pathlib import Path
 from analysis.doseresponse_figures import dose_figure
 from analysis.doseresponse_findings import part_findings, summary_findings
 from analysis.doseresponse_forest import slope_figure
-from analysis.doseresponse_method import CAVEATS, METHOD
+from analysis.doseresponse_method import caveats, method
 from analysis.doseresponse_overview import checkpoint_table, overview_table
 from analysis.doseresponse_runs import DoseAnalysis, SweepProbe
 from analysis.doseresponse_sweep import Sweep
@@ -108,8 +108,8 @@ def build_sweeps(
         notes=run_notes(found.runs),
         findings=_summary(found, names),
         sections=tuple(sections),
-        method=(*METHOD, *(each for one in sections for each in one.method)),
-        caveats=(*CAVEATS, GENERAL_CAVEAT),
+        method=(*method(), *(each for one in sections for each in one.method)),
+        caveats=(*caveats(), GENERAL_CAVEAT),
         provenance=tuple(provenance(run) for run in found.runs),
         generated=written_by(),
         kind="dose-response of training",

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis import prose
 from analysis.html import (
     Block,
     Certainty,
     Finding,
     Page,
-    Paragraph,
     Section,
     interval,
     join_words,
@@ -56,7 +56,7 @@ def learning_section(curves: Sequence[Learning], id: str = "learning") -> Sectio
             for finding in (order_finding(one, orders),)
         ),
         blocks=tuple(blocks),
-        method=(METHOD,),
+        method=prose.method("learning", keys=MIN_KEYS),
     )
 
 
@@ -167,25 +167,3 @@ def _evidence(one: GroupCurve) -> str:
 
 def _over_seeds(one: GroupCurve) -> str:
     return interval(min(one.halves), max(one.halves), 0)
-
-
-METHOD = Paragraph(
-    head="Learning curves",
-    text="Held-out pairs are scored at fixed steps of the training. A pair's margin is "
-    "the reward of the chosen answer less that of the rejected one. In DPO it is the "
-    "implicit reward, beta times the log-ratio to the policy before its first step, "
-    "so that all margins are zero at step 0. Accuracy is the share of pairs with a "
-    "margin above zero; a tie counts one half. Pairs of one prompt, with its "
-    "translations and variants (the key that the mix holds out by), are not "
-    "independent: every interval is over prompts, and covers others of this kind and "
-    "no other training. Accuracies have Wilson's interval of the effective number of "
-    "pairs, and so have gains over an accuracy that is one half whatever the pairs "
-    "are, as before DPO; other gains, and margins, have a cluster-robust t interval "
-    "of each pair's change or value. A gain is shown where its interval lies above "
-    "zero. The step of half the gain has a percentile bootstrap over prompts. That "
-    "one group is learned before another is said where both have "
-    f"{MIN_KEYS} prompts or more, it is so in every seed, and the bootstrap's test of "
-    "their difference is significant after Bonferroni's correction for all orders of "
-    "two groups that the page could tell; it counts as shown where as many seeds agree "
-    "by chance, on any of these orders, in fewer than one case of twenty.",
-)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analysis.html import Block, Paragraph, Section, join_words, number
+from analysis import prose
+from analysis.html import Block, Section, join_words, number
 from analysis.opinions import OpinionAnalysis, OpinionRun
 from analysis.opinions_across import across_table, heat_figure, plane_figure
 from analysis.opinions_figures import run_figures
@@ -49,6 +50,7 @@ def opinions_section(
         step: Called after each run is drawn, for a progress bar.
     """
     runs = analysis.runs
+    slots = {"base": BASE_NAMES[analysis.base], "draws": analysis.draws}
     return models_section(
         runs,
         lead=_lead,
@@ -62,8 +64,8 @@ def opinions_section(
             plane_figure(runs, id, yardsticks=False),
             heat_figure(runs, id),
         ),
-        method=_method(analysis),
-        caveats=CAVEATS,
+        method=prose.method("opinions", **slots),
+        caveats=prose.caveats("opinions", **slots),
         step=step,
     )
 
@@ -119,71 +121,3 @@ def _blocks(run: OpinionRun, prefix: str) -> tuple[Block, ...]:
         measure_table(run, prefix),
     ]
     return tuple(blocks)
-
-
-def _method(analysis: OpinionAnalysis) -> tuple[Paragraph, ...]:
-    base = BASE_NAMES[analysis.base]
-    return (
-        Paragraph(
-            head="Similarity of answers",
-            text="A question's answers are a distribution over its options, the "
-            "model's as people's. Their similarity is 1 \u2212 the Jensen-Shannon "
-            f"distance ({base}), as Durmus et al. (2023) measured it on these data. "
-            "Where the options are the labels of a declared scale, 1 \u2212 the "
-            "Wasserstein distance along it stands beside, with options off the scale "
-            "left out. The rank correlation of options asks only which are preferred.",
-        ),
-        Paragraph(
-            head="Rewards as answers",
-            text="A reward has no zero and no unit. Mean rewards over phrasings are "
-            "divided by their standard deviation within questions, one for the whole "
-            "model, and put through a softmax at temperature 1; 0.5 and 2 stand "
-            "beside.",
-        ),
-        Paragraph(
-            head="Countries",
-            text="A country's headline public is the sample of it that was asked the "
-            "most questions. Countries were asked different questions; differences "
-            "from the reference are taken on questions both were asked, and rankings "
-            "on a common set, chosen from who was asked what.",
-        ),
-        Paragraph(
-            head="Yardsticks",
-            text="A uniform answerer takes every option equally often; letters alone "
-            "give each place its mean probability; the human pool is the mean of the "
-            "other countries' people, each country counting the same.",
-        ),
-        Paragraph(
-            head="Fidelity and diversity",
-            text="Fidelity is the mean similarity to people: over all questions, each "
-            "counted once however many countries were asked, and over the common set's "
-            "countries, where models and yardsticks stand side by side. The effective "
-            "number of countries is exp of the entropy of the shares of "
-            "questions on which each matches best, ties split. With few questions it "
-            "is too low; its interval is corrected for that, the number itself is not. "
-            "Relative entropy is the entropy of the model's answers over the human "
-            "pool's.",
-        ),
-        Paragraph(
-            head="Uncertainty of similarities",
-            text=f"Intervals resample questions ({analysis.draws:,} draws, the same "
-            "for everything in a run); rotations, phrasings and options of a question "
-            "stay together. p-values are Student's t over questions, two-sided, "
-            "adjusted by Holm over countries (or personas, models or pairs of models), "
-            "with at least ten questions. The lead of the closest country is adjusted "
-            "over all pairs of countries, as it was picked on the same questions.",
-        ),
-    )
-
-
-CAVEATS = (
-    "Similarity to the answers of people in a country does not say that a model holds "
-    "their views, nor that it would act on them.",
-    "A distribution over options is not what a reader sees: a model that always gives "
-    "the most common answer is far from people's spread, however right it is.",
-    "Surveys differ in year, mode and wording, and samples called non-national do not "
-    "stand for their country; questions of one battery are less independent than the "
-    "intervals assume.",
-    "Questions are in English, whatever language people were asked in.",
-    "A persona is one sentence; other wordings may steer more, or less.",
-)

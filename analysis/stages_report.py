@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis import prose
 from analysis.html import (
     Block,
     Finding,
     Page,
-    Paragraph,
     Section,
     Table,
     join_words,
@@ -79,11 +79,11 @@ def build_comparison(compared: Compared, *, step: Step = lambda: None) -> Page:
         notes=run_notes(compared.runs),
         findings=_summary(compared, len(lineages) > 1),
         sections=tuple(_probe_section(group, step) for group in compared.of_probe()),
-        method=(*METHOD, resampling(compared.draws, SEED)),
+        method=(*prose.method("stages"), resampling(compared.draws, SEED)),
         caveats=(
             *((TRAINED,) if trained else ()),
             *((UNRELATED,) if len(trained) < len(compared.comparisons) else ()),
-            *CAVEATS,
+            *prose.caveats("stages"),
             GENERAL_CAVEAT,
         ),
         provenance=tuple(provenance(run) for run in compared.runs),
@@ -275,44 +275,6 @@ def _lead(one: Comparison) -> str:
     )
 
 
-METHOD = (
-    Paragraph(
-        head="Changes",
-        text="Only units (questions, games) that every compared model has scored are "
-        "read, and each is held against itself. Where values are 0 or 1 and units are "
-        "independent, a change is tested by McNemar's test with the mid-p-value "
-        "(Fagerland, Lydersen and Laake 2013), else by a t-test whose error knows "
-        "which units belong together, such as questions on one passage, and how many "
-        "are of which kind by design, such as questions that praise and that blame. "
-        "Groups that the model's own report does not test are not tested here.",
-    ),
-    Paragraph(
-        head="Whose change",
-        text="A group's change less the reference group's is paired by unit where the "
-        "same unit stands in both, such as a question asked in many languages; else it "
-        "is a difference of two means (Welch), whose clusters may be the same.",
-    ),
-    Paragraph(
-        head="Gaps",
-        text="The highest less the lowest group is above zero in any sample. Whether "
-        "it changed is tested by swapping the values of the two stages within units, "
-        "all groups of a unit together, and never read from an interval. Where all "
-        "groups rise or fall alike the gap can grow or shrink by more than swapping "
-        "does, since shares near one half scatter most: so the groups must also be "
-        "shown to have changed unequally, by a wild bootstrap over clusters. Groups "
-        "too small to be tested do not enter.",
-    ),
-    Paragraph(
-        head="Several tests",
-        text="Something counts as shown if its p is below 5% after Holm's correction "
-        "over all groups and later stages of one lineage and measure. Whether two "
-        "intervals overlap is no test, and nothing is claimed from it.",
-    ),
-)
-CAVEATS = (
-    "Every number holds the checkpoints fixed: another run of the same training, with "
-    "another seed, may change other groups.",
-)
 TRAINED = (
     "A stage differs from the one before in all that its training did: data, prompt "
     "format and length of answers as much as preferences."
