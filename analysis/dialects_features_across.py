@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from analysis import columns as col
 from analysis import figures
 from analysis.dialects_features_analysis import FeatureAnalysis, FeatureRun
 from analysis.dialects_features_figures import drawn, name_of
@@ -16,14 +17,10 @@ from analysis.html import (
     Figure,
     Finding,
     Table,
-    interval_cell,
     join_words,
-    number_cell,
-    p_cell,
-    text_cell,
 )
 from analysis.records import Record
-from analysis.wording import hundred, side_of
+from analysis.wording import side_of
 
 HEAT_MODELS = 10
 """Most models of the heat map: a phone's width."""
@@ -31,7 +28,7 @@ HEAT_MODELS = 10
 
 def across_table(runs: Sequence[FeatureRun], prefix: str) -> Table:
     """A row per run."""
-    return Table(
+    return col.table(
         id=f"{prefix}-across",
         title="Models",
         note="Overall: mean difference standard \u2212 dialect over features, each "
@@ -40,38 +37,20 @@ def across_table(runs: Sequence[FeatureRun], prefix: str) -> Table:
         "p-values (Holm over models) are Student's t over features. Pairs: share in "
         "which the standard form scores higher, features counting the same. Named: "
         "features whose own t-test is below 5% after Holm over features and models.",
-        header=(
-            "Model",
-            "Features",
-            "Pairs",
-            "Overall, SD",
-            "95% interval",
-            "p (Holm)",
-            "Standard preferred, %",
-            "95% interval",
-            "Penalised",
-            "Favoured",
-        ),
-        rows=tuple(
-            (
-                text_cell(run.label),
-                number_cell(len(run.features), 0),
-                number_cell(len(run.table.standard), 0),
-                number_cell(run.overall.in_sd.estimate),
-                interval_cell(run.overall.in_sd.ci_low, run.overall.in_sd.ci_high),
-                p_cell(run.overall.in_sd.p_holm),
-                number_cell(hundred(run.overall.accuracy.estimate), 0),
-                interval_cell(
-                    hundred(run.overall.accuracy.ci_low),
-                    hundred(run.overall.accuracy.ci_high),
-                    0,
-                ),
-                number_cell(len(run.penalised), 0),
-                number_cell(len(run.favoured), 0),
-            )
-            for run in runs
-        ),
-        frame=pd.DataFrame([run.overall.in_sd.to_json() for run in runs]),
+        columns=[
+            col.text("Model", lambda run: run.label),
+            col.count("Features", lambda run: len(run.features)),
+            col.count("Pairs", lambda run: len(run.table.standard)),
+            *col.estimate("Overall, SD", lambda run: run.overall.in_sd),
+            col.holm("p (Holm)", lambda run: run.overall.in_sd),
+            *col.estimate(
+                "Standard preferred, %", lambda run: run.overall.accuracy, 0, 100
+            ),
+            col.count("Penalised", lambda run: len(run.penalised)),
+            col.count("Favoured", lambda run: len(run.favoured)),
+        ],
+        rows=runs,
+        frame=[run.overall.in_sd for run in runs],
     )
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis import columns as col
 from analysis.dialects_features_analysis import FeatureResult, FeatureRun
 from analysis.dialects_features_figures import name_of
 from analysis.dialects_features_words import digits_of
 from analysis.html import (
-    Cell,
     Table,
-    interval_cell,
-    number_cell,
-    p_cell,
     p_text,
-    text_cell,
 )
 from analysis.records import Record
-from analysis.wording import hundred
 
 SIDES = {1: "penalised", -1: "favoured", 0: "not\u00a0shown"}
 """`FeatureResult.side` in words."""
@@ -38,32 +34,12 @@ def side_text(one: FeatureResult) -> str:
     return "not\u00a0tested" if one.mean.p_value is None else SIDES[one.side]
 
 
-def _bounds(record: Record, digits: int) -> Cell:
-    return interval_cell(record.ci_low, record.ci_high, digits)
-
-
 def feature_table(run: FeatureRun, prefix: str) -> Table:
     """Every feature: how much, how sure, in how many pairs, and its length."""
     digits, unit = digits_of(run), run.table.length_unit
     sloped = run.slope is not None
-    rows = tuple(
-        (
-            text_cell(name_of(run, one)),
-            number_cell(one.mean.n, 0),
-            number_cell(one.mean.estimate, digits),
-            _bounds(one.mean, digits),
-            p_cell(one.mean.p_holm),
-            text_cell(side_text(one)),
-            number_cell(hundred(one.accuracy.estimate), 0),
-            interval_cell(
-                hundred(one.accuracy.ci_low), hundred(one.accuracy.ci_high), 0
-            ),
-            number_cell(one.length.estimate, 1),
-            *((number_cell(_estimate(one.beyond_length), digits),) if sloped else ()),
-        )
-        for one in run.features
-    )
-    return Table(
+    left = col.value("Observed \u2212 predicted", lambda one: one.beyond_length, digits)
+    return col.table(
         id=f"{prefix}-features",
         title="Features",
         note=f"Standard \u2212 dialect in {run.table.unit}: positive means that the "
@@ -80,56 +56,26 @@ def feature_table(run: FeatureRun, prefix: str) -> Table:
             if sloped
             else ""
         ),
-        header=(
-            "Feature",
-            "Pairs",
-            "Mean difference",
-            "95% interval",
-            "p (Holm)",
-            "Result",
-            "Standard preferred, %",
-            "95% interval",
-            "Length difference",
-            *(("Observed \u2212 predicted",) if sloped else ()),
-        ),
-        rows=rows,
+        columns=[
+            col.text("Feature", lambda one: name_of(run, one)),
+            col.count("Pairs", lambda one: one.mean.n),
+            *col.estimate("Mean difference", lambda one: one.mean, digits),
+            col.holm("p (Holm)", lambda one: one.mean),
+            col.text("Result", side_text),
+            *col.estimate("Standard preferred, %", lambda one: one.accuracy, 0, 100),
+            col.value("Length difference", lambda one: one.length, 1),
+            *([left] if sloped else []),
+        ],
+        rows=run.features,
         frame=_csv(run, PREFERENCES),
         sortable=True,
     )
 
 
-def _estimate(record: Record | None) -> float | None:
-    return None if record is None else record.estimate
-
-
 def effect_table(run: FeatureRun, prefix: str) -> Table:
     """The same by effect sizes, ranks and, for policies, summed log-probability."""
     summed = any(one.summed is not None for one in run.features)
-    rows = tuple(
-        (
-            text_cell(name_of(run, one)),
-            number_cell(one.mean.n_clusters, 0),
-            number_cell(one.d_z.estimate),
-            _bounds(one.d_z, 2),
-            number_cell(one.d_av.estimate),
-            _bounds(one.d_av, 2),
-            number_cell(one.rank_biserial.estimate),
-            p_cell(one.rank_biserial.p_holm),
-            number_cell(one.detectable.estimate),
-            *(
-                (
-                    number_cell(one.summed.mean if one.summed else None, 2),
-                    number_cell(
-                        hundred(one.summed.accuracy if one.summed else None), 0
-                    ),
-                )
-                if summed
-                else ()
-            ),
-        )
-        for one in run.features
-    )
-    return Table(
+    return col.table(
         id=f"{prefix}-effects",
         title="Effect sizes and ranks",
         note="d_z: mean difference over the SD of the differences. d_av: over the "
@@ -144,23 +90,29 @@ def effect_table(run: FeatureRun, prefix: str) -> Table:
             if summed
             else ""
         ),
-        header=(
-            "Feature",
-            "Frames",
-            "d_z",
-            "95% interval",
-            "d_av",
-            "95% interval",
-            "Rank-biserial",
-            "Wilcoxon p (Holm)",
-            "Detectable d_z",
-            *(("Summed, difference", "Summed, standard %") if summed else ()),
-        ),
-        rows=rows,
+        columns=[
+            col.text("Feature", lambda one: name_of(run, one)),
+            col.count("Frames", lambda one: one.mean.n_clusters),
+            *col.estimate("d_z", lambda one: one.d_z),
+            *col.estimate("d_av", lambda one: one.d_av),
+            col.value("Rank-biserial", lambda one: one.rank_biserial),
+            col.holm("Wilcoxon p (Holm)", lambda one: one.rank_biserial),
+            col.value("Detectable d_z", lambda one: one.detectable),
+            *(_SUMMED if summed else ()),
+        ],
+        rows=run.features,
         frame=_csv(run, EFFECTS),
         folded=True,
         sortable=True,
     )
+
+
+_SUMMED = (
+    col.number("Summed, difference", lambda one: one.summed and one.summed.mean),
+    col.count(
+        "Summed, standard %", lambda one: one.summed and 100 * one.summed.accuracy
+    ),
+)
 
 
 def _fewest(run: FeatureRun) -> str:
@@ -176,92 +128,79 @@ def _fewest(run: FeatureRun) -> str:
     )
 
 
+EXAMPLE = [
+    "key",
+    "title",
+    "ewave",
+    "ewave_name",
+    "standard",
+    "dialect",
+    "varieties",
+]
+
+
 def example_table(run: FeatureRun, prefix: str) -> Table:
     """One pair of each feature, with its name in eWAVE and where it is attested."""
-    frame = pd.DataFrame(
-        [
-            {
-                "feature": one.feature.key,
-                "title": one.feature.title,
-                "ewave": one.feature.ewave,
-                "ewave_name": one.feature.ewave_name,
-                "standard": one.feature.standard,
-                "dialect": one.feature.dialect,
-                "varieties": "; ".join(one.feature.varieties),
-            }
-            for one in sorted(run.features, key=lambda one: name_of(run, one))
-        ]
-    )
-    return Table(
+    ordered = sorted(run.features, key=lambda one: name_of(run, one))
+    return col.table(
         id=f"{prefix}-examples",
         title="An example of each feature",
         note="The first pair of each feature. Numbers and names are those of the "
         "Electronic World Atlas of Varieties of English (eWAVE).",
-        header=("Feature", "eWAVE", "Standard", "Dialect", "Varieties"),
-        rows=tuple(
-            (
-                text_cell(name_of(run, one)),
-                text_cell(
-                    " ".join(
-                        str(part)
-                        for part in (one.feature.ewave, one.feature.ewave_name)
-                        if part is not None
-                    )
-                ),
-                text_cell(one.feature.standard),
-                text_cell(one.feature.dialect),
-                text_cell(", ".join(one.feature.varieties)),
-            )
-            for one in sorted(run.features, key=lambda one: name_of(run, one))
-        ),
-        frame=frame,
+        columns=[
+            col.text("Feature", lambda one: name_of(run, one)),
+            col.text("eWAVE", _ewave),
+            col.text("Standard", lambda one: one.feature.standard),
+            col.text("Dialect", lambda one: one.feature.dialect),
+            col.text("Varieties", lambda one: ", ".join(one.feature.varieties)),
+        ],
+        rows=ordered,
+        frame=pd.DataFrame(
+            [
+                dataclasses.asdict(one.feature)
+                | {"varieties": "; ".join(one.feature.varieties)}
+                for one in ordered
+            ],
+            columns=EXAMPLE,
+        ).rename(columns={"key": "feature"}),
         folded=True,
     )
+
+
+def _ewave(one: FeatureResult) -> str:
+    named = (one.feature.ewave, one.feature.ewave_name)
+    return " ".join(str(part) for part in named if part is not None)
 
 
 def variety_table(run: FeatureRun, prefix: str) -> Table | None:
     """Mean over each variety's features; None: the items name no varieties."""
     if not run.varieties:
         return None
-    digits = digits_of(run)
     named = {one.feature.key: one.side for one in run.features}
-    return Table(
+    return col.table(
         id=f"{prefix}-variety-means",
         title="Means by variety",
         note=f"Mean difference standard \u2212 dialect, {run.table.unit}, over the "
         "features attested in a variety, each counting the same; 95% intervals over "
         "frames within these features, unadjusted and untested. Varieties share "
         "features: their order is no ranking.",
-        header=(
-            "Variety",
-            "Features",
-            "Mean difference",
-            "95% interval",
-            "Penalised",
-            "Favoured",
-        ),
-        rows=tuple(
-            (
-                text_cell(one.variety),
-                number_cell(len(one.features), 0),
-                number_cell(one.mean.estimate, digits),
-                _bounds(one.mean, digits),
-                number_cell(sum(named[key] > 0 for key in one.features), 0),
-                number_cell(sum(named[key] < 0 for key in one.features), 0),
-            )
-            for one in run.varieties
-        ),
-        frame=pd.DataFrame([one.mean.to_json() for one in run.varieties]),
+        columns=[
+            col.text("Variety", lambda one: one.variety),
+            col.count("Features", lambda one: len(one.features)),
+            *col.estimate("Mean difference", lambda one: one.mean, digits_of(run)),
+            col.count(
+                "Penalised", lambda one: sum(named[key] > 0 for key in one.features)
+            ),
+            col.count(
+                "Favoured", lambda one: sum(named[key] < 0 for key in one.features)
+            ),
+        ],
+        rows=run.varieties,
+        frame=[one.mean for one in run.varieties],
     )
 
 
-def _csv(run: FeatureRun, metrics: Sequence[str]) -> pd.DataFrame:
-    """Unrounded records, feature by feature."""
-    return pd.DataFrame(
-        [
-            record.to_json()
-            for one in run.features
-            for record in one.records
-            if record.metric in metrics
-        ]
-    )
+def _csv(run: FeatureRun, metrics: Sequence[str]) -> list[Record]:
+    """Feature by feature."""
+    every = (record for one in run.features for record in one.records)
+    return [record for record in every if record.metric in metrics]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-import pandas as pd
-
+from analysis import columns as col
 from analysis.dialects_md3_analysis import GamesRun, OutcomeResult
 from analysis.dialects_md3_data import CHOICE, GUESS
 from analysis.dialects_md3_findings import Standing, standing
@@ -17,7 +16,6 @@ from analysis.html import (
     interval,
     join_words,
     number_cell,
-    p_cell,
     text_cell,
     with_interval,
 )
@@ -28,39 +26,39 @@ from analysis.wording import hundred, p_of, percent, points
 def across_table(runs: Sequence[GamesRun], prefix: str) -> Table:
     """A row per model and outcome: games won in each dialect, and the largest gap."""
     dialects = list(dict.fromkeys(d for run in runs for d in run.games.dialects))
-    rows = []
-    records: list[Record] = []
-    for run in runs:
-        for one in run.outcomes:
-            by_name = {result.dialect: result.accuracy for result in one.dialects}
-            records += [*by_name.values(), *(gap.raw for gap in one.gaps)]
-            rows.append(
-                (
-                    text_cell(run.label),
-                    text_cell(outcome_name(run, one.outcome.key)),
-                    number_cell(sum(record.n for record in by_name.values()), 0),
-                    *(_share_cell(by_name.get(dialect)) for dialect in dialects),
-                    _largest(one),
-                    p_cell(_smallest_p(one)),
-                )
-            )
-    return Table(
+    rows = [(run, one) for run in runs for one in run.outcomes]
+
+    def share(dialect: str) -> Callable[[tuple[GamesRun, OutcomeResult]], Cell]:
+        return lambda row: _share_cell(
+            next((r.accuracy for r in row[1].dialects if r.dialect == dialect), None)
+        )
+
+    return col.table(
         id=f"{prefix}-across",
         title="The models side by side",
         note="Games won in each dialect, %, with 95% intervals (Wilson, of the "
         "effective number of games by answer). Largest difference from the reference "
         "dialect in points, and the smallest p of its outcome, Holm's over models and "
         "dialects.",
-        header=(
-            "Model",
-            "Outcome",
-            "Games",
-            *(dialect_name(dialect) for dialect in dialects),
-            "Largest difference",
-            "Smallest p (Holm)",
-        ),
-        rows=tuple(rows),
-        frame=pd.DataFrame([record.to_json() for record in records]),
+        columns=[
+            col.text("Model", lambda row: row[0].label),
+            col.text("Outcome", lambda row: outcome_name(row[0], row[1].outcome.key)),
+            col.count(
+                "Games", lambda row: sum(one.accuracy.n for one in row[1].dialects)
+            ),
+            *((dialect_name(name), share(name)) for name in dialects),
+            ("Largest difference", lambda row: _largest(row[1])),
+            col.p("Smallest p (Holm)", lambda row: _smallest_p(row[1])),
+        ],
+        rows=rows,
+        frame=[
+            record
+            for _, one in rows
+            for record in (
+                *(result.accuracy for result in one.dialects),
+                *(gap.raw for gap in one.gaps),
+            )
+        ],
         sortable=True,
     )
 

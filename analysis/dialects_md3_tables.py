@@ -2,66 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import pandas as pd
-
-from analysis.dialects_md3_analysis import GamesRun, Gap
+from analysis import columns as col
+from analysis.dialects_md3_analysis import GamesRun
 from analysis.dialects_md3_words import dialect_name, outcome_name
 from analysis.html import (
-    Cell,
     Table,
-    interval_cell,
-    number_cell,
-    p_cell,
-    text_cell,
 )
-from analysis.records import Record
 from analysis.wording import hundred, result_text
-
-
-def _value(record: Record | None, digits: int, scale: float = 100.0) -> Cell:
-    estimate = None if record is None else record.estimate
-    return number_cell(None if estimate is None else scale * estimate, digits)
-
-
-def _bounds(record: Record, digits: int) -> Cell:
-    return interval_cell(hundred(record.ci_low), hundred(record.ci_high), digits)
-
-
-def _frame(records: Sequence[Record | None]) -> pd.DataFrame:
-    return pd.DataFrame([one.to_json() for one in records if one is not None])
 
 
 def accuracy_table(run: GamesRun, prefix: str) -> Table:
     """Every outcome and dialect: games, answers, share won, margin."""
     units = [one.outcome.unit for one in run.outcomes if one.outcome.unit]
     said = sum(one.answer_said for one in run.covariates)
-    rows = tuple(
-        (
-            text_cell(outcome_name(run, one.outcome.key)),
-            text_cell(dialect_name(result.dialect)),
-            number_cell(result.accuracy.n, 0),
-            number_cell(result.accuracy.n_clusters, 0),
-            _value(result.accuracy, 1),
-            _bounds(result.accuracy, 1),
-            number_cell(hundred(one.outcome.chance), 1),
-            *((_value(result.unsaid, 1),) if said else ()),
-            *(
-                (
-                    _value(result.margin, 2, 1.0),
-                    interval_cell(None, None)
-                    if result.margin is None
-                    else interval_cell(result.margin.ci_low, result.margin.ci_high),
-                )
-                if units
-                else ()
-            ),
-        )
-        for one in run.outcomes
-        for result in one.dialects
-    )
-    return Table(
+    rows = [(one, result) for one in run.outcomes for result in one.dialects]
+    unsaid = col.value("Not said, %", lambda row: row[1].unsaid, 1, 100)
+    margin = col.estimate("Mean margin", lambda row: row[1].margin)
+    return col.table(
         id=f"{prefix}-accuracies",
         title="Games won",
         note="Choice: the word with the highest score is the secret word; a tie counts "
@@ -80,59 +37,35 @@ def accuracy_table(run: GamesRun, prefix: str) -> Table:
             if said
             else ""
         ),
-        header=(
-            "Outcome",
-            "Dialect",
-            "Games",
-            "Answers",
-            "Won, %",
-            "95% interval",
-            "Chance, %",
-            *(("Not said, %",) if said else ()),
-            *(("Mean margin", "95% interval") if units else ()),
-        ),
+        columns=[
+            col.text("Outcome", lambda row: outcome_name(run, row[0].outcome.key)),
+            col.text("Dialect", lambda row: dialect_name(row[1].dialect)),
+            col.count("Games", lambda row: row[1].accuracy.n),
+            col.count("Answers", lambda row: row[1].accuracy.n_clusters),
+            *col.estimate("Won, %", lambda row: row[1].accuracy, 1, 100),
+            col.number("Chance, %", lambda row: hundred(row[0].outcome.chance), 1),
+            *([unsaid] if said else []),
+            *(margin if units else ()),
+        ],
         rows=rows,
-        frame=_frame(
-            [
-                record
-                for one in run.outcomes
-                for result in one.dialects
-                for record in result.records
-            ]
-        ),
+        frame=[record for _, result in rows for record in result.records],
     )
 
 
 KINDS = ("all games", "adjusted", "shared answers")
-"""Of differences, in the order of `_kinds`."""
-
-
-def _kinds(gap: Gap) -> tuple[Record, Record, Record]:
-    return gap.raw, gap.adjusted, gap.shared
+"""Of differences, in the order of `Gap.records`."""
 
 
 def difference_table(run: GamesRun, prefix: str) -> Table:
     """Each dialect less the reference, three ways."""
     reference = dialect_name(run.games.reference)
-    rows = tuple(
-        (
-            text_cell(outcome_name(run, one.outcome.key)),
-            text_cell(dialect_name(gap.dialect)),
-            text_cell(kind),
-            number_cell(record.n, 0),
-            number_cell(record.n_clusters, 0),
-            _value(record, 1),
-            _bounds(record, 1),
-            p_cell(record.p_value),
-            p_cell(record.p_holm),
-            text_cell(result_text(record)),
-            _value(gap.detectable if record is gap.raw else None, 1),
-        )
+    rows = [
+        (one, gap, kind, record)
         for one in run.outcomes
         for gap in one.gaps
-        for kind, record in zip(KINDS, _kinds(gap), strict=True)
-    )
-    return Table(
+        for kind, record in zip(KINDS, gap.records[:-1], strict=True)
+    ]
+    return col.table(
         id=f"{prefix}-gaps",
         title=f"Each dialect less {reference}",
         note=f"In points; negative means that games in {reference} are won more often. "
@@ -143,68 +76,48 @@ def difference_table(run: GamesRun, prefix: str) -> Table:
         "clustered by answer, Holm's over models and dialects of the same outcome and "
         f"kind. Detectable: the smallest fall below {reference} that so many games "
         "show in four cases of five, before Holm.",
-        header=(
-            "Outcome",
-            "Dialect",
-            "Games used",
-            "Games",
-            "Answers",
-            "Difference",
-            "95% interval",
-            "p",
-            "p (Holm)",
-            "Result",
-            "Detectable",
-        ),
+        columns=[
+            col.text("Outcome", lambda row: outcome_name(run, row[0].outcome.key)),
+            col.text("Dialect", lambda row: dialect_name(row[1].dialect)),
+            col.text("Games used", lambda row: row[2]),
+            col.count("Games", lambda row: row[3].n),
+            col.count("Answers", lambda row: row[3].n_clusters),
+            *col.estimate("Difference", lambda row: row[3], 1, 100),
+            col.p("p", lambda row: row[3].p_value),
+            col.holm("p (Holm)", lambda row: row[3]),
+            col.text("Result", lambda row: result_text(row[3])),
+            col.value(
+                "Detectable",
+                lambda row: row[1].detectable if row[3] is row[1].raw else None,
+                1,
+                100,
+            ),
+        ],
         rows=rows,
-        frame=_frame(
-            [
-                record
-                for one in run.outcomes
-                for gap in one.gaps
-                for record in gap.records
-            ]
-        ),
+        frame=[r for one in run.outcomes for gap in one.gaps for r in gap.records],
     )
 
 
 def game_table(run: GamesRun, prefix: str) -> Table:
     """What else the games of the dialects differ in."""
-    return Table(
+    return col.table(
         id=f"{prefix}-games",
         title="The games of each dialect",
         note="Means with 95% intervals, answers resampled. Frequency: of the answer in "
         "English, Zipf scale (log10 per billion words). Still said: games whose "
         "transcript holds the answer. No guess right: the answer holds a forbidden "
         "word, so that every guess counts as wrong.",
-        header=(
-            "Dialect",
-            "Games",
-            "Answers",
-            "Words of transcript",
-            "95% interval",
-            "Frequency",
-            "95% interval",
-            "Still said",
-            "No guess right",
-        ),
-        rows=tuple(
-            (
-                text_cell(dialect_name(one.dialect)),
-                number_cell(one.n, 0),
-                number_cell(one.n_answers, 0),
-                _value(one.words, 1, 1.0),
-                interval_cell(one.words.ci_low, one.words.ci_high, 1),
-                _value(one.zipf, 2, 1.0),
-                interval_cell(one.zipf.ci_low, one.zipf.ci_high),
-                number_cell(one.answer_said, 0),
-                number_cell(one.unguessable, 0),
-            )
-            for one in run.covariates
-        ),
-        frame=_frame(
-            [record for one in run.covariates for record in (one.words, one.zipf)]
-        ),
+        columns=[
+            col.text("Dialect", lambda one: dialect_name(one.dialect)),
+            col.count("Games", lambda one: one.n),
+            col.count("Answers", lambda one: one.n_answers),
+            *col.estimate("Words of transcript", lambda one: one.words, 1),
+            *col.estimate("Frequency", lambda one: one.zipf),
+            col.count("Still said", lambda one: one.answer_said),
+            col.count("No guess right", lambda one: one.unguessable),
+        ],
+        rows=run.covariates,
+        frame=[record for one in run.covariates for record in (one.words, one.zipf)],
     )
 
 
@@ -213,47 +126,31 @@ def spread_table(run: GamesRun, prefix: str) -> Table | None:
     known = [(one, one.spread) for one in run.outcomes if one.spread is not None]
     if not known:
         return None
-    return Table(
+    return col.table(
         id=f"{prefix}-disparity",
         title="Best minus worst dialect",
         note="In points. Even if all dialects were alike, some one would be best: "
         "chance is the mean under permuted dialects, and p the share of permutations "
         "that differ at least as much, Holm's over models. The interval resamples "
         "games within dialects; it never falls below zero and is no test.",
-        header=(
-            "Outcome",
-            "Games",
-            "Best",
-            "Worst",
-            "Best \u2212 worst",
-            "95% interval",
-            "By chance",
-            "p",
-            "p (Holm)",
-        ),
-        rows=tuple(
-            (
-                text_cell(outcome_name(run, one.outcome.key)),
-                number_cell(spread.observed.n, 0),
-                # Of dialects that are all alike none is the best.
-                *(
-                    text_cell(dialect_name(name) if spread.observed.estimate else None)
-                    for name in (spread.best, spread.worst)
-                ),
-                _value(spread.observed, 1),
-                _bounds(spread.observed, 1),
-                _value(spread.permuted, 1),
-                p_cell(spread.observed.p_value),
-                p_cell(spread.observed.p_holm),
-            )
-            for one, spread in known
-        ),
-        frame=_frame(
-            [
-                record
-                for _, spread in known
-                for record in (spread.observed, spread.permuted)
-            ]
-        ),
+        columns=[
+            col.text("Outcome", lambda row: outcome_name(run, row[0].outcome.key)),
+            col.count("Games", lambda row: row[1].observed.n),
+            # Of dialects that are all alike none is the best.
+            col.text(
+                "Best",
+                lambda row: row[1].observed.estimate and dialect_name(row[1].best),
+            ),
+            col.text(
+                "Worst",
+                lambda row: row[1].observed.estimate and dialect_name(row[1].worst),
+            ),
+            *col.estimate("Best \u2212 worst", lambda row: row[1].observed, 1, 100),
+            col.value("By chance", lambda row: row[1].permuted, 1, 100),
+            col.p("p", lambda row: row[1].observed.p_value),
+            col.holm("p (Holm)", lambda row: row[1].observed),
+        ],
+        rows=known,
+        frame=[record for _, one in known for record in (one.observed, one.permuted)],
         folded=True,
     )

@@ -8,21 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from analysis import columns as col
 from analysis import figures
 from analysis.dialects_pairs_analysis import PairAnalysis, PairRun, strongest
-from analysis.dialects_pairs_tables import span_cell, value_of
-from analysis.dialects_pairs_words import adjusted_p, dialects_text, name_of, names_of
+from analysis.dialects_pairs_words import dialects_text, name_of, names_of
 from analysis.drawing import Scale
 from analysis.html import (
     Figure,
     Finding,
     Table,
     number,
-    number_cell,
-    p_cell,
-    text_cell,
 )
-from analysis.records import ALPHA
+from analysis.records import ALPHA, Record
 
 
 def across_findings(analysis: PairAnalysis) -> tuple[Finding, ...]:
@@ -80,67 +77,54 @@ def _span(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def _worst(run: PairRun) -> Record | None:
+    """The largest drop of accuracy; None: there is none."""
+    drops = [
+        record
+        for dialect in run.table.dialects
+        if (record := run.about_accuracy("accuracy_drop", dialect)) is not None
+        and record.estimate is not None
+    ]
+    return max(drops, key=lambda one: one.estimate or 0.0, default=None)
+
+
+def _dialect(record: Record | None) -> str | None:
+    return name_of(record.group or "") if record else None
+
+
 def across_table(runs: Sequence[PairRun], prefix: str) -> Table:
     """The models side by side."""
-    rows = []
-    for run in runs:
-        most = strongest(run)
-        lower, higher, _ = run.sides(run.headline)
-        reference = run.about_accuracy("accuracy", run.table.reference)
-        drops = [
-            record
-            for dialect in run.table.dialects
-            if (record := run.about_accuracy("accuracy_drop", dialect)) is not None
-            and record.estimate is not None
-        ]
-        worst = max(drops, key=lambda one: one.estimate or 0.0, default=None)
-        rows.append(
-            (
-                text_cell(run.label),
-                number_cell(len(run.table.rows), 0),
-                number_cell(len(lower), 0),
-                number_cell(len(higher), 0),
-                text_cell(name_of(most.group or "") if most else None),
-                number_cell(value_of(most)),
-                span_cell(most),
-                number_cell(value_of(reference), 3),
-                text_cell(name_of(worst.group or "") if worst else None),
-                number_cell(value_of(worst), 3),
-                span_cell(worst, 3),
-                p_cell(adjusted_p(worst)),
-            )
-        )
     titles = list(dict.fromkeys(run.headline.title.lower() for run in runs))
-    return Table(
+    return col.table(
         id=f"{prefix}-models",
         title="The models side by side",
         note=f"Lower and higher: dialects shown to score so against the reference "
         f"({' / '.join(titles)}), after Holm over models and dialects. Largest d_z and "
         "largest drop of accuracy are picked from several, and so look larger than "
         "they are.",
-        header=(
-            "Model",
-            "Rows",
-            "Lower",
-            "Higher",
-            "Largest d_z",
-            "d_z",
-            "95% interval",
-            "Accuracy, reference",
-            "Largest drop",
-            "Drop",
-            "95% interval",
-            "p (Holm)",
-        ),
-        rows=tuple(rows),
-        frame=pd.DataFrame(
-            [
-                record.to_json()
-                for run in runs
-                for record in run.records
-                if record.metric in ("cohens_d_z", "accuracy", "accuracy_drop")
-            ]
-        ),
+        columns=[
+            col.text("Model", lambda run: run.label),
+            col.count("Rows", lambda run: len(run.table.rows)),
+            col.count("Lower", lambda run: len(run.sides(run.headline)[0])),
+            col.count("Higher", lambda run: len(run.sides(run.headline)[1])),
+            col.text("Largest d_z", lambda run: _dialect(strongest(run))),
+            *col.estimate("d_z", strongest),
+            col.value(
+                "Accuracy, reference",
+                lambda run: run.about_accuracy("accuracy", run.table.reference),
+                3,
+            ),
+            col.text("Largest drop", lambda run: _dialect(_worst(run))),
+            *col.estimate("Drop", _worst, 3),
+            col.holm("p (Holm)", _worst),
+        ],
+        rows=runs,
+        frame=[
+            record
+            for run in runs
+            for record in run.records
+            if record.metric in ("cohens_d_z", "accuracy", "accuracy_drop")
+        ],
         sortable=True,
     )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.doseresponse import DoseMeasure, GroupDose
+from analysis import columns as col
+from analysis.doseresponse import ArmSlope, DoseMeasure, GroupDose
 from analysis.doseresponse_measures import Estimate
 from analysis.doseresponse_overview import share_cell
 from analysis.doseresponse_runs import SweepProbe
@@ -12,39 +13,65 @@ from analysis.doseresponse_words import beyond_shares, drawn_lines, line_name
 from analysis.html import (
     Cell,
     Table,
-    interval_cell,
     number_cell,
-    p_cell,
     text_cell,
-    with_interval,
 )
+from analysis.records import Record
+from analysis.stages_tables import change_cell
 from analysis.stages_words import (
     FEW_GROUPS,
     beside_words,
-    bounds,
     digits_of,
     group_name,
     group_word,
     level_text,
     measure_title,
     shown,
-    signed,
     unit_words,
 )
 from analysis.wording import p_of
+
+Row = tuple[GroupDose, str, ArmSlope]
+"""Of a table of slopes: a line in an arm."""
 
 
 def slope_table(measure: DoseMeasure, prefix: str) -> Table:
     """A row per arm of the mean and of each group; the csv file holds every record."""
     reference = measure.aligned.reference
-    placebos, dosed = measure.placebos, measure.dosed
-    rows = [
-        _slope_row(measure, one, arm) for one in measure.lines for arm in measure.arms
-    ]
+    placebos, dosed, digits = measure.placebos, measure.dosed, digits_of(measure)
+    rows = [(one, arm, one.of(arm)) for one in measure.lines for arm in measure.arms]
     unit = unit_words(measure, change=True)
     less = None if reference is None else group_name(measure, reference)
-    base = () if dosed.base is None else (f"Base, {unit_words(measure)}",)
-    return Table(
+    base = col.number(
+        f"Base, {unit_words(measure)}",
+        lambda row: shown(measure, measure.base(row[0])),
+        digits,
+    )
+
+    def seen(row: Row) -> float | None:
+        least = row[2].slope.detectable
+        return None if least is None else shown(measure, least.estimate)
+
+    def by_seed(row: Row) -> tuple[float | None, float | None]:
+        found = row[2].by_seed
+        ends = (None, None) if found is None else (found.low, found.high)
+        return shown(measure, ends[0]), shown(measure, ends[1])
+
+    def controlled(row: Row, placebo: str) -> Estimate | None:
+        return next(
+            (
+                each.estimate
+                for each in row[0].controlled
+                if (each.arm, each.placebo) == (row[1], placebo)
+            ),
+            None,
+        )
+
+    def tested(head: str, of: col.Of) -> tuple[col.Column, col.Column]:
+        return _tested(measure, head, of)
+
+    beyond = tested(f"Less slope of {less}", lambda row: row[2].beyond)
+    return col.table(
         id=f"{prefix}-slopes",
         title=f"Slopes: {measure_title(measure)}",
         note=f"{unit[:1].upper()}{unit[1:]} per 100 points of the share, with 95% "
@@ -56,21 +83,29 @@ def slope_table(measure: DoseMeasure, prefix: str) -> Table:
         "Straight: p of a straight line; seeds alike: p of one slope for all seeds; "
         "both uncorrected. "
         f"{beyond_shares(dosed.sweep)}{beside_words_alike(measure)}",
-        header=(
-            group_word(measure).capitalize(),
-            "Arm",
-            *base,
-            "Slope",
-            "p (Holm)",
-            "Could have seen",
-            "By seed",
-            *((f"Less slope of {less}", "p (Holm)") if less else ()),
-            *(name for placebo in placebos for name in (f"Less {placebo}", "p (Holm)")),
-            "Straight",
-            "Seeds alike",
-        ),
-        rows=tuple(rows),
-        frame=pd.DataFrame([record.to_json() for record in measure.records]),
+        columns=[
+            col.text(
+                group_word(measure).capitalize(), lambda row: line_name(measure, row[0])
+            ),
+            col.text("Arm", lambda row: row[1]),
+            *([base] if dosed.base is not None else []),
+            *tested("Slope", lambda row: row[2].slope),
+            col.number("Could have seen", seen, digits),
+            col.interval("By seed", by_seed, digits),
+            *(beyond if reference is not None else ()),
+            *(
+                column
+                for placebo in placebos
+                for column in tested(
+                    f"Less {placebo}",
+                    lambda row, placebo=placebo: controlled(row, placebo),
+                )
+            ),
+            col.p("Straight", lambda row: row[2].lack_of_fit),
+            col.p("Seeds alike", lambda row: row[2].unequal_seeds),
+        ],
+        rows=rows,
+        frame=measure.records,
         folded=len(measure.groups) > FEW_GROUPS,
         sortable=True,
     )
@@ -91,50 +126,22 @@ def beside_words_alike(measure: DoseMeasure) -> str:
     return "" if measure.dosed.beside else beside_words(measure)
 
 
-def _slope_row(measure: DoseMeasure, one: GroupDose, arm: str) -> tuple[Cell, ...]:
-    found, base = one.of(arm), measure.base(one)
-    controlled = {
-        each.placebo: each.estimate for each in one.controlled if each.arm == arm
-    }
-    seen, by_seed = found.slope.detectable, found.by_seed
-    digits = digits_of(measure)
+def _tested(
+    measure: DoseMeasure, head: str, of: col.Of
+) -> tuple[col.Column, col.Column]:
+    """An estimate with its interval, and its p; a dash where there is none."""
+
+    def record(row: object) -> Record | None:
+        return None if of(row) is None else of(row).record
+
     return (
-        text_cell(line_name(measure, one)),
-        text_cell(arm),
-        *(() if base is None else (number_cell(shown(measure, base), digits),)),
-        *_estimate_cells(measure, found.slope),
-        number_cell(None if seen is None else shown(measure, seen.estimate), digits),
-        interval_cell(
-            None if by_seed is None else shown(measure, by_seed.low),
-            None if by_seed is None else shown(measure, by_seed.high),
-            digits,
-        ),
-        *(
-            _estimate_cells(measure, found.beyond)
-            if measure.aligned.reference is not None
-            else ()
-        ),
-        *(
-            cell
-            for placebo in measure.placebos
-            for cell in _estimate_cells(measure, controlled.get(placebo))
-        ),
-        p_cell(found.lack_of_fit),
-        p_cell(found.unequal_seeds),
+        (head, lambda row: change_cell(measure, record(row))),
+        col.p("p (Holm)", lambda row: _p(record(row))),
     )
 
 
-def _estimate_cells(
-    measure: DoseMeasure, estimate: Estimate | None
-) -> tuple[Cell, Cell]:
-    """An estimate with its interval, sorted by the estimate; and its p."""
-    record = None if estimate is None else estimate.record
-    if record is None or record.estimate is None:
-        return number_cell(None), p_cell(None)
-    estimated = Cell(
-        text=signed(measure, record.estimate), sort=record.estimate, numeric=True
-    )
-    return with_interval(estimated, bounds(measure, record)), p_cell(p_of(record))
+def _p(record: Record | None) -> float | None:
+    return None if record is None or record.estimate is None else p_of(record)
 
 
 def level_table(measure: DoseMeasure, prefix: str) -> Table:
@@ -225,21 +232,10 @@ def level_table(measure: DoseMeasure, prefix: str) -> Table:
 
 def gap_table(part: SweepProbe, prefix: str) -> Table | None:
     """Best minus worst group of every measure; None: there are no two groups."""
-    rows, records = [], []
-    for measure in part.measures:
-        for one in measure.gaps:
-            estimate = one.estimate
-            records.append(estimate.record)
-            rows.append(
-                (
-                    text_cell(measure_title(measure)),
-                    text_cell(one.arm),
-                    *_estimate_cells(measure, estimate),
-                )
-            )
+    rows = [(measure, one) for measure in part.measures for one in measure.gaps]
     if not rows:
         return None
-    return Table(
+    return col.table(
         id=f"{prefix}-gaps",
         title="Slope of the highest less the lowest group",
         note="Per 100 points of the share; shares in points. A gap is above zero in "
@@ -247,7 +243,15 @@ def gap_table(part: SweepProbe, prefix: str) -> Table | None:
         "the groups must also be shown to have unequal slopes: p is the larger of the "
         "two, and can be large where the interval leaves zero out. What could have "
         "been seen is not known, as two tests decide.",
-        header=("Measure", "Arm", "Slope of the gap", "p (Holm)"),
-        rows=tuple(rows),
-        frame=pd.DataFrame([record.to_json() for record in records]),
+        columns=[
+            col.text("Measure", lambda row: measure_title(row[0])),
+            col.text("Arm", lambda row: row[1].arm),
+            (
+                "Slope of the gap",
+                lambda row: change_cell(row[0], row[1].estimate.record),
+            ),
+            col.p("p (Holm)", lambda row: _p(row[1].estimate.record)),
+        ],
+        rows=rows,
+        frame=[one.estimate.record for _, one in rows],
     )

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.columns import frame_of
 from analysis.html import Cell, Figure, Finding, Table, interval, join_words, text_cell
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_bars import BOUNDS, CHANCE, bar_panels
-from analysis.languages_tables import TALL, frame_of
+from analysis.languages_tables import TALL
 from analysis.languages_words import (
     NOUNS,
     TITLES,

@@ -76,8 +76,11 @@ class LanguageRun:
 
     def spread(self, key: str | None = None) -> Record | None:
         """Best minus worst; None: fewer than two languages have enough answers."""
-        metric = f"{key or self.key}_disparity"
-        return next((one for one in self.records if one.metric == metric), None)
+        return self.metric(f"{key or self.key}_disparity")
+
+    def metric(self, name: str) -> Record | None:
+        """The first record of a metric; None: there is none."""
+        return next((one for one in self.records if one.metric == name), None)
 
     @property
     def headline(self) -> Record:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from analysis.html import Cell, Table, number_cell, text_cell
+from analysis import columns as col
+from analysis.columns import value_cell
+from analysis.html import Cell, Table, number_cell
 from analysis.languages_analysis import LanguageRun
-from analysis.languages_tables import around, frame_of, value
 from analysis.languages_words import reference_name
 from analysis.records import Record
 
@@ -15,63 +17,61 @@ from analysis.records import Record
 def length_table(run: LanguageRun, prefix: str) -> Table:
     """What else differs between languages, and what went wrong."""
     answers, frame = run.answers, run.answers.frame
-    counts: dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {
+    flags: dict[str, NDArray[np.bool_]] = {
         "Cut": frame["truncated"].to_numpy(dtype=bool),
         "No answer": ~answers.outcomes[0].known,
     }
     if answers.crossed:
-        counts["Tied"] = frame["tied"].to_numpy(dtype=bool)
+        flags["Tied"] = frame["tied"].to_numpy(dtype=bool)
     else:
-        counts["Ran on"] = frame["ran_on"].to_numpy(dtype=bool)
-    rows, records, numbers = [], [], []
-    for code in run.ordered():
-        here = answers.of(code)
-        tokens = run.find("mean_prompt_tokens", code)
-        chars = run.find("mean_passage_characters", code)
-        ratio = run.find("prompt_tokens_ratio", code)
-        likely = run.find("reference_logprob", code)
-        records += [tokens, chars, ratio, likely]
-        missed = {name: int((one & here).sum()) for name, one in counts.items()}
-        numbers.append(
-            {"language": code, "items": int(here.sum())}
-            | {name.lower().replace(" ", "_"): n for name, n in missed.items()}
+        flags["Ran on"] = frame["ran_on"].to_numpy(dtype=bool)
+    missed = {
+        code: {name: int((one & answers.of(code)).sum()) for name, one in flags.items()}
+        for code in run.ordered()
+    }
+    of: dict[str, col.Of] = {
+        metric: lambda code, metric=metric: run.find(metric, code)
+        for metric in (
+            "mean_prompt_tokens",
+            "mean_passage_characters",
+            "prompt_tokens_ratio",
+            "reference_logprob",
         )
-        rows.append(
-            (
-                text_cell(answers.name(code)),
-                number_cell(int(here.sum()), 0),
-                value(tokens, 0, 1.0),
-                around(tokens, 0, 1.0),
-                *((_ratio(code, run, ratio),) if answers.crossed else ()),
-                value(chars, 0, 1.0),
-                *(number_cell(n, 0) for n in missed.values()),
-                *(
-                    ()
-                    if answers.crossed
-                    else (value(likely, 2, 1.0), around(likely, 2, 1.0))
-                ),
-            )
-        )
-    means = frame_of(records)
-    counted = pd.DataFrame(numbers).melt(
-        id_vars="language", var_name="metric", value_name="estimate"
-    )
+    }
+    means = col.frame_of(one(code) for code in run.ordered() for one in of.values())
+    counted = pd.DataFrame(
+        [
+            {"language": code, "items": int(answers.of(code).sum())}
+            | {name.lower().replace(" ", "_"): n for name, n in counts.items()}
+            for code, counts in missed.items()
+        ]
+    ).melt(id_vars="language", var_name="metric", value_name="estimate")
     counted = counted.rename(columns={"language": "group"})
-    return Table(
+    times = (
+        "Times reference",
+        lambda code: _ratio(code, run, of["prompt_tokens_ratio"](code)),
+    )
+    return col.table(
         id=f"{prefix}-lengths",
         title="Length, and what went wrong",
         note=_length_note(run),
-        header=(
-            "Language",
-            "Items",
-            "Tokens of a prompt",
-            "95% interval",
-            *(("Times reference",) if answers.crossed else ()),
-            "Characters of a passage",
-            *counts,
-            *(() if answers.crossed else ("Log-prob", "95% interval")),
-        ),
-        rows=tuple(rows),
+        columns=[
+            col.text("Language", answers.name),
+            col.count("Items", lambda code: int(answers.of(code).sum())),
+            *col.estimate("Tokens of a prompt", of["mean_prompt_tokens"], 0),
+            *([times] if answers.crossed else []),
+            col.value("Characters of a passage", of["mean_passage_characters"], 0),
+            *(
+                col.count(name, lambda code, name=name: missed[code][name])
+                for name in flags
+            ),
+            *(
+                ()
+                if answers.crossed
+                else col.estimate("Log-prob", of["reference_logprob"])
+            ),
+        ],
+        rows=run.ordered(),
         frame=pd.concat([means, counted], ignore_index=True),
         folded=True,
         sortable=True,
@@ -79,7 +79,7 @@ def length_table(run: LanguageRun, prefix: str) -> Table:
 
 
 def _ratio(code: str, run: LanguageRun, ratio: Record | None) -> Cell:
-    return number_cell(1.0) if code == run.answers.reference else value(ratio, 2, 1.0)
+    return number_cell(1.0) if code == run.answers.reference else value_cell(ratio)
 
 
 def _length_note(run: LanguageRun) -> str:
@@ -112,34 +112,31 @@ def script_table(run: LanguageRun, prefix: str) -> Table | None:
     if len(found) < 2:
         return None
     found.sort(key=lambda pair: -(pair[1].estimate or 0.0))
-    rows = []
-    for name, one in found:
-        codes = [code for code in run.ordered() if answers.scripts[code] == name]
-        levels = [run.level(code) for code in codes if run.level(code).n]
-        rows.append(
-            (
-                text_cell(name),
-                number_cell(len(levels), 0),
-                value(one),
-                around(one),
-                _end(run, levels[0]),
-                _end(run, levels[-1]),
-            )
-        )
-    return Table(
+    levels = [(answers.scripts[c], run.level(c)) for c in run.ordered()]
+    rows = [
+        (name, one, [level for script, level in levels if script == name and level.n])
+        for name, one in found
+    ]
+    return col.table(
         id=f"{prefix}-scripts",
         title="By script",
         note="Mean accuracy over the languages of a script, each counting the same, "
         "for just these languages (95% interval over passages). A description: scripts "
         "differ in much else, such as how much text of their languages there is.",
-        header=("Script", "Languages", "Accuracy, %", "95% interval", "Best", "Worst"),
-        rows=tuple(rows),
-        frame=frame_of([one for _, one in found]),
+        columns=[
+            col.text("Script", lambda row: row[0]),
+            col.count("Languages", lambda row: len(row[2])),
+            *col.estimate("Accuracy, %", lambda row: row[1], 1, 100),
+            ("Best", lambda row: _end(run, row[2][0])),
+            ("Worst", lambda row: _end(run, row[2][-1])),
+        ],
+        rows=rows,
+        frame=[one for _, one in found],
         folded=len(found) > 8,
         sortable=True,
     )
 
 
 def _end(run: LanguageRun, level: Record) -> Cell:
-    text = f"{run.answers.name(level.group or '')} ({value(level).text})"
+    text = f"{run.answers.name(level.group or '')} ({value_cell(level, 1, 100).text})"
     return Cell(text=text, sort=level.estimate)

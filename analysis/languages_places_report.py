@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.html import Finding, Table, join_words, number_cell, p_cell, text_cell
+from analysis import columns as col
+from analysis.html import Finding, Table, join_words
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_places import letter, place_group
-from analysis.languages_tables import around, frame_of, value
 from analysis.languages_words import languages
 from analysis.records import Record
 from analysis.wording import difference_text, percent, questions, side_of
@@ -83,59 +83,49 @@ def place_table(run: LanguageRun, prefix: str) -> Table | None:
         return None
     groups: list[str | None] = [*run.ordered()]
     groups = [None, *groups] if len(groups) > 1 else groups
-    rows, records = [], []
-    for code in groups:
-        for place in range(26):
-            group = place_group(code, place)
-            chosen = run.find("place_share", group)
-            if chosen is None:
-                break
-            held = run.by_name["place_share_of_answers", group]
-            gap = run.by_name["place_share_difference", group]
-            records += [chosen, held, gap]
-            name = "All languages" if code is None else run.answers.name(code)
-            side = side_of(gap)
-            rows.append(
-                (
-                    text_cell(name),
-                    text_cell(letter(place)),
-                    number_cell(chosen.n, 0),
-                    number_cell(round((chosen.estimate or 0.0) * chosen.n), 0),
-                    number_cell(round((held.estimate or 0.0) * held.n), 0),
-                    value(chosen),
-                    value(held),
-                    value(gap),
-                    around(gap),
-                    p_cell(gap.p_holm),
-                    text_cell(
-                        "not\u00a0tested"
-                        if gap.p_value is None
-                        else {1: "liked", -1: "shunned", 0: "not\u00a0shown"}[side]
-                    ),
-                )
-            )
-    return Table(
+    rows = [
+        (
+            "All languages" if code is None else run.answers.name(code),
+            place,
+            chosen,
+            run.by_name["place_share_of_answers", chosen.group],
+            run.by_name["place_share_difference", chosen.group],
+        )
+        for code in groups
+        for place in range(26)
+        if (chosen := run.find("place_share", place_group(code, place))) is not None
+    ]
+    return col.table(
         id=f"{prefix}-places",
         title="How often each place is chosen",
         note="Questions for which a letter is picked and for which it is right, the "
         "same questions. The difference is in points, with a 95% interval and "
         "Student's t, clustered by passage; Holm's over models, languages and places, "
         "of all languages together over models and places.",
-        header=(
-            "Language",
-            "Place",
-            "Questions",
-            "Picked",
-            "Right",
-            "Picked, %",
-            "Right, %",
-            "Difference",
-            "95% interval",
-            "p (Holm)",
-            "Result",
-        ),
-        rows=tuple(rows),
-        frame=frame_of(records),
+        columns=[
+            col.text("Language", lambda row: row[0]),
+            col.text("Place", lambda row: letter(row[1])),
+            col.count("Questions", lambda row: row[2].n),
+            col.count("Picked", lambda row: _counted(row[2], row[2].n)),
+            col.count("Right", lambda row: _counted(row[3], row[2].n)),
+            col.value("Picked, %", lambda row: row[2], 1, 100),
+            col.value("Right, %", lambda row: row[3], 1, 100),
+            *col.estimate("Difference", lambda row: row[4], 1, 100),
+            col.holm("p (Holm)", lambda row: row[4]),
+            col.text("Result", lambda row: _result(row[4])),
+        ],
+        rows=rows,
+        frame=[one for row in rows for one in row[2:]],
         folded=True,
         sortable=True,
     )
+
+
+def _counted(share: Record, n: int) -> int:
+    return round((share.estimate or 0.0) * n)
+
+
+def _result(gap: Record) -> str:
+    if gap.p_value is None:
+        return "not\u00a0tested"
+    return {1: "liked", -1: "shunned", 0: "not\u00a0shown"}[side_of(gap)]

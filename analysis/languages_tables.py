@@ -2,86 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-import pandas as pd
-
+from analysis import columns as col
 from analysis.html import (
-    Cell,
     Table,
-    interval_cell,
-    number_cell,
-    p_cell,
-    text_cell,
 )
 from analysis.languages_analysis import LanguageRun
-from analysis.languages_answers import TESTED_QUESTIONS
+from analysis.languages_answers import TESTED_QUESTIONS, Outcome
 from analysis.languages_measures import BOUNDED_LANGUAGES
 from analysis.languages_words import TITLES, reference_name
-from analysis.records import Record
-from analysis.wording import hundred, result_text
+from analysis.wording import result_text
 
 TALL = 30
 """Tables of more rows are folded."""
-
-
-def value(record: Record | None, digits: int = 1, scale: float = 100.0) -> Cell:
-    """An estimate; a dash where there is none."""
-    estimate = None if record is None else record.estimate
-    return number_cell(None if estimate is None else scale * estimate, digits)
-
-
-def around(record: Record | None, digits: int = 1, scale: float = 100.0) -> Cell:
-    """Its interval."""
-    if record is None or record.ci_low is None or record.ci_high is None:
-        return interval_cell(None, None)
-    return interval_cell(scale * record.ci_low, scale * record.ci_high, digits)
-
-
-def frame_of(records: Sequence[Record | None]) -> pd.DataFrame:
-    """Records as a table's numbers."""
-    return pd.DataFrame([one.to_json() for one in records if one is not None])
 
 
 def level_table(run: LanguageRun, prefix: str) -> Table:
     """The answers of each language, with both intervals."""
     answers = run.answers
     unit = "Passages" if answers.crossed else "Documents"
-    rows, records = [], []
-    for code in run.ordered():
-        cells = [text_cell(answers.name(code)), text_cell(answers.scripts[code])]
-        level = run.level(code)
-        cells += [number_cell(level.n, 0), number_cell(level.n_clusters, 0)]
-        for outcome in answers.outcomes:
-            level = run.level(code, outcome.key)
-            plain = run.find(f"{outcome.key}_questions_independent", code)
-            over = run.find(f"{outcome.key}_over_chance", code)
-            cells += [value(level), around(level)]
-            cells += [around(plain)] if outcome.binary else []
-            cells += (
-                []
-                if outcome.chance is None
-                else [p_cell(None if over is None else over.p_holm)]
-            )
-            records += [level, plain, over]
-        rows.append(tuple(cells))
-    header = ["Language", "Script", "Questions", unit]
-    for outcome in answers.outcomes:
-        header += [f"{TITLES[outcome.key]}, %", "95% interval"]
-        header += ["Wilson"] if outcome.binary else []
-        header += [] if outcome.chance is None else ["p, chance (Holm)"]
-    return Table(
+    suffixes = ("", "_questions_independent", "_over_chance")
+    return col.table(
         id=f"{prefix}-levels",
         title=f"{TITLES[run.key]} by language"
         if len(answers.outcomes) == 1
         else "Answers by language",
         note=_level_note(run),
-        header=tuple(header),
-        rows=tuple(rows),
-        frame=frame_of(records),
-        folded=len(rows) > TALL,
+        columns=[
+            col.text("Language", answers.name),
+            col.text("Script", lambda code: answers.scripts[code]),
+            col.count("Questions", lambda code: run.level(code).n),
+            col.count(unit, lambda code: run.level(code).n_clusters),
+            *(one for each in answers.outcomes for one in _level_columns(run, each)),
+        ],
+        rows=run.ordered(),
+        frame=[
+            run.find(f"{outcome.key}{suffix}", code)
+            for code in run.ordered()
+            for outcome in answers.outcomes
+            for suffix in suffixes
+        ],
+        folded=len(run.ordered()) > TALL,
         sortable=True,
     )
+
+
+def _level_columns(run: LanguageRun, outcome: Outcome) -> Iterator[col.Column]:
+    def of(suffix: str) -> col.Of:
+        return lambda code: run.find(f"{outcome.key}{suffix}", code)
+
+    yield from col.estimate(f"{TITLES[outcome.key]}, %", of(""), 1, 100)
+    if outcome.binary:
+        yield col.bounds("Wilson", of("_questions_independent"), 1, 100)
+    if outcome.chance is not None:
+        yield col.holm("p, chance (Holm)", of("_over_chance"))
 
 
 def _level_note(run: LanguageRun) -> str:
@@ -127,33 +102,19 @@ def difference_table(run: LanguageRun, prefix: str) -> Table | None:
         return None
     reference = reference_name(run)
     several = len(answers.outcomes) > 1
-    rows, records = [], []
-    for code in run.ordered():
-        if code == answers.reference:
-            continue
-        for outcome in answers.outcomes:
-            gap = run.by_name[f"{outcome.key}_difference", code]
-            least = run.find(f"{outcome.key}_minimum_detectable_difference", code)
-            exact = run.find(f"{outcome.key}_difference_mcnemar", code)
-            records += [gap, exact, least]
-            rows.append(
-                (
-                    text_cell(answers.name(code)),
-                    *((text_cell(TITLES[outcome.key]),) if several else ()),
-                    number_cell(gap.n, 0),
-                    value(gap),
-                    around(gap),
-                    p_cell(gap.p_value),
-                    p_cell(gap.p_holm),
-                    *(
-                        (p_cell(None if exact is None else exact.p_value),)
-                        if answers.crossed
-                        else ()
-                    ),
-                    text_cell(result_text(gap)),
-                    value(least),
-                )
-            )
+    rows = [
+        (
+            code,
+            outcome.key,
+            run.by_name[f"{outcome.key}_difference", code],
+            run.find(f"{outcome.key}_difference_mcnemar", code),
+            run.find(f"{outcome.key}_minimum_detectable_difference", code),
+        )
+        for code in run.ordered()
+        if code != answers.reference
+        for outcome in answers.outcomes
+    ]
+    mcnemar = col.p("McNemar", lambda row: row[3] and row[3].p_value)
     how = (
         "On the questions answered in both; p is Student's t, clustered by passage. "
         "McNemar: the exact test that takes questions as independent, unadjusted, for "
@@ -163,7 +124,7 @@ def difference_table(run: LanguageRun, prefix: str) -> Table | None:
         "difference of two means (Welch), clustered by document. Questions: of both "
         "languages."
     )
-    return Table(
+    return col.table(
         id=f"{prefix}-gaps",
         title=f"Each language less {reference}",
         note=f"In points; negative means that {reference} is answered better. {how} "
@@ -172,20 +133,19 @@ def difference_table(run: LanguageRun, prefix: str) -> Table | None:
         + ". Detectable: the smallest difference that so many questions show in four "
         f"cases of five, before Holm. Not tested: fewer than {TESTED_QUESTIONS} "
         "questions, or no spread.",
-        header=(
-            "Language",
-            *(("Outcome",) if several else ()),
-            "Questions",
-            "Difference",
-            "95% interval",
-            "p",
-            "p (Holm)",
-            *(("McNemar",) if answers.crossed else ()),
-            "Result",
-            "Detectable",
-        ),
-        rows=tuple(rows),
-        frame=frame_of(records),
+        columns=[
+            col.text("Language", lambda row: answers.name(row[0])),
+            *([col.text("Outcome", lambda row: TITLES[row[1]])] if several else []),
+            col.count("Questions", lambda row: row[2].n),
+            *col.estimate("Difference", lambda row: row[2], 1, 100),
+            col.p("p", lambda row: row[2].p_value),
+            col.holm("p (Holm)", lambda row: row[2]),
+            *([mcnemar] if answers.crossed else []),
+            col.text("Result", lambda row: result_text(row[2])),
+            col.value("Detectable", lambda row: row[4], 1, 100),
+        ],
+        rows=rows,
+        frame=[one for row in rows for one in row[2:]],
         folded=len(rows) > TALL,
         sortable=True,
     )
@@ -193,33 +153,14 @@ def difference_table(run: LanguageRun, prefix: str) -> Table | None:
 
 def spread_table(run: LanguageRun, prefix: str) -> Table | None:
     """Best minus worst language; None: too few languages to compare."""
-    rows, records = [], []
-    for outcome in run.answers.outcomes:
-        spread = run.spread(outcome.key)
-        if spread is None:
-            continue
-        chance = next(
-            one
-            for one in run.records
-            if one.metric == f"{outcome.key}_disparity_permuted"
-        )
-        records += [spread, chance]
-        rows.append(
-            (
-                text_cell(TITLES[outcome.key]),
-                number_cell(spread.n, 0),
-                text_cell(run.answers.name(spread.group or "")),
-                text_cell(run.answers.name(spread.reference or "")),
-                value(spread),
-                interval_cell(hundred(spread.ci_low), hundred(spread.ci_high), 1),
-                value(chance),
-                p_cell(spread.p_value),
-                p_cell(spread.p_holm),
-            )
-        )
+    rows = [
+        (outcome.key, spread, run.metric(f"{outcome.key}_disparity_permuted"))
+        for outcome in run.answers.outcomes
+        if (spread := run.spread(outcome.key)) is not None
+    ]
     if not rows:
         return None
-    return Table(
+    return col.table(
         id=f"{prefix}-disparity",
         title="Best minus worst language",
         note="In points. Even if all languages were alike, some one would be best: "
@@ -233,18 +174,17 @@ def spread_table(run: LanguageRun, prefix: str) -> Table | None:
         )
         + " The interval never falls below zero and is no test; more than "
         f"{BOUNDED_LANGUAGES} languages have none.",
-        header=(
-            "Outcome",
-            "Questions",
-            "Best",
-            "Worst",
-            "Best \u2212 worst",
-            "95% interval",
-            "By chance",
-            "p",
-            "p (Holm)",
-        ),
-        rows=tuple(rows),
-        frame=frame_of(records),
+        columns=[
+            col.text("Outcome", lambda row: TITLES[row[0]]),
+            col.count("Questions", lambda row: row[1].n),
+            col.text("Best", lambda row: run.answers.name(row[1].group or "")),
+            col.text("Worst", lambda row: run.answers.name(row[1].reference or "")),
+            *col.estimate("Best \u2212 worst", lambda row: row[1], 1, 100),
+            col.value("By chance", lambda row: row[2], 1, 100),
+            col.p("p", lambda row: row[1].p_value),
+            col.holm("p (Holm)", lambda row: row[1]),
+        ],
+        rows=rows,
+        frame=[one for _, *found in rows for one in found],
         folded=True,
     )

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis import columns as col
 from analysis.html import (
     Cell,
     Table,
     interval,
     join_words,
     number_cell,
-    text_cell,
     with_interval,
 )
 from analysis.learning import ALL, MARGINS, Learning
@@ -22,34 +22,30 @@ from analysis.paired import Interval
 
 def trainings_table(curves: Sequence[Learning]) -> Table:
     """Trainings, and what their pairs are grouped by."""
-    rows, frame = [], []
-    for one in curves:
-        seeds = max(len(group.seeds) for group in one.groups)
-        steps = max(float(seed.steps[-1]) for g in one.groups for seed in g.seeds)
-        rows.append(
-            (
-                text_cell(training_words(one)),
-                text_cell(one.column),
-                number_cell(seeds, 0),
-                number_cell(steps, 0),
-                number_cell(len(one.groups), 0),
-            )
-        )
-        frame.append(
-            {
-                "training": one.key,
-                "column": one.column,
-                "seeds": seeds,
-                "last_step": steps,
-                "groups": len(one.groups),
-            }
-        )
-    return Table(
+    frame = [
+        {
+            "training": one.key,
+            "column": one.column,
+            "seeds": max(len(group.seeds) for group in one.groups),
+            "last_step": max(
+                float(seed.steps[-1]) for g in one.groups for seed in g.seeds
+            ),
+            "groups": len(one.groups),
+        }
+        for one in curves
+    ]
+    return col.table(
         id="curves",
         title="Trainings",
         note="",
-        header=("Training", "Pairs by", "Seeds", "Last step", "Groups"),
-        rows=tuple(rows),
+        columns=[
+            col.text("Training", lambda row: training_words(row[0])),
+            col.text("Pairs by", lambda row: row[0].column),
+            col.count("Seeds", lambda row: row[1]["seeds"]),
+            col.count("Last step", lambda row: row[1]["last_step"]),
+            col.count("Groups", lambda row: row[1]["groups"]),
+        ],
+        rows=zip(curves, frame, strict=True),
         frame=pd.DataFrame(frame),
     )
 
@@ -61,49 +57,32 @@ def ends_table(curves: Sequence[Learning], prefix: str) -> Table:
         curves: Of one column.
         prefix: Of the table's id.
     """
-    rows, frame = [], []
-    for one in curves:
-        for group in one.groups:
-            low, high = group.finals
-            rows.append(
-                (
-                    text_cell(group.group),
-                    text_cell(training_words(one)),
-                    number_cell(group.n, 0),
-                    number_cell(group.n_keys, 0),
-                    number_cell(len(group.seeds), 0),
-                    number_cell(100 * group.start, 1),
-                    _cell(group.final, 100, 1),
-                    text_cell(interval(100 * low, 100 * high, 1)),
-                    _cell(group.gain, 100, 1),
-                    _cell(group.margin, 1, 3),
-                    _cell(group.half, 1, 0),
-                )
-            )
-            frame += [
-                {
-                    "stage": one.stage,
-                    "arm": one.arm,
-                    "share": one.share,
-                    "column": one.column,
-                    "group": group.group,
-                    "n": group.n,
-                    "n_keys": group.n_keys,
-                    "seed": seed.seed,
-                    "start": seed.accuracy[0],
-                    "final": seed.accuracy[-1],
-                    "final_margin": seed.margin[-1],
-                    "half_gain_step": seed.half,
-                    **_bounded("final", group.final),
-                    **_bounded("gain", group.gain),
-                    "gain_shown": group.gains,
-                    **_bounded("margin", group.margin),
-                    **_bounded("half", group.half),
-                }
-                for seed in group.seeds
-            ]
+    rows = [(one, group) for one in curves for group in one.groups]
+    frame = [
+        {
+            "stage": one.stage,
+            "arm": one.arm,
+            "share": one.share,
+            "column": one.column,
+            "group": group.group,
+            "n": group.n,
+            "n_keys": group.n_keys,
+            "seed": seed.seed,
+            "start": seed.accuracy[0],
+            "final": seed.accuracy[-1],
+            "final_margin": seed.margin[-1],
+            "half_gain_step": seed.half,
+            **_repeated("final", group.final),
+            **_repeated("gain", group.gain),
+            "gain_shown": group.gains,
+            **_repeated("margin", group.margin),
+            **_repeated("half", group.half),
+        }
+        for one, group in rows
+        for seed in group.seeds
+    ]
     column = curves[0].column
-    return Table(
+    return col.table(
         id=f"{prefix}-ends",
         title="What was learned, and when"
         + ("" if column == ALL else f", by {column}"),
@@ -112,20 +91,20 @@ def ends_table(curves: Sequence[Learning], prefix: str) -> Table:
         f"{_units(curves)}. Half of the gain: the step at which the accuracy was half "
         "way from step 0 to the end, in groups that are shown to gain. The csv file "
         "has every seed.",
-        header=(
-            "Group",
-            "Training",
-            "Pairs",
-            "Prompts",
-            "Seeds",
-            "Step 0",
-            "After training",
-            "Over seeds",
-            "Gain",
-            "Margin",
-            "Half of the gain at",
-        ),
-        rows=tuple(rows),
+        columns=[
+            col.text("Group", lambda row: row[1].group),
+            col.text("Training", lambda row: training_words(row[0])),
+            col.count("Pairs", lambda row: row[1].n),
+            col.count("Prompts", lambda row: row[1].n_keys),
+            col.count("Seeds", lambda row: len(row[1].seeds)),
+            col.number("Step 0", lambda row: 100 * row[1].start, 1),
+            _bounded("After training", lambda row: row[1].final, 100, 1),
+            col.text("Over seeds", lambda row: interval(*_hundreds(row[1].finals), 1)),
+            _bounded("Gain", lambda row: row[1].gain, 100, 1),
+            _bounded("Margin", lambda row: row[1].margin, 1, 3),
+            _bounded("Half of the gain at", lambda row: row[1].half, 1, 0),
+        ],
+        rows=rows,
         frame=pd.DataFrame(frame),
         folded=len(rows) > 24,
         sortable=True,
@@ -137,14 +116,22 @@ def bounds_text(value: Interval, times: float, digits: int) -> str:
     return interval(times * value.low, times * value.high, digits)
 
 
-def _cell(value: Interval, times: float, digits: int) -> Cell:
+def _hundreds(ends: tuple[float, float]) -> tuple[float, float]:
+    return 100 * ends[0], 100 * ends[1]
+
+
+def _bounded(head: str, of: col.Of, times: float, digits: int) -> col.Column:
     """An estimate multiplied by `times`, with its interval where there is one."""
-    return with_interval(
-        number_cell(times * value.estimate, digits), bounds_text(value, times, digits)
-    )
+
+    def cell(row: object) -> Cell:
+        value: Interval = of(row)
+        around = bounds_text(value, times, digits)
+        return with_interval(number_cell(times * value.estimate, digits), around)
+
+    return head, cell
 
 
-def _bounded(name: str, value: Interval) -> dict[str, float]:
+def _repeated(name: str, value: Interval) -> dict[str, float]:
     """Columns of a mean over seeds, which all rows of a group repeat."""
     return {
         f"{name}_mean": value.estimate,

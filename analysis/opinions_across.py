@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis import columns as col
 from analysis import figures
 from analysis.drawing import Scale
 from analysis.html import (
@@ -14,15 +15,11 @@ from analysis.html import (
     Figure,
     Table,
     number,
-    number_cell,
-    p_cell,
-    text_cell,
 )
 from analysis.opinions import OpinionRun
 from analysis.opinions_diversity import Standing
-from analysis.opinions_tables import STANDING_HEADER, common_note, standing_cells
+from analysis.opinions_tables import common_note, standing_columns
 from analysis.opinions_words import all_of, name, triple
-from analysis.records import Record
 from analysis.similarity import BASE_NAMES
 from analysis.wording import questions
 
@@ -40,35 +37,19 @@ def similarity_scale(values: pd.Series) -> Scale:
     )
 
 
+def _first_country(run: OpinionRun) -> str:
+    closest = run.closest
+    first = DASH if closest is None else name(closest.order[0])
+    settled = closest is not None and not closest.rivals
+    return f"{first}{'' if settled else ' (not resolved)'}"
+
+
 def across_table(runs: Sequence[OpinionRun], prefix: str) -> Table:
     """The runs side by side on the common set."""
-    rows = []
-    records: list[Record] = []
     rotated = any(run.position is not None for run in runs)
-    for run in runs:
-        found = run.diversity
-        over = found.over_uniform
-        place = None if run.position is None else run.position.variation
-        records += [*found.model.records, over]
-        first = DASH if run.closest is None else name(run.closest.order[0])
-        settled = run.closest is not None and not run.closest.rivals
-        rows.append(
-            (
-                text_cell(run.label),
-                number_cell(run.counts.questions, 0),
-                *standing_cells(found.model),
-                number_cell(over.estimate, 3),
-                p_cell(over.p_holm),
-                text_cell(f"{first}{'' if settled else ' (not resolved)'}"),
-                *(
-                    (number_cell(None if place is None else place.estimate, 2),)
-                    if rotated
-                    else ()
-                ),
-            )
-        )
+    place = col.value("Place bias", lambda run: run.position and run.position.variation)
     first_run = runs[0]
-    return Table(
+    return col.table(
         id=f"{prefix}-overview",
         title="The models side by side",
         note=f"{common_note(first_run)} Fidelity is the mean similarity to these "
@@ -82,17 +63,21 @@ def across_table(runs: Sequence[OpinionRun], prefix: str) -> Table:
             if rotated
             else ""
         ),
-        header=(
-            "Model",
-            "Questions",
-            *STANDING_HEADER,
-            "Above uniform",
-            "p (Holm)",
-            "First country",
-            *(("Place bias",) if rotated else ()),
-        ),
-        rows=tuple(rows),
-        frame=pd.DataFrame([record.to_json() for record in records]),
+        columns=[
+            col.text("Model", lambda run: run.label),
+            col.count("Questions", lambda run: run.counts.questions),
+            *standing_columns(lambda run: run.diversity.model.records),
+            col.value("Above uniform", lambda run: run.diversity.over_uniform, 3),
+            col.holm("p (Holm)", lambda run: run.diversity.over_uniform),
+            col.text("First country", _first_country),
+            *([place] if rotated else []),
+        ],
+        rows=runs,
+        frame=[
+            record
+            for run in runs
+            for record in (*run.diversity.model.records, run.diversity.over_uniform)
+        ],
     )
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import operator
 
+from analysis import columns as col
 from analysis.drawing import rows_of
 from analysis.html import (
     Cell,
     Table,
-    interval_cell,
     number,
     number_cell,
-    p_cell,
-    text_cell,
 )
 from analysis.opinions import OpinionRun
-from analysis.opinions_diversity import Standing
 from analysis.opinions_words import all_of, name
 from analysis.similarity import BASE_NAMES
 from analysis.wording import questions
@@ -27,25 +24,8 @@ def country_table(run: OpinionRun, prefix: str) -> Table:
     frame = run.countries
     reference = run.similarity.reference
     letters = bool(frame["position_only"].notna().any())
-    rows = tuple(
-        (
-            text_cell(row.country),
-            number_cell(row.n_questions, 0),
-            number_cell(row.mean_options, 1),
-            number_cell(row.similarity, 3),
-            interval_cell(row.ci_low, row.ci_high, 3),
-            number_cell(row.uniform, 3),
-            p_cell(row.over_p_holm),
-            *((number_cell(row.position_only, 3),) if letters else ()),
-            number_cell(row.pool, 3),
-            number_cell(row.difference, 3),
-            interval_cell(row.difference_low, row.difference_high, 3),
-            number_cell(row.n_shared, 0),
-            p_cell(row.difference_p_holm),
-        )
-        for row in rows_of(frame)
-    )
-    return Table(
+    alone = col.number("Letters alone", lambda row: row.position_only, 3)
+    return col.table(
         id=f"{prefix}-countries",
         title=f"Similarity to each of {len(frame)} publics",
         note=f"Similarity is 1 \u2212 Jensen-Shannon distance, {BASE_NAMES[run.base]}, "
@@ -61,26 +41,33 @@ def country_table(run: OpinionRun, prefix: str) -> Table:
         f"{'the reference' if reference is None else name(reference)}, on questions "
         "both were asked. p-values are Holm's over countries; samples beside a "
         "country's headline public are not tested.",
-        header=(
-            "Public",
-            "Questions",
-            "Options",
-            "Similarity",
-            "95% interval",
-            "Uniform",
-            "p (Holm)",
-            *(("Letters alone",) if letters else ()),
-            "Human pool",
-            "Difference",
-            "95% interval",
-            "Shared",
-            "p (Holm)",
-        ),
-        rows=rows,
+        columns=[
+            col.text("Public", lambda row: row.country),
+            col.count("Questions", lambda row: row.n_questions),
+            col.number("Options", lambda row: row.mean_options, 1),
+            *_bounded("Similarity", "similarity", "ci"),
+            col.number("Uniform", lambda row: row.uniform, 3),
+            col.p("p (Holm)", lambda row: row.over_p_holm),
+            *([alone] if letters else []),
+            col.number("Human pool", lambda row: row.pool, 3),
+            *_bounded("Difference", "difference"),
+            col.count("Shared", lambda row: row.n_shared),
+            col.p("p (Holm)", lambda row: row.difference_p_holm),
+        ],
+        rows=rows_of(frame),
         frame=frame.reset_index(),
-        folded=len(rows) > 12,
+        folded=len(frame) > 12,
         sortable=True,
     )
+
+
+def _bounded(
+    head: str, name: str, ends: str | None = None, digits: int = 3
+) -> tuple[col.Column, col.Column]:
+    """A column of the frame and its bounds, `<ends>_low` and `<ends>_high`."""
+    low, high = f"{ends or name}_low", f"{ends or name}_high"
+    value, bounds = operator.attrgetter(name), operator.attrgetter(low, high)
+    return col.number(head, value, digits), col.interval(col.BOUNDS, bounds, digits)
 
 
 def measure_table(run: OpinionRun, prefix: str) -> Table:
@@ -89,33 +76,11 @@ def measure_table(run: OpinionRun, prefix: str) -> Table:
     reference = run.similarity.reference
     against = bool(frame["common_difference"].notna().any())
     hot = [column for column in ("t0.5", "t2") if column in frame]
-    rows = []
-    for row in rows_of(frame):
-        cells = (
-            text_cell(row.country),
-            number_cell(row.similarity, 3),
-            number_cell(row.common, 3),
-            *(
-                (
-                    number_cell(row.common_difference, 3),
-                    interval_cell(
-                        row.common_difference_low, row.common_difference_high, 3
-                    ),
-                    p_cell(row.common_difference_p_holm),
-                )
-                if against
-                else ()
-            ),
-            number_cell(row.wasserstein, 3),
-            interval_cell(row.wasserstein_low, row.wasserstein_high, 3),
-            number_cell(row.n_wasserstein, 0),
-            number_cell(row.rank_correlation, 2),
-            interval_cell(row.rank_low, row.rank_high, 2),
-            number_cell(row.n_rank, 0),
-            *(number_cell(float(frame[one].loc[row.Index]), 3) for one in hot),
-        )
-        rows.append(cells)
-    return Table(
+    differences = (
+        *_bounded("Difference", "common_difference"),
+        col.p("p (Holm)", lambda row: row.common_difference_p_holm),
+    )
+    return col.table(
         id=f"{prefix}-measures",
         title="The same by other measures",
         note=f"Similarity (Jensen-Shannon, {BASE_NAMES[run.base]}) on all questions "
@@ -135,84 +100,63 @@ def measure_table(run: OpinionRun, prefix: str) -> Table:
             if hot
             else ""
         ),
-        header=(
-            "Public",
-            "Similarity",
-            "Common set",
-            *(("Difference", "95% interval", "p (Holm)") if against else ()),
-            "Wasserstein",
-            "95% interval",
-            "Ordinal questions",
-            "Rank correlation",
-            "95% interval",
-            "Questions",
-            *(f"At T = {one[1:]}" for one in hot),
-        ),
-        rows=tuple(rows),
+        columns=[
+            col.text("Public", lambda row: row.country),
+            col.number("Similarity", lambda row: row.similarity, 3),
+            col.number("Common set", lambda row: row.common, 3),
+            *(differences if against else ()),
+            *_bounded("Wasserstein", "wasserstein"),
+            col.count("Ordinal questions", lambda row: row.n_wasserstein),
+            *_bounded("Rank correlation", "rank_correlation", "rank", 2),
+            col.count("Questions", lambda row: row.n_rank),
+            *(
+                col.number(
+                    f"At T = {one[1:]}",
+                    lambda row, one=one: float(frame[one].loc[row.Index]),
+                    3,
+                )
+                for one in hot
+            ),
+        ],
+        rows=rows_of(frame),
         frame=frame.reset_index(),
-        folded=len(rows) > 12,
+        folded=len(frame) > 12,
         sortable=True,
     )
 
 
-def standing_cells(one: Standing) -> tuple[Cell, ...]:
-    """Fidelity, effective countries and relative entropy, each with its interval."""
-    fidelity, effective, ratio = one.records
-    return (
-        number_cell(fidelity.estimate, 3),
-        interval_cell(fidelity.ci_low, fidelity.ci_high, 3),
-        number_cell(effective.estimate, 1),
-        interval_cell(effective.ci_low, effective.ci_high, 1),
-        number_cell(ratio.estimate, 2),
-        interval_cell(ratio.ci_low, ratio.ci_high, 2),
-    )
+STANDING = (("Fidelity", 3), ("Effective countries", 1), ("Relative entropy", 2))
+"""The records of a `Standing`, with their decimals."""
 
 
-STANDING_HEADER = (
-    "Fidelity",
-    "95% interval",
-    "Effective countries",
-    "95% interval",
-    "Relative entropy",
-    "95% interval",
-)
+def standing_columns(of: col.Of) -> list[col.Column]:
+    """The three records that `of` gives, each with its interval."""
+    return [
+        column
+        for at, (head, digits) in enumerate(STANDING)
+        for column in col.estimate(head, lambda row, at=at: of(row)[at], digits)
+    ]
 
 
 def diversity_table(run: OpinionRun, prefix: str) -> Table:
     """The model's fidelity and diversity beside every yardstick's."""
-    found = run.diversity
+    found, best = run.diversity, run.diversity.best_fidelity
     matched = dict(found.best_shares)
     own = {record.group: record for record in found.own}
-    named = [(run.label, found.model), ("Uniform answerer", found.uniform)]
-    named += [("Human pool, the country itself left out", found.pool)]
-    rows = [
-        (text_cell(text), *standing_cells(one), number_cell(None), number_cell(None))
-        for text, one in named
-    ]
-    best = found.best_fidelity
-    rows.append(
-        (
-            text_cell(f"{run.label}, {name(best.group or '')} alone"),
-            number_cell(best.estimate, 3),
-            interval_cell(best.ci_low, best.ci_high, 3),
-            *(number_cell(None) for _ in range(6)),
-        )
-    )
-    rows += [
-        (
-            text_cell(name(one.country or "")),
-            *standing_cells(one),
-            number_cell(own[one.country].estimate, 2),
-            Cell(
-                text=f"{number(100 * matched[one.country or ''], 0)}%",
-                sort=matched[one.country or ""],
-                numeric=True,
-            ),
-        )
-        for one in found.countries
+    alone = f"{run.label}, {name(best.group or '')} alone"
+    rows: list[tuple[object, ...]] = [
+        (run.label, found.model.records, None, None),
+        ("Uniform answerer", found.uniform.records, None, None),
+        ("Human pool, the country itself left out", found.pool.records, None, None),
+        (alone, (best, None, None), None, None),
+        *(
+            (name(key), one.records, own[key], matched[key])
+            for one in found.countries
+            if (key := one.country or "")
+        ),
     ]
     size = len(run.common.publics)
-    return Table(
+    return col.table(
         id=f"{prefix}-diversity",
         title="Fidelity and diversity beside their yardsticks",
         note=f"On the {questions(len(run.common.questions))} asked in "
@@ -223,11 +167,22 @@ def diversity_table(run: OpinionRun, prefix: str) -> Table:
         "countries; with itself among those that can match, the effective number is "
         "about 1 (next column). Last column: share of questions on which the country "
         "matches the model best.",
-        header=("Answers", *STANDING_HEADER, "With itself", "Best match of the model"),
-        rows=tuple(rows),
-        frame=pd.DataFrame([record.to_json() for record in found.records]),
+        columns=[
+            col.text("Answers", lambda row: row[0]),
+            *standing_columns(lambda row: row[1]),
+            col.value("With itself", lambda row: row[2]),
+            ("Best match of the model", lambda row: _matched(row[3])),
+        ],
+        rows=rows,
+        frame=found.records,
         folded=True,
     )
+
+
+def _matched(share: float | None) -> Cell:
+    if share is None:
+        return number_cell(None)
+    return Cell(text=f"{number(100 * share, 0)}%", sort=share, numeric=True)
 
 
 def steering_table(run: OpinionRun, prefix: str) -> Table | None:
@@ -235,44 +190,27 @@ def steering_table(run: OpinionRun, prefix: str) -> Table | None:
     if run.steering is None:
         return None
     frame = run.steering.personas
-    rows = tuple(
-        (
-            text_cell(row.country),
-            number_cell(row.n_questions, 0),
-            number_cell(row.unsteered, 3),
-            number_cell(row.steered, 3),
-            number_cell(row.shift, 3),
-            interval_cell(row.ci_low, row.ci_high, 3),
-            p_cell(row.p_holm),
-            number_cell(row.others, 3),
-            number_cell(row.relative, 3),
-            interval_cell(row.relative_low, row.relative_high, 3),
-            p_cell(row.relative_p_holm),
-            text_cell("shown" if row.works else "not shown"),
-        )
-        for row in rows_of(frame)
-    )
-    return Table(
+    return col.table(
         id=f"{prefix}-personas",
         title="Steering, persona by persona",
         note=f"Similarity (Jensen-Shannon, {BASE_NAMES[run.base]}) to the persona's "
         "own people without and with the persona, paired over the questions they were "
         "asked, which differ between personas. p-values are Holm's over personas.",
-        header=(
-            "Persona",
-            "Questions",
-            "Unsteered",
-            "Steered",
-            "Own shift",
-            "95% interval",
-            "p (Holm)",
-            "Other countries",
-            "Own less others",
-            "95% interval",
-            "p (Holm)",
-            "Steering works",
-        ),
-        rows=rows,
+        columns=[
+            col.text("Persona", lambda row: row.country),
+            col.count("Questions", lambda row: row.n_questions),
+            col.number("Unsteered", lambda row: row.unsteered, 3),
+            col.number("Steered", lambda row: row.steered, 3),
+            *_bounded("Own shift", "shift", "ci"),
+            col.p("p (Holm)", lambda row: row.p_holm),
+            col.number("Other countries", lambda row: row.others, 3),
+            *_bounded("Own less others", "relative"),
+            col.p("p (Holm)", lambda row: row.relative_p_holm),
+            col.text(
+                "Steering works", lambda row: "shown" if row.works else "not shown"
+            ),
+        ],
+        rows=rows_of(frame),
         frame=frame.reset_index(),
     )
 
@@ -283,23 +221,19 @@ def shift_table(run: OpinionRun, prefix: str) -> Table | None:
         return None
     frame = run.steering.shifts
     order = frame.sort_values(["persona", "shift"], ascending=[True, False])
-    return Table(
+    return col.table(
         id=f"{prefix}-shifts",
         title="Which countries each persona moves the answers towards",
         note=f"Change of similarity (Jensen-Shannon, {BASE_NAMES[run.base]}) to each "
         "country on the persona's questions that were asked there too, paired; not "
         "tested, one by one.",
-        header=("Persona", "Country", "Shift", "95% interval", "Questions"),
-        rows=tuple(
-            (
-                text_cell(name(row.persona)),
-                text_cell(name(row.key)),
-                number_cell(row.shift, 3),
-                interval_cell(row.ci_low, row.ci_high, 3),
-                number_cell(row.n_questions, 0),
-            )
-            for row in rows_of(order)
-        ),
+        columns=[
+            col.text("Persona", lambda row: name(row.persona)),
+            col.text("Country", lambda row: name(row.key)),
+            *_bounded("Shift", "shift", "ci"),
+            col.count("Questions", lambda row: row.n_questions),
+        ],
+        rows=rows_of(order),
         frame=order,
         folded=True,
         sortable=True,

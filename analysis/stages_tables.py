@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis import columns as col
 from analysis.html import (
     Cell,
     Table,
@@ -18,6 +19,7 @@ from analysis.stages import MeasureResult
 from analysis.stages_runs import Comparison
 from analysis.stages_words import (
     FEW_GROUPS,
+    OfAligned,
     beside_words,
     bounds,
     digits_of,
@@ -43,63 +45,47 @@ def group_table(comparison: Comparison, measure: MeasureResult, prefix: str) -> 
     reference = aligned.reference
     stages = [one.stage for one in aligned.measured]
     three = len(stages) > 2 and comparison.trained
-    rows = []
-    for one in measure.groups:
-        name = group_name(measure, one.group)
-        for place, (stage, level) in enumerate(zip(stages, one.levels, strict=True)):
-            step = one.steps[place - 1] if place else None
-            change = None if step is None else step.change
-            beyond = None if step is None else step.beyond
-            previous = None if step is None else step.previous
-            rows.append(
-                (
-                    text_cell(name),
-                    text_cell(stage_name(stage)),
-                    number_cell(level.n, 0),
-                    _level_cell(measure, level),
-                    _change_cell(measure, change),
-                    p_cell(None if change is None else p_of(change)),
-                    *(
-                        (
-                            _change_cell(measure, previous),
-                            p_cell(None if previous is None else p_of(previous)),
-                        )
-                        if three
-                        else ()
-                    ),
-                    *(
-                        (
-                            _change_cell(measure, beyond),
-                            p_cell(None if beyond is None else p_of(beyond)),
-                        )
-                        if reference is not None
-                        else ()
-                    ),
-                )
-            )
-    unit = unit_words(measure)
+    rows = [
+        (group_name(measure, one.group), stage, level, step)
+        for one in measure.groups
+        for stage, level, step in zip(
+            stages, one.levels, (None, *one.steps), strict=True
+        )
+    ]
     changed = (
         f"Change from {stage_word(stages[0])}"
         if comparison.trained
         else "Difference from first"
     )
     less = None if reference is None else group_name(measure, reference)
-    return Table(
+
+    def changes(head: str, of: col.Of) -> tuple[col.Column, col.Column]:
+        cell = (head, lambda row: change_cell(measure, of(row)))
+        return cell, col.p("p (Holm)", lambda row: of(row) and p_of(of(row)))
+
+    previous = changes("From the stage before", lambda row: row[3] and row[3].previous)
+    beyond = changes(f"Less the change of {less}", lambda row: row[3] and row[3].beyond)
+    return col.table(
         id=f"{prefix}-groups",
         title=f"{measure_title(measure)}, by {group_word(measure)}",
         note=_note(comparison, measure),
-        header=(
-            group_word(measure).capitalize(),
-            "Stage" if comparison.trained else "Model",
-            "n",
-            f"Level, {unit}",
-            f"{changed}, {unit_words(measure, change=True)}",
-            "p (Holm)",
-            *(("From the stage before", "p (Holm)") if three else ()),
-            *((f"Less the change of {less}", "p (Holm)") if less else ()),
-        ),
-        rows=tuple(rows),
-        frame=pd.DataFrame([record.to_json() for record in measure.records]),
+        columns=[
+            col.text(group_word(measure).capitalize(), lambda row: row[0]),
+            col.text(
+                "Stage" if comparison.trained else "Model",
+                lambda row: stage_name(row[1]),
+            ),
+            col.count("n", lambda row: row[2].n),
+            (f"Level, {unit_words(measure)}", lambda row: _level_cell(measure, row[2])),
+            *changes(
+                f"{changed}, {unit_words(measure, change=True)}",
+                lambda row: row[3] and row[3].change,
+            ),
+            *(previous if three else ()),
+            *(beyond if reference is not None else ()),
+        ],
+        rows=rows,
+        frame=measure.records,
         folded=len(measure.groups) > FEW_GROUPS,
         sortable=True,
     )
@@ -136,7 +122,8 @@ def _level_cell(measure: MeasureResult, record: Record) -> Cell:
     )
 
 
-def _change_cell(measure: MeasureResult, record: Record | None) -> Cell:
+def change_cell(measure: OfAligned, record: Record | None) -> Cell:
+    """A change with its sign and interval, sorted by itself; a dash for none."""
     if record is None or record.estimate is None:
         return number_cell(None)
     return with_interval(
