@@ -66,13 +66,7 @@ def heat_figure(runs: Sequence[FeatureRun], prefix: str) -> Figure | None:
     frame = pd.DataFrame(effects, dtype=np.float64)
     frame = frame.loc[frame.mean(axis=1).sort_values(ascending=False).index]
     reach = max(float(np.nanquantile(frame.abs().to_numpy(), 0.9)), 1e-9)
-    cells = pd.DataFrame(
-        [
-            {"row": row, "column": column, "value": frame.loc[row, column]}
-            for row in frame.index
-            for column in frame.columns
-        ]
-    )
+    cells = figures.cells_of(frame)
     more = len(runs) - len(shown)
     return Figure(
         id=f"{prefix}-heat",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import altair as alt
@@ -12,7 +11,7 @@ from analysis import figures
 from analysis.countries_figures import interval_rows
 from analysis.dialects_md3_analysis import GamesRun
 from analysis.dialects_md3_words import dialect_name, outcome_name
-from analysis.drawing import BLUE, INK, Panel, json_rows, render, rows_of
+from analysis.drawing import BLUE, INK, Panel
 from analysis.html import Figure
 from analysis.opinions_checks_figures import padded
 from analysis.wording import side_of
@@ -44,27 +43,11 @@ def grouped_bars(
     bars = list(dict.fromkeys(rows["bar"]))
     groups = list(dict.fromkeys(rows["group"]))
     data = rows.assign(
-        tip=[
-            f"{row.group}, {row.bar}: {row.value:.1f}%"
-            + (
-                ""
-                if pd.isna(row.ci_low)
-                else f" ({row.ci_low:.1f} to {row.ci_high:.1f})"
-            )
-            for row in rows_of(rows)
-        ]
+        tip=figures.tips(rows, lambda row: f"{row.group}, {row.bar}", unit="%")
     )
     high = float(data[["value", "ci_high", "chance"]].max().max())
     scale = alt.Scale(domain=[0.0, min(100.0, 1.04 * high) or 1.0], nice=False)
-    y = alt.Y(
-        "group:N",
-        sort=None,
-        title=None,
-        scale=alt.Scale(paddingInner=0.22, paddingOuter=0.1),
-        axis=alt.Axis(
-            labelLimit=120, minExtent=120, ticks=False, domain=False, labelPadding=8
-        ),
-    )
+    y = figures.names_axis("group:N", 120, paddingInner=0.22, paddingOuter=0.1)
     offset = alt.YOffset("bar:N", sort=bars, scale=alt.Scale(paddingInner=0.15))
     base = alt.Chart(alt.NamedData(name="rows"))
     layers = [
@@ -86,13 +69,14 @@ def grouped_bars(
             ),
             description="tip:N",
         ),
-        base.transform_filter("isValid(datum.ci_low)")
-        .mark_rule(stroke=INK, strokeWidth=1.2)
-        .encode(
-            y=y,
-            yOffset=offset,
-            x=alt.X("ci_low:Q", title=axis_title, scale=scale),
-            x2="ci_high:Q",
+        figures.span(
+            base,
+            alt.X("ci_low:Q", title=axis_title, scale=scale),
+            "ci_low",
+            "ci_high",
+            y={"y": y, "yOffset": offset},
+            stroke=INK,
+            strokeWidth=1.2,
         ),
     ]
     height = len(groups) * (BAR * len(bars) + 10)
@@ -107,9 +91,7 @@ def grouped_bars(
             .encode(y=y, x=alt.X("chance:Q", title=axis_title, scale=scale))
         )
     chart = alt.layer(*layers).properties(width=190, height=height)
-    if title is not None:
-        chart = chart.properties(title=title)
-    return render(chart, name, {"rows": json_rows(data)})
+    return figures.titled(chart, name, data, title)
 
 
 def _bar_rows(run: GamesRun, groups: Sequence[str], keys: Sequence[str]) -> list[Row]:
@@ -124,18 +106,14 @@ def _bar_rows(run: GamesRun, groups: Sequence[str], keys: Sequence[str]) -> list
                 {
                     "group": group,
                     "bar": dialect_name(result.dialect),
-                    "value": _percent(result.accuracy.estimate),
-                    "ci_low": _percent(result.accuracy.ci_low),
-                    "ci_high": _percent(result.accuracy.ci_high),
-                    "chance": _percent(chance),
+                    "value": figures.percent_of(result.accuracy.estimate),
+                    "ci_low": figures.percent_of(result.accuracy.ci_low),
+                    "ci_high": figures.percent_of(result.accuracy.ci_high),
+                    "chance": figures.percent_of(chance),
                 }
                 for result in one.dialects
             ]
     return found
-
-
-def _percent(value: float | None) -> float:
-    return math.nan if value is None else 100 * value
 
 
 CHANCE = (

@@ -145,13 +145,7 @@ def heat_figure(runs: Sequence[PairRun], prefix: str) -> Figure | None:
     frame = frame.loc[frame.mean(axis=1).sort_values(ascending=False).index]
     known = frame.abs().to_numpy()
     reach = float(np.nanmax(known)) if np.isfinite(known).any() else 1.0
-    cells = pd.DataFrame(
-        [
-            {"row": row, "column": column, "value": frame.loc[row, column]}
-            for row in frame.index
-            for column in frame.columns
-        ]
-    )
+    cells = figures.cells_of(frame)
     titles = list(dict.fromkeys(run.headline.title for run in runs))
     return Figure(
         id=f"{prefix}-heat",

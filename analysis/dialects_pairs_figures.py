@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from analysis import figures
@@ -14,7 +13,7 @@ from analysis.countries_figures import interval_rows
 from analysis.dialects_pairs_analysis import PairRun
 from analysis.dialects_pairs_settings import SHIFT, Setting
 from analysis.dialects_pairs_words import name_of, rows_text
-from analysis.drawing import BLUE, INK, MUTED, Panel, json_rows, render, rows_of
+from analysis.drawing import BLUE, INK, Panel, json_rows, render
 from analysis.html import Figure
 from analysis.opinions_checks_figures import padded
 from analysis.wording import side_of
@@ -93,8 +92,8 @@ def accuracy_figure(runs: Sequence[PairRun], prefix: str) -> Figure | None:
                     "dialect": name_of(dialect) + (" *" if shown else ""),
                     "model": run.label,
                     "accuracy": 100 * found.estimate,
-                    "low": _percent(found.ci_low),
-                    "high": _percent(found.ci_high),
+                    "low": figures.percent_of(found.ci_low),
+                    "high": figures.percent_of(found.ci_high),
                     "reference": dialect == run.table.reference,
                 }
             )
@@ -126,10 +125,6 @@ def accuracy_figure(runs: Sequence[PairRun], prefix: str) -> Figure | None:
     )
 
 
-def _percent(value: float | None) -> float:
-    return np.nan if value is None else 100 * value
-
-
 def bars(rows: pd.DataFrame, *, name: str, several: bool) -> Panel:
     """Grouped horizontal bars with intervals.
 
@@ -139,27 +134,18 @@ def bars(rows: pd.DataFrame, *, name: str, several: bool) -> Panel:
         several: Colours tell models apart, else the reference from the others.
     """
     data = rows.assign(
-        tip=[
-            f"{row.model}, {row.dialect}: {row.accuracy:.1f}%"
-            + ("" if pd.isna(row.low) else f" ({row.low:.1f} to {row.high:.1f})")
-            for row in rows_of(rows)
-        ]
+        tip=figures.tips(
+            rows,
+            lambda row: f"{row.model}, {row.dialect}",
+            unit="%",
+            value="accuracy",
+            low="low",
+            high="high",
+        )
     )
     models = list(dict.fromkeys(rows["model"]))
     base = alt.Chart(alt.NamedData(name="rows")).encode(
-        y=alt.Y(
-            "dialect:N",
-            sort=None,
-            title=None,
-            scale=alt.Scale(paddingInner=0.25),
-            axis=alt.Axis(
-                labelLimit=LABEL_SPACE,
-                minExtent=LABEL_SPACE,
-                ticks=False,
-                domain=False,
-                labelPadding=8,
-            ),
-        ),
+        y=figures.names_axis("dialect:N", LABEL_SPACE, paddingInner=0.25),
         yOffset=alt.YOffset("model:N", sort=models),
         description="tip:N",
     )
@@ -175,10 +161,8 @@ def bars(rows: pd.DataFrame, *, name: str, several: bool) -> Panel:
         if several
         else alt.condition("datum.reference", alt.value("#aab4be"), alt.value(BLUE))
     )
-    chance = (
-        alt.Chart(alt.InlineData(values=[{"chance": 50}]))
-        .mark_rule(stroke=MUTED, strokeDash=[3, 3])
-        .encode(x=alt.X("chance:Q", scale=x_scale, title=title))
+    chance = figures.level_line(
+        alt.X("chance:Q", scale=x_scale, title=title), "chance", 50
     )
     chart = alt.layer(
         base.mark_bar(opacity=0.85).encode(
@@ -190,9 +174,14 @@ def bars(rows: pd.DataFrame, *, name: str, several: bool) -> Panel:
             ),
             color=colour,
         ),
-        base.transform_filter("isValid(datum.low)")
-        .mark_rule(stroke=INK, strokeWidth=1.3)
-        .encode(x=alt.X("low:Q", scale=x_scale, title=title), x2="high:Q"),
+        figures.span(
+            base,
+            alt.X("low:Q", scale=x_scale, title=title),
+            "low",
+            "high",
+            stroke=INK,
+            strokeWidth=1.3,
+        ),
         chance,
     ).properties(
         width=330 - LABEL_SPACE,

@@ -9,7 +9,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from analysis.drawing import INK, Panel, json_rows, render, rows_of
+from analysis import figures
+from analysis.drawing import INK, Panel
 from analysis.html import Figure
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_words import NOUNS, TITLES
@@ -60,30 +61,16 @@ def bars(
     kinds = list(dict.fromkeys(rows["bar"]))
     several = len(kinds) > 1
     data = rows.assign(
-        tip=[
-            f"{row.language}{f', {row.bar}' if several else ''}: {row.value:.1f}%"
-            + (
-                ""
-                if pd.isna(row.ci_low)
-                else f" ({row.ci_low:.1f} to {row.ci_high:.1f})"
-            )
-            for row in rows_of(rows)
-        ],
+        tip=figures.tips(
+            rows,
+            lambda row: f"{row.language}{f', {row.bar}' if several else ''}",
+            unit="%",
+        ),
         colour=[REFERENCE if one else COLOURS[0] for one in rows["reference"]],
     )
     scale = alt.Scale(domain=[0.0, high], nice=False)
-    y = alt.Y(
-        "language:N",
-        sort=None,
-        title=None,
-        scale=alt.Scale(paddingInner=0.25, paddingOuter=0.1),
-        axis=alt.Axis(
-            labelLimit=LABEL_SPACE,
-            minExtent=LABEL_SPACE,
-            ticks=False,
-            domain=False,
-            labelPadding=8,
-        ),
+    y = figures.names_axis(
+        "language:N", LABEL_SPACE, paddingInner=0.25, paddingOuter=0.1
     )
     offset = alt.YOffset("bar:N", sort=kinds, scale=alt.Scale(paddingInner=0.1))
     x = alt.X("value:Q", title=axis_title, scale=scale, axis=alt.Axis(tickCount=4))
@@ -104,29 +91,25 @@ def bars(
         base.mark_bar().encode(
             y=y, yOffset=offset, x=x, color=colour, description="tip:N"
         ),
-        base.transform_filter("isValid(datum.ci_low)")
-        .mark_rule(stroke=INK, strokeWidth=1.1)
-        .encode(
-            y=y,
-            yOffset=offset,
-            x=alt.X("ci_low:Q", title=axis_title, scale=scale),
-            x2="ci_high:Q",
+        figures.span(
+            base,
+            alt.X("ci_low:Q", title=axis_title, scale=scale),
+            "ci_low",
+            "ci_high",
+            y={"y": y, "yOffset": offset},
+            stroke=INK,
+            strokeWidth=1.1,
         ),
     ]
     if chance is not None:
-        layers.append(
-            alt.Chart(alt.InlineData(values=[{"chance": chance}]))
-            .mark_rule(stroke=INK, strokeDash=[3, 3])
-            .encode(x=alt.X("chance:Q", title=axis_title, scale=scale))
-        )
+        x = alt.X("chance:Q", title=axis_title, scale=scale)
+        layers.append(figures.level_line(x, "chance", chance, stroke=INK))
     groups = rows["language"].nunique()
     thick = BAR if len(kinds) < 3 else 8
     chart = alt.layer(*layers).properties(
         width=315 - LABEL_SPACE, height=groups * (thick * len(kinds) + 5)
     )
-    if title is not None:
-        chart = chart.properties(title=title)
-    return render(chart, name, {"rows": json_rows(data)})
+    return figures.titled(chart, name, data, title)
 
 
 def bar_panels(
@@ -176,15 +159,11 @@ def _bar(
         "code": code,
         "language": run.answers.name(code) + (" (reference)" if reference else ""),
         "bar": bar,
-        "value": _percent(level.estimate),
-        "ci_low": _percent(level.ci_low),
-        "ci_high": _percent(level.ci_high),
+        "value": figures.percent_of(level.estimate),
+        "ci_low": figures.percent_of(level.ci_low),
+        "ci_high": figures.percent_of(level.ci_high),
         "reference": reference,
     }
-
-
-def _percent(value: float | None) -> float:
-    return math.nan if value is None else 100 * value
 
 
 def _chance(run: LanguageRun, key: str) -> float | None:

@@ -161,13 +161,7 @@ def heat_figure(runs: Sequence[OpinionRun], prefix: str) -> Figure:
         }
     )
     values = values.loc[values.mean(axis=1).sort_values(ascending=False).index]
-    cells = pd.DataFrame(
-        [
-            {"row": row, "column": column, "value": values.at[row, column]}
-            for row in values.index
-            for column in values.columns
-        ]
-    )
+    cells = figures.cells_of(values)
     return Figure(
         id=f"{prefix}-heat",
         title="Similarity across models",

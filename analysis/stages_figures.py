@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis import figures
 from analysis.countries_figures import interval_rows
-from analysis.drawing import INK, Panel, json_rows, render, rows_of
+from analysis.drawing import INK, Panel
 from analysis.html import Figure, slugs
 from analysis.opinions_checks_figures import padded
 from analysis.stages import GroupResult, MeasureResult
@@ -190,15 +190,7 @@ def stage_bars(
     stages = list(dict.fromkeys(rows["bar"]))
     groups = list(dict.fromkeys(rows["group"]))
     data = rows.assign(
-        tip=[
-            f"{row.group}, {row.bar}: {row.value:.{digits}f}"
-            + (
-                ""
-                if pd.isna(row.ci_low)
-                else f" ({row.ci_low:.{digits}f} to {row.ci_high:.{digits}f})"
-            )
-            for row in rows_of(rows)
-        ]
+        tip=figures.tips(rows, lambda row: f"{row.group}, {row.bar}", digits)
     )
     scale = alt.Scale(domain=list(domain), nice=False, zero=False)
     # Stages of a lineage have fixed colours, whichever of them are here.
@@ -208,19 +200,7 @@ def stage_bars(
         COLOURS[(known.index(stage) if trained else place) % len(COLOURS)]
         for place, stage in enumerate(stages)
     ]
-    y = alt.Y(
-        "group:N",
-        sort=None,
-        title=None,
-        scale=alt.Scale(paddingInner=0.25, paddingOuter=0.1),
-        axis=alt.Axis(
-            labelLimit=LABEL_SPACE,
-            minExtent=LABEL_SPACE,
-            ticks=False,
-            domain=False,
-            labelPadding=8,
-        ),
-    )
+    y = figures.names_axis("group:N", LABEL_SPACE, paddingInner=0.25, paddingOuter=0.1)
     offset = alt.YOffset("bar:N", sort=stages, scale=alt.Scale(paddingInner=0.15))
     base = alt.Chart(alt.NamedData(name="rows"))
     colour = alt.Color(
@@ -235,15 +215,14 @@ def stage_bars(
         ),
     )
     x = alt.X("value:Q", title=axis_title, scale=scale, axis=alt.Axis(tickCount=5))
-    span = (
-        base.transform_filter("isValid(datum.ci_low)")
-        .mark_rule(stroke=INK, strokeWidth=1.1)
-        .encode(
-            y=y,
-            yOffset=offset,
-            x=alt.X("ci_low:Q", title=axis_title, scale=scale),
-            x2="ci_high:Q",
-        )
+    span = figures.span(
+        base,
+        alt.X("ci_low:Q", title=axis_title, scale=scale),
+        "ci_low",
+        "ci_high",
+        y={"y": y, "yOffset": offset},
+        stroke=INK,
+        strokeWidth=1.1,
     )
     encoded = {
         "y": y,
@@ -263,9 +242,7 @@ def stage_bars(
     chart = alt.layer(*layers).properties(
         width=315 - LABEL_SPACE, height=len(groups) * (BAR * len(stages) + 9)
     )
-    if title is not None:
-        chart = chart.properties(title=title)
-    return render(chart, name, {"rows": json_rows(data)})
+    return figures.titled(chart, name, data, title)
 
 
 def change_figure(
