@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,15 +45,7 @@ def effect_records(table: FeatureTable, place: int) -> tuple[Record, ...]:
     )
     missing = no_interval(found.n_clusters)
 
-    def about(
-        metric: str,
-        unit: str,
-        value: Interval,
-        *,
-        method: str | None = None,
-        missing: str | None = None,
-        p_value: float | None = None,
-    ) -> Record:
+    def about(metric: str, unit: str, value: Interval, **keys: Any) -> Record:
         return record(
             table,
             metric,
@@ -61,33 +54,18 @@ def effect_records(table: FeatureTable, place: int) -> tuple[Record, ...]:
             group=table.features[place].key,
             n=found.n,
             n_clusters=found.n_clusters,
-            method=method,
-            missing=missing,
-            p_value=p_value,
             family=f"{table.run.probe}, {metric}: models and features",
+            **keys,
         )
 
     differences = table.differences[rows]
     by_frame = np.bincount(frames, differences) / np.bincount(frames)
     [ranked] = paired.rank_biserial(by_frame, np.ones((1, len(by_frame)))).tolist()
     detectable = math.nan if found.detectable is None else found.detectable
+    tested = {"method": DELTA, "missing": missing, "p_value": found.p_t}
     return (
-        about(
-            "cohens_d_z",
-            "sd",
-            found.d_z,
-            method=DELTA,
-            missing=missing,
-            p_value=found.p_t,
-        ),
-        about(
-            "cohens_d_av",
-            "sd",
-            found.d_av,
-            method=DELTA,
-            missing=missing,
-            p_value=found.p_t,
-        ),
+        about("cohens_d_z", "sd", found.d_z, **tested),
+        about("cohens_d_av", "sd", found.d_av, **tested),
         about(
             "rank_biserial",
             "rank-biserial correlation",

@@ -12,13 +12,12 @@ these words, not that it knows the dialect.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
+from typing import Any
 
 from analysis.dialects_features_data import VARIANTS, FeatureTable
 from analysis.paired import MIN_CLUSTERS, Interval, t_test
-from analysis.records import Record, with_holm
-from analysis.resample import CI_LEVEL
+from analysis.records import Record, record_of, with_holm
 
 ANALYSIS = "dialect_features"
 TOO_FEW_FRAMES = f"none: fewer than {MIN_CLUSTERS} frames"
@@ -75,55 +74,8 @@ def no_interval(frames: int) -> str:
 
 
 def record(
-    table: FeatureTable,
-    metric: str,
-    unit: str,
-    value: Interval,
-    *,
-    group: str | None,
-    n: int,
-    n_clusters: int,
-    method: str | None = None,
-    missing: str | None = None,
-    cluster: str = "frame",
-    p_value: float | None = None,
-    family: str | None = None,
+    table: FeatureTable, metric: str, unit: str, value: Interval, **keys: Any
 ) -> Record:
-    """One record of a run.
-
-    Args:
-        table: The run.
-        metric: What `value` is.
-        unit: Its unit.
-        value: Estimate and bounds; NaN becomes None.
-        group: A feature or a variety; None: all features.
-        n: Pairs, or features.
-        n_clusters: Number of `cluster`.
-        method: How the interval came about, where there is one.
-        missing: Why there is none, where one would be.
-        cluster: Independent units.
-        p_value: Before Holm.
-        family: Of the test.
-    """
-    bounded = math.isfinite(value.low)
-    return Record(
-        analysis=ANALYSIS,
-        probe=table.run.probe,
-        model=table.run.model,
-        run=table.run.name,
-        metric=metric,
-        unit=unit,
-        group=group,
-        reference=VARIANTS[0],
-        estimate=value.estimate if math.isfinite(value.estimate) else None,
-        ci_low=value.low if bounded else None,
-        ci_high=value.high if bounded else None,
-        ci_level=CI_LEVEL if bounded else None,
-        ci_method=method if bounded else missing,
-        cluster=cluster,
-        p_value=p_value,
-        p_holm=None,
-        family=None if p_value is None else family,
-        n=n,
-        n_clusters=n_clusters,
-    )
+    """One record of a run, of frames unless `keys` say otherwise; see `record_of`."""
+    fixed = {"analysis": ANALYSIS, "reference": VARIANTS[0], "cluster": "frame"}
+    return record_of(table.run, value, metric=metric, unit=unit, **(fixed | keys))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,8 @@ from analysis.dialects_md3_estimates import (
 )
 from analysis.disparity import best_minus_worst
 from analysis.paired import Interval, clustered_share
-from analysis.records import Record
-from analysis.resample import CI_LEVEL, Floats
+from analysis.records import Record, record_of
+from analysis.resample import Floats
 
 ANALYSIS = "dialect_games"
 NO_TEST = "percentile bootstrap of games within dialects; never below zero, no test"
@@ -293,36 +294,21 @@ class Measures:
         value: Interval,
         rows: NDArray[np.bool_],
         *,
-        group: str | None = None,
-        reference: str | None = None,
-        method: str | None = None,
-        missing: str | None = None,
         cluster: str = "answer",
-        p_value: float | None = None,
         family: str = "",
+        **keys: Any,
     ) -> Record:
-        """A record over some games; `missing`: why there is no interval."""
-        run = self.games.run
-        bounded = math.isfinite(value.low)
-        n = int(rows.sum())
-        return Record(
+        """A record over some games; see `record_of`."""
+        run, n = self.games.run, int(rows.sum())
+        return record_of(
+            run,
+            value,
             analysis=ANALYSIS,
-            probe=run.probe,
-            model=run.model,
-            run=run.name,
             metric=metric,
             unit=unit,
-            group=group,
-            reference=reference,
-            estimate=value.estimate if math.isfinite(value.estimate) else None,
-            ci_low=value.low if bounded else None,
-            ci_high=value.high if bounded else None,
-            ci_level=CI_LEVEL if bounded else None,
-            ci_method=method if bounded else missing,
             cluster=cluster,
-            p_value=p_value,
-            p_holm=None,
-            family=None if p_value is None else f"{run.probe}, {family}",
+            family=f"{run.probe}, {family}",
             n=n,
             n_clusters=n if cluster == "game" else self._n_answers(rows),
+            **keys,
         )

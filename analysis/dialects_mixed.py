@@ -296,10 +296,10 @@ def _record(
 ) -> Record:
     return record(
         table,
+        value,
         analysis=setting.analysis,
         metric=metric,
         unit=unit,
-        value=value,
         group=dialect,
         n=len(rows),
         n_clusters=len(np.unique(table.clusters[rows])),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from analysis.dialects_pairs_data import PairTable
 from analysis.dialects_pairs_settings import Setting
 from analysis.load import UNITS
 from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval, shared_counts
-from analysis.records import Record
-from analysis.resample import CI_LEVEL, Floats, percentile_interval
+from analysis.records import Record, record_of
+from analysis.resample import Floats, percentile_interval
 
 NO_ROWS = "not computed: no row has both scores and two different texts"
 NO_SPREAD = "none: all rows differ by the same"
@@ -71,18 +72,19 @@ def effect_records(
         value: Interval,
         method: str,
         p_value: float | None = None,
+        missing: str | None = None,
     ) -> Record:
         return record(
             table,
+            value,
             analysis=setting.analysis,
             metric=metric,
             unit=unit,
-            value=value,
             group=dialect,
             n=found.n,
             n_clusters=found.n_clusters,
             method=method,
-            missing=_missing(found),
+            missing=missing or _missing(found),
             p_value=p_value,
             family=f"{table.run.probe}, {setting.key}, {metric}: models and dialects",
         )
@@ -109,16 +111,11 @@ def effect_records(
             _preferred(differences, found.n_clusters),
             f"Wilson, of as many units as there are {table.cluster}s; ties one half",
         ),
-        record(
-            table,
-            analysis=setting.analysis,
-            metric="minimum_detectable_d_z",
-            unit="sd",
-            value=Interval(estimate=detectable),
-            group=dialect,
-            n=found.n,
-            n_clusters=found.n_clusters,
-            method="",
+        about(
+            "minimum_detectable_d_z",
+            "sd",
+            Interval(estimate=detectable),
+            "",
             missing=_missing(found)
             if found.detectable is None
             else f"none: of {table.cluster}s' means, two-sided at 5% with a power of "
@@ -157,58 +154,10 @@ def _ranked(
     return Interval(estimate=estimate, low=float(low), high=float(high))
 
 
-def record(
-    table: PairTable,
-    *,
-    analysis: str,
-    metric: str,
-    unit: str,
-    value: Interval,
-    group: str | None,
-    n: int,
-    n_clusters: int | None,
-    method: str,
-    missing: str,
-    cluster: str | None = None,
-    p_value: float | None = None,
-    family: str | None = None,
-) -> Record:
-    """One record of a run; its reference is the reference dialect.
+def record(table: PairTable, value: Interval, **keys: Any) -> Record:
+    """One record of a run against its reference dialect; see `record_of`.
 
-    Args:
-        table: The run.
-        analysis: Which analysis it is of.
-        metric: What `value` is.
-        unit: Its unit.
-        value: Estimate and bounds; NaN becomes None.
-        group: The dialect; None: over all of them.
-        n: Rows.
-        n_clusters: Number of `cluster`.
-        method: How the interval came about, where there is one.
-        missing: Why there is none, or no number at all.
-        cluster: Independent units; None: the table's.
-        p_value: Before Holm.
-        family: Of the test.
+    Rows are of the table's clusters, unless `keys` say otherwise.
     """
-    bounded = math.isfinite(value.low) and math.isfinite(value.high)
-    return Record(
-        analysis=analysis,
-        probe=table.run.probe,
-        model=table.run.model,
-        run=table.run.name,
-        metric=metric,
-        unit=unit,
-        group=group,
-        reference=table.reference,
-        estimate=value.estimate if math.isfinite(value.estimate) else None,
-        ci_low=value.low if bounded else None,
-        ci_high=value.high if bounded else None,
-        ci_level=CI_LEVEL if bounded else None,
-        ci_method=method if bounded else missing,
-        cluster=cluster or table.cluster,
-        p_value=p_value,
-        p_holm=None,
-        family=None if p_value is None else family,
-        n=n,
-        n_clusters=n_clusters,
-    )
+    fixed = {"reference": table.reference, "cluster": table.cluster}
+    return record_of(table.run, value, **(fixed | keys))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from analysis import paired
 from analysis.languages_answers import TESTED_QUESTIONS, Answers
 from analysis.paired import Interval, TTest
-from analysis.records import Record
-from analysis.resample import CI_LEVEL, Floats
+from analysis.records import Record, record_of
+from analysis.resample import Floats
 
 ANALYSIS: Mapping[str, str] = {
     "choices": "language_choices",
@@ -187,33 +187,22 @@ class Maker:
             family: What its test is corrected over; None: it is not.
         """
         run, (n, clusters) = self.answers.run, self.counts(of)
-        bounded = math.isfinite(value.low)
-        return Record(
+        counted = {None: None, "question": n}.get(cluster, clusters)
+        return record_of(
+            run,
+            value,
             analysis=ANALYSIS[self.answers.kind],
-            probe=run.probe,
-            model=run.model,
-            run=run.name,
             metric=metric,
             unit=unit,
             group=group,
             reference=reference,
-            estimate=value.estimate if math.isfinite(value.estimate) else None,
-            ci_low=value.low if bounded else None,
-            ci_high=value.high if bounded else None,
-            ci_level=CI_LEVEL if bounded else None,
-            ci_method=method if bounded else missing,
+            method=method,
+            missing=missing,
             cluster=self.unit if cluster == "" else cluster,
             p_value=p_value,
-            p_holm=None,
-            family=None
-            if p_value is None or family is None
-            else f"{run.probe}, {metric}: {family}",
+            family=None if family is None else f"{run.probe}, {metric}: {family}",
             n=n,
-            n_clusters=None
-            if cluster is None
-            else n
-            if cluster == "question"
-            else clusters,
+            n_clusters=counted,
         )
 
 
