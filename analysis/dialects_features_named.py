@@ -30,7 +30,7 @@ T_INTERVAL = "Student's t, standard error clustered by frame, unadjusted"
 def feature_tests(tables: Sequence[FeatureTable]) -> tuple[tuple[Record, ...], ...]:
     """Tests every feature of every run, with Holm over all of them.
 
-    This alone decides what is named: `opinions_words.side_of` of a record is 1 for a
+    This alone decides what is named: `opinions_findings.side_of` of a record is 1 for a
     penalised feature, -1 for a favoured one, and 0 for what is not shown.
 
     Returns:

@@ -87,7 +87,7 @@ class PairRun:
     ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         """Dialects that are shown to be lower, higher, and neither.
 
-        By the interval and by the t-test after Holm; see `opinions_words.side_of`.
+        By the interval and by the t-test after Holm; see `opinions_findings.side_of`.
         """
         places: dict[int, list[str]] = {1: [], -1: [], 0: []}
         for dialect in self.compared(setting):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from analysis.drawing import (
@@ -30,7 +31,10 @@ from analysis.labels import ALIGNS, place_labels
 
 
 def titled(
-    chart: alt.Chart | alt.LayerChart, name: str, data: pd.DataFrame, title: str | None
+    chart: alt.Chart | alt.LayerChart,
+    name: str,
+    data: pd.DataFrame,
+    title: str | None = None,
 ) -> Panel:
     """Draws a chart of named `rows`, with its title where it has one."""
     if title is not None:
@@ -500,3 +504,11 @@ def _padded(values: pd.Series) -> tuple[float, float]:
 
 def _short(name: str, limit: int = 24) -> str:
     return name if len(name) <= limit else name[: limit - 1].rstrip() + "…"
+
+
+def padded(rows: pd.DataFrame, *more: float) -> tuple[float, float]:
+    """A domain that holds estimates and intervals, with room at both ends."""
+    values = [*rows[["estimate", "ci_low", "ci_high"]].to_numpy().ravel(), *more]
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = 0.05 * (high - low) or 0.05
+    return low - room, high + room

@@ -26,7 +26,7 @@ from analysis.doseresponse_lines import (
     seeds_interval,
     unequal_seeds,
 )
-from analysis.doseresponse_method import FALSE_POSITIVES, caveats
+from analysis.doseresponse_report import FALSE_POSITIVES, caveats
 from analysis.paired import t_test
 from analysis.records import ALPHA
 from analysis.resample import Floats
