@@ -11,7 +11,7 @@ Estimands, per run and outcome (see `dialects_md3_data`):
   shares (shared answers);
 - best minus worst dialect, beside what permuted dialects give.
 
-Unit of analysis: a game. Uncertainty is clustered by answer (`dialects_md3_estimates`);
+Unit of analysis: a game. Uncertainty is clustered by answer (`dialects_md3_measures`);
 Holm over models and dialects, within each kind of difference. All hold the model fixed.
 """
 

@@ -20,7 +20,7 @@ from analysis.dialects_pairs_analysis import (
     analyse_pairs,
     strongest,
 )
-from analysis.dialects_pairs_effects import unit_of
+from analysis.dialects_pairs_effects import SHIFT, Setting, unit_of
 from analysis.dialects_pairs_findings import (
     dialects_text,
     digits_of,
@@ -30,7 +30,6 @@ from analysis.dialects_pairs_findings import (
     rows_text,
     run_findings,
 )
-from analysis.dialects_pairs_settings import SHIFT, Setting
 from analysis.drawing import BLUE, INK, Panel, Scale
 from analysis.figures import padded
 from analysis.html import Block, Figure, Finding, Section, Table, number

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from analysis.dialects_mixed import EQUAL_LENGTH, LENGTH, SLOPE
 from analysis.dialects_pairs_analysis import PairRun
-from analysis.dialects_pairs_effects import NO_SPREAD, unit_of
-from analysis.dialects_pairs_settings import SHIFT, Setting
+from analysis.dialects_pairs_effects import NO_SPREAD, SHIFT, Setting, unit_of
 from analysis.html import Certainty, Finding, interval, join_words, number
 from analysis.records import Record
 from analysis.wording import count_of, p_words, percent, side_of

@@ -47,8 +47,7 @@ from analysis.languages_findings import (
     run_findings,
     some,
 )
-from analysis.languages_measures import BOUNDED_LANGUAGES
-from analysis.languages_places import letter, place_group
+from analysis.languages_measures import BOUNDED_LANGUAGES, letter, place_group
 from analysis.load import Run
 from analysis.part import (
     AxisPart,

@@ -13,8 +13,7 @@ from analysis import columns as col
 from analysis.html import Finding, Table, join_words, number
 from analysis.languages_analysis import LanguageRun
 from analysis.languages_answers import TESTED_QUESTIONS
-from analysis.languages_places import letter, place_group
-from analysis.languages_records import NO_SPREAD
+from analysis.languages_measures import NO_SPREAD, letter, place_group
 from analysis.records import ALPHA, Record
 from analysis.wording import (
     bounds,

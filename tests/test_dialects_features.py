@@ -20,8 +20,7 @@ from analysis.dialects_features_analysis import (
     analyse_features,
 )
 from analysis.dialects_features_data import FeatureTable, feature_table
-from analysis.dialects_features_effects import accuracy, variety_records
-from analysis.dialects_features_named import feature_tests
+from analysis.dialects_features_effects import accuracy, feature_tests, variety_records
 from analysis.drawing import BLUE
 from analysis.html import Figure, Page, Section, Table, render_html, render_markdown
 from analysis.load import load_run

@@ -21,8 +21,7 @@ from analysis.languages import in_panels, languages_part
 from analysis.languages_analysis import LanguageRun, analyse_languages
 from analysis.languages_answers import Answers, read_answers
 from analysis.languages_findings import headline_finding, run_findings
-from analysis.languages_measures import BOUNDED_LANGUAGES, differences
-from analysis.languages_records import Maker
+from analysis.languages_measures import BOUNDED_LANGUAGES, Maker, differences
 from analysis.load import load_run
 from analysis.part import AxisPart, Wanted
 from analysis.records import with_holm

@@ -11,8 +11,8 @@ import pytest
 
 from analysis.html import Table
 from analysis.opinions import OpinionAnalysis, analyse_opinions, load_opinion_run
-from analysis.opinions_closest import Closest, find_closest
 from analysis.opinions_common import SAME_SHARES, common_set
+from analysis.opinions_countries import Closest, find_closest
 from analysis.opinions_data import opinion_table
 from analysis.opinions_findings import (
     across_findings,
