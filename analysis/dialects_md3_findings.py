@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analysis.dialects_md3_analysis import GamesRun, Gap, OutcomeResult
+from analysis.dialects_md3_analysis import NO_SPREAD, GamesRun, Gap, OutcomeResult
 from analysis.dialects_md3_data import CHOICE, GUESS, PER_TOKEN
-from analysis.dialects_md3_measures import NO_SPREAD
 from analysis.html import Certainty, Finding, join_words, number
 from analysis.records import ALPHA, Record
 from analysis.wording import (

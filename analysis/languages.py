@@ -31,8 +31,14 @@ from analysis.html import (
     slugs,
     text_cell,
 )
-from analysis.languages_analysis import LanguageRun, analyse_languages
-from analysis.languages_answers import TESTED_QUESTIONS, Outcome
+from analysis.languages_analysis import (
+    BOUNDED_LANGUAGES,
+    LanguageRun,
+    analyse_languages,
+    letter,
+    place_group,
+)
+from analysis.languages_data import TESTED_QUESTIONS, Outcome
 from analysis.languages_findings import (
     NOUNS,
     TITLES,
@@ -47,7 +53,6 @@ from analysis.languages_findings import (
     run_findings,
     some,
 )
-from analysis.languages_measures import BOUNDED_LANGUAGES, letter, place_group
 from analysis.load import Run
 from analysis.part import (
     AxisPart,

@@ -11,9 +11,8 @@ from scipy import stats
 
 from analysis import columns as col
 from analysis.html import Finding, Table, join_words, number
-from analysis.languages_analysis import LanguageRun
-from analysis.languages_answers import TESTED_QUESTIONS
-from analysis.languages_measures import NO_SPREAD, letter, place_group
+from analysis.languages_analysis import NO_SPREAD, LanguageRun, letter, place_group
+from analysis.languages_data import TESTED_QUESTIONS
 from analysis.records import ALPHA, Record
 from analysis.wording import (
     bounds,

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from analysis.drawing import rows_of
 from analysis.html import Certainty, Finding, interval, join_words, number, p_text
 from analysis.opinions import OpinionAnalysis, OpinionRun
-from analysis.opinions_diversity import Standing
-from analysis.opinions_fidelity import Fidelity
+from analysis.opinions_diversity import Fidelity, Standing
 from analysis.opinions_measures import TESTED_QUESTIONS
 from analysis.records import ALPHA, Record
 from analysis.resample import MIN_QUESTIONS
