@@ -36,7 +36,7 @@ from analysis.html import Block, Figure, Finding, Section, Table, number
 from analysis.load import Run
 from analysis.part import ProbePart, RunPart, Step, Wanted, models_section
 from analysis.records import ALPHA, Record
-from analysis.wording import side_of
+from analysis.wording import side_of, span_text
 
 LABEL_SPACE = 165
 """Pixels for the names of dialects."""
@@ -449,11 +449,7 @@ def across_findings(analysis: PairAnalysis) -> tuple[Finding, ...]:
 
 
 def _span(values: Sequence[float]) -> str:
-    known = sorted(value for value in values if math.isfinite(value))
-    if not known:
-        return "not computed"
-    low, high = number(known[0]), number(known[-1])
-    return low if low == high else f"{low} to {high}"
+    return span_text(filter(math.isfinite, values)) or "not computed"
 
 
 def _worst(run: PairRun) -> Record | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from analysis import wording
 from analysis.drawing import rows_of
 from analysis.html import Certainty, Finding, interval, join_words, number, p_text
 from analysis.opinions import OpinionAnalysis, OpinionRun
@@ -41,12 +42,7 @@ def all_of(count: int) -> str:
 
 def value_text(record: Record, digits: int = 3) -> str:
     """``0.492 (95% 0.471 to 0.513)``; without bounds it says so."""
-    if record.ci_low is None:
-        return f"{number(record.estimate, digits)} (no interval)"
-    return (
-        f"{number(record.estimate, digits)} "
-        f"(95% {interval(record.ci_low, record.ci_high, digits)})"
-    )
+    return wording.value_text(record, digits)
 
 
 def untested(record: Record) -> tuple[str, ...]:
