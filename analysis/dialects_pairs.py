@@ -551,13 +551,6 @@ def pairs_part(
 ) -> ProbePart:
     """Analyses and lays out runs of one probe of texts in several dialects.
 
-    Args:
-        runs: Runs of one probe version, read from their folders.
-        wanted: `reference_dialect` is read.
-        id: Of the section; prefix of the ids and files below it.
-        title: Of the section.
-        step: Called twice a run, for a progress bar.
-
     Raises:
         DataError: A run has no texts in several dialects, or none with scores.
         UsageError: The reference is none of a run's dialects, or none is declared.
@@ -629,9 +622,9 @@ def _lead(run: PairRun) -> str:
     )
 
 
-def _blocks(run: PairRun, prefix: str) -> tuple[Block, ...]:
+def _blocks(run: PairRun, prefix: str) -> list[Block | None]:
     effects = effect_tables(run, prefix)
-    found: list[Block | None] = [
+    return [
         forest_figure(run, prefix),
         effects[0],
         length_table(run, prefix),
@@ -640,4 +633,3 @@ def _blocks(run: PairRun, prefix: str) -> tuple[Block, ...]:
         *effects[1:],
         subset_table(run, prefix),
     ]
-    return tuple(block for block in found if block is not None)

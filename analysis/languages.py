@@ -1083,8 +1083,8 @@ def _lead(run: LanguageRun) -> str:
     return told
 
 
-def _blocks(run: LanguageRun, prefix: str) -> tuple[Block, ...]:
-    found: list[Block | None] = [
+def _blocks(run: LanguageRun, prefix: str) -> list[Block | None]:
+    return [
         *level_figures(run, prefix),
         level_table(run, prefix),
         difference_table(run, prefix),
@@ -1097,4 +1097,3 @@ def _blocks(run: LanguageRun, prefix: str) -> tuple[Block, ...]:
         note_table(run, prefix),
         example_table(run, prefix),
     ]
-    return tuple(block for block in found if block is not None)
