@@ -408,9 +408,13 @@ def test_not_yaml(text: str) -> None:
     assert "line" in problem.found
 
 
-@pytest.mark.parametrize("text", ["", "- name: m\n", "policy\n", "7\n"])
+@pytest.mark.parametrize("text", ["- name: m\n", "policy\n", "7\n"])
 def test_not_a_mapping(text: str) -> None:
     assert "not a mapping" in error(text).found
+
+
+def test_nothing() -> None:
+    assert "holds nothing" in error("").found
 
 
 def test_yaml_cannot_run_code() -> None:
