@@ -6,6 +6,7 @@ Heavy imports stand inside the verbs, so that ``rm-probe --help`` is instant.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -53,6 +54,7 @@ from probe.options import (
     TemplateOpt,
     TrustOpt,
     build_options,
+    check_folder,
     for_one_probe,
     load_probe,
     read_columns,
@@ -63,6 +65,7 @@ from probe.options import (
     read_runs,
     read_settings,
     read_wanted,
+    run_folders,
 )
 from probe.types import CheckFailedError, NoSlopeError, ProbeError, UsageError
 
@@ -126,7 +129,7 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 def show(
     probe: ProbeArg,
     model: ModelArg,
-    n: Annotated[int, typer.Option("-n", help="How many candidates")] = 1,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many candidates")] = 1,
     data: DataOpt = None,
     countries: CountriesOpt = None,
     articles: ArticlesOpt = Articles.english,
@@ -206,12 +209,14 @@ def check(
     """Run golden pairs and invariance checks on a loaded model."""
     from probe import models
     from probe.audit import configure, prepare
-    from probe.check import run_checks
 
     settings = read_settings(
         device=device, dtype=dtype, trust_remote_code=trust_remote_code
     )
     prepared = prepare(configure(model, settings), settings)
+    # Imported here: a wrong name is said before the start of torch.
+    from probe.check import run_checks
+
     print(
         f"{prepared.config.name}: "
         f"{'verified' if prepared.config.verified else 'not verified'} config, "
@@ -220,9 +225,11 @@ def check(
     scorer = models.load_scorer(
         prepared.config, prepared.resolved, device=settings.device
     )
-    results = run_checks(prepared.config, prepared.resolved, scorer)
-    for result in results:
-        print(f"{'ok  ' if result.ok else 'FAIL'}  {result.name}: {result.detail}")
+    results = []
+    for result in run_checks(prepared.config, prepared.resolved, scorer):
+        results.append(result)
+        verdict = "ok  " if result.ok else "FAIL"
+        print(f"{verdict}  {result.name}: {result.detail}", flush=True)
     failed = [result for result in results if not result.ok]
     if failed:
         raise CheckFailedError(
@@ -295,12 +302,13 @@ def import_(
 
     The first GROUP is the one that the others are compared with.
     """
+    check_folder("--runs", runs)
+    loaded = load_probe(probe)
+    found = read_files(files)
     from tqdm import tqdm
 
     from probe.recorded import import_file, import_groups
 
-    loaded = load_probe(probe)
-    found = read_files(files)
     if isinstance(found, dict):
         result = import_groups(loaded, found, model=model, root=runs, argv=sys.argv)
         _say_counts(result.path)
@@ -349,6 +357,10 @@ def audit(
     settings = read_settings(
         runs, device, dtype, batch_tokens, seed, trust_remote_code, template
     )
+    check_folder("--out", out)
+    from probe.audit import configure
+
+    config = configure(model, settings)
     # Read before hours of scoring, so that a misspelt name ends the call at once.
     wanted = read_wanted(
         opinions,
@@ -359,7 +371,7 @@ def audit(
         reference_dialect,
         reference_language,
     )
-    _audit(model, None, options, settings, limit, out, wanted)
+    _audit(config, model, None, options, settings, limit, out, wanted)
 
 
 @app.command()
@@ -386,6 +398,9 @@ def reproduce(
             "PAPER names a paper whose published numbers are known here",
             did_you_mean(paper, PAPERS),
         )
+    from probe.recorded import repository, tydiqa
+
+    found = repository.find(recorded)
     from tqdm import tqdm
 
     from analysis import paper as published
@@ -394,9 +409,7 @@ def reproduce(
     from analysis.paper_measures import COMPARED, REFERENCE, rank
     from analysis.paper_table import closing, figure_tables
     from analysis.paper_tydiqa import score
-    from probe.recorded import repository, tydiqa
 
-    found = repository.find(recorded)
     gold = tydiqa.gold(data, recorded) if found.has_answers else tydiqa.Gold()
     steps = found.n_runs + len(published.FIGURES)
     with tqdm(total=steps, desc="reproduce", unit=" steps", delay=2.0) as bar:
@@ -450,12 +463,13 @@ def correlate(
     mixed: MixedOpt = False,
 ) -> None:
     """Rank correlation of runs with opinion polls, and with each other."""
+    paths = run_folders(run)
     from tqdm import tqdm
 
     from analysis.console import estimate_text, poll_table, view_summary, view_table
     from analysis.countries_axis import analyse_countries
 
-    runs = [one for one in read_runs(run, mixed) if one.manifest.axis == "countries"]
+    runs = [one for one in read_runs(paths, mixed) if one.manifest.axis == "countries"]
     if not runs:
         raise UsageError(
             f"none of {', '.join(map(str, run))} scored countries",
@@ -518,6 +532,8 @@ def report(
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
+    check_folder("--out", out)
+    paths = run_folders(run)
     wanted = read_wanted(
         opinions,
         reference,
@@ -527,7 +543,7 @@ def report(
         reference_dialect,
         reference_language,
     )
-    _report(read_runs(run, mixed), out, wanted)
+    _report(read_runs(paths, mixed), out, wanted)
 
 
 @app.command()
@@ -552,6 +568,8 @@ def compare(
     are compared with. With --mixed, versions of a probe may differ where what both have
     scored is the same text.
     """
+    check_folder("--out", out)
+    paths = run_folders(run)
     from tqdm import tqdm
 
     from analysis.stages_console import CLOSING, stage_tables
@@ -565,7 +583,7 @@ def compare(
         dialect=reference_dialect,
         language=reference_language,
     )
-    runs = read_runs(run, mixed)
+    runs = read_runs(paths, mixed)
     lineages = read_lineages(families, runs)
     with tqdm(total=len(runs), desc="compare", unit=" runs", delay=2.0) as bar:
         found = compare_runs(runs, lineages, wanted, step=bar.update)
@@ -596,6 +614,7 @@ def langid(
     columns: ColumnsOpt = None,
 ) -> None:
     """Language shares of a training set, where two detectors agree."""
+    check_folder("--out", out)
     from tqdm import tqdm
 
     from data_builders import langid as detectors
@@ -604,6 +623,7 @@ def langid(
 
     found = training_rows.read(source, split=split, columns=read_columns(columns))
     texts = [turn.text for turn in found.turns]
+    print("loading two detectors, lingua and fastText's lid.176", file=sys.stderr)
     with tqdm(total=len(texts), desc="langid", unit=" texts", delay=2.0) as bar:
         tags = detectors.tag(texts, bar.update)
     print(f"{found.name}: {found.n_rows:,} rows, {len(texts):,} texts")
@@ -642,6 +662,7 @@ def train(
     build_options(data, None, Articles.english, Span.country)
     found = ablations.read(ablation)
     folder = out or Path("ablations") / found.name
+    check_folder("--out", folder)
     settings = read_settings(device=device, batch_tokens=batch_tokens)
     prepared = sweep.prepare(found, out=folder, data=data, settings=settings)
     scored = sweep.run(prepared)
@@ -684,10 +705,12 @@ def doseresponse(
     reference_language: LanguageOpt = "eng_Latn",
 ) -> None:
     """What the share of training data with an attribute did: the report of `train`."""
+    check_folder("--out", out)
+    paths = run_folders(run)
     wanted = read_wanted(
         None, reference, dialect=reference_dialect, language=reference_language
     )
-    _doses(read_runs(run, mixed), learning or [], out, wanted, as_json=as_json)
+    _doses(read_runs(paths, mixed), learning or [], out, wanted, as_json=as_json)
 
 
 @app.command()
@@ -703,10 +726,14 @@ def demo(
     settings = read_settings(runs)
     probe = load_probe(DEMO_PROBE)
     wanted = read_wanted(None, "USA")
-    _audit(DEMO_MODEL, [probe], options, settings, limit, out, wanted)
+    from probe.audit import configure
+
+    config = configure(DEMO_MODEL, settings)
+    _audit(config, DEMO_MODEL, [probe], options, settings, limit, out, wanted)
 
 
 def _audit(
+    config: ModelConfig,
     model: str,
     only: list[Probe] | None,
     options: BuildOptions,
@@ -718,7 +745,6 @@ def _audit(
     """Scores `only` (None: every probe that fits), then writes the report."""
     from probe import audit as audits
 
-    config = audits.configure(model, settings)
     prepared = audits.prepare(config, settings)
     _say_resolved(model, prepared.config)
     options = dataclasses.replace(options, reader=config.kind.fits)
@@ -848,7 +874,14 @@ def _say_counts(path: Path) -> None:
 
 
 def main() -> None:
-    """Entry point: prints a `ProbeError` as one message and exits with its code."""
+    """Entry point: prints a `ProbeError` as one message and exits with its code.
+
+    So it does with what the operating system says of a path, wherever it says it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal need not have every sign of every language.
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("probe").setLevel(logging.INFO)
     # peft imports it, and it then says that it lacks an optional kernel.
@@ -861,6 +894,16 @@ def main() -> None:
     except ProbeError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        named = str(error.filename or "a file")
+        short = named if len(named) <= 200 else f"{named[:200]}..."
+        problem = UsageError(
+            f"{short}: {error.strerror or error}",
+            "What is named can be read or written, and the disk has room",
+            "Check the path, its permissions and the disk",
+        )
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(problem.exit_code)
 
 
 if __name__ == "__main__":

@@ -334,7 +334,11 @@ def test_blanks_close_up_where_a_side_is_empty() -> None:
         ("answer:", "reply:", r"`frames\.0\.reply`"),
         ("title: T", "- T", r"x\.yaml is not YAML: line"),
         ("title: T", "title: [", r"x\.yaml is not YAML: line"),
-        ("title: T", "title: T\ntitle: U", r"x\.yaml is not YAML: line.*'title' stands"),
+        (
+            "title: T",
+            "title: T\ntitle: U",
+            r"x\.yaml is not YAML: line.*'title' stands",
+        ),
         ("[the|]", "the", r"`frames\.0`.*0 brackets"),
         ("[the|]", "[the|] [a|]", r"`frames\.0`.*2 brackets"),
         ("[the|]", "[the|a|]", r"`frames\.0`.*0 brackets"),

@@ -165,7 +165,7 @@ def test_bad_files_name_the_file_and_the_line(
     [
         ('{"item_id": 1', ["line 1", "not JSON"]),
         (f'{{"item_id": {"9" * 5000}}}', ["line 1", "5000 digits"]),
-        ("[" * 100_000, ["line 1", "recursion"]),
+        ("[" * 100_000, ["line 1", "nested too deep"]),
         (
             '{"item_id":"1","prompt":"\\ud800","candidate_id":"b","answer":"c"}',
             ["line 1", "surrogates"],
