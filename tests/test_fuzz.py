@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import copy
 import csv
-import functools
 import io
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ from probe import ablation, config, families, recorded, store
 from probe.recorded import rewardbench, tydiqa
 from probe.recorded.files import read_csv
 from probe.types import BuildOptions, ProbeError
-from tests.test_records import RECORD
+from tests.test_records import record
 
 EXAMPLES = 120
 """Of each reader."""
@@ -146,25 +145,18 @@ def altered(draw: st.DrawFn, valid: Any) -> Any:
     """Plain values in which a few places are replaced, removed, doubled or renamed."""
     whole = [copy.deepcopy(valid)]
     for _ in range(draw(st.integers(0, 3))):
-        at: Any = whole
-        while True:
-            keys = list(at) if isinstance(at, dict) else list(range(len(at)))
-            if not keys:
-                break
-            key = draw(st.sampled_from(keys))
-            inner = at[key]
-            deeper = isinstance(inner, dict | list) and draw(st.integers(0, 3))
-            if (
-                inner is not whole[0]
-                and not deeper
-                or not isinstance(inner, dict | list)
-            ):
-                _alter(draw, at, key)
-                break
-            if not inner:
-                break
-            at = inner
-    return whole[0]
+        if found := list(places(whole)):
+            _alter(draw, *draw(st.sampled_from(found)))
+    return whole[0] if whole else None
+
+
+def places(inside: Any) -> Iterator[tuple[Any, Any]]:
+    """Each value in lists and mappings, as what holds it and where."""
+    keys = list(inside) if isinstance(inside, dict) else range(len(inside))
+    for key in keys:
+        yield inside, key
+        if isinstance(inside[key], dict | list):
+            yield from places(inside[key])
 
 
 def _alter(draw: st.DrawFn, at: Any, key: Any) -> None:
@@ -172,13 +164,11 @@ def _alter(draw: st.DrawFn, at: Any, key: Any) -> None:
         case 0:
             del at[key]
         case 1 if isinstance(at, dict):
-            at[draw(st.text(max_size=4)) if draw(st.booleans()) else key * 2] = at.pop(
-                key
-            )
+            at[draw(st.text(max_size=4))] = at.pop(key)
         case 1:
             at.append(copy.deepcopy(at[key]))
         case _:
-            at[key] = draw(odd)
+            at[key] = copy.deepcopy(draw(odd))
 
 
 @st.composite
@@ -219,7 +209,7 @@ def a_jsonl(rows: list[dict[str, Any]]) -> st.SearchStrategy[bytes]:
     """A JSON value a line; mostly the rows that are left are alike."""
     return (
         altered(rows)
-        .map(lambda found: "\n".join(map(json.dumps, found or [])) + "\n")
+        .map(lambda found: "\n".join(map(json.dumps, listed(found))) + "\n")
         .flatmap(lambda text: damaged(text, TEXTS))
     )
 
@@ -229,7 +219,7 @@ def a_csv(rows: list[dict[str, Any]], sign: str = ",") -> st.SearchStrategy[byte
 
     def written(found: list[list[Any]]) -> str:
         stream = io.StringIO()
-        lines = [line if isinstance(line, list) else [line] for line in found or []]
+        lines = map(listed, listed(found))
         csv.writer(stream, delimiter=sign, escapechar="\\").writerows(
             ["" if cell is None else _printed(cell) for cell in line] for line in lines
         )
@@ -237,6 +227,10 @@ def a_csv(rows: list[dict[str, Any]], sign: str = ",") -> st.SearchStrategy[byte
 
     valid = [list(rows[0]), *([*row.values()] for row in rows)]
     return altered(valid).map(written).flatmap(lambda text: damaged(text, TEXTS))
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _printed(cell: object) -> str:
@@ -256,9 +250,12 @@ def built(path: Path) -> object:
     return list(probe.build(BuildOptions()))
 
 
-def imported(probe: str, path: Path) -> object:
-    frame, _ = read_csv(path)
-    return recorded.read(frame, probes.load(probe), path, None)
+def importing(probe: str) -> Reader:
+    def read(path: Path) -> object:
+        frame, _ = read_csv(path)
+        return recorded.read(frame, probes.load(probe), path, None)
+
+    return read
 
 
 def a_feature(path: Path) -> object:
@@ -272,11 +269,16 @@ def a_run(path: Path) -> object:
     return store.read_manifest(path.parent)
 
 
+def answers(path: Path) -> object:
+    return tydiqa.read(path, {})
+
+
 def game(path: Path) -> object:
     return md3_published.read(path, path, "en_in")
 
 
 LEXICON = f"{dialect_features.FOLDER}/{dialect_features.LEXICON}"
+PROTOCOL = shipped("data_builders", protocols.SHIPPED)
 FAMILIES = (
     "a:\n  base: yi_6b\n  sft: yi_6b_chat\nb:\n  base: yi_6b\n  preference: c.yaml\n"
 )
@@ -342,7 +344,7 @@ ASKED = [
     {
         "Question": q,
         "Full Prompt": q,
-        "Response Format": "{}",
+        "Response Format": "I say {country}.",
         "Sentiment": "positive",
         "Category": "c",
         "Search Query": "s",
@@ -411,7 +413,7 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
         a_yaml(HEAD) | a_yaml(shipped("rm_configs", "starling_34b.yaml")),
         config.load_file,
     ),
-    "protocol": ("p.yaml", a_yaml(shipped("data_builders", protocols.SHIPPED)), protocols.load),
+    "protocol": ("p.yaml", a_yaml(PROTOCOL), protocols.load),
     "families": ("f.yaml", a_yaml(FAMILIES), families.load_families),
     "ablation": (
         "a.yaml",
@@ -443,11 +445,11 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
         a_jsonl(TRAINED) | a_jsonl(TALKS) | a_jsonl(COMPLETED),
         lambda path: training_rows.read(str(path), split="train", columns={}),
     ),
-    "recorded wide": ("w.csv", a_csv(ASKED), functools.partial(imported, "askreddit")),
-    "recorded countries": ("w.csv", a_csv(FROM), functools.partial(imported, "where_from")),
-    "recorded long": ("l.csv", a_csv(LONG), functools.partial(imported, "country_questions")),
+    "recorded wide": ("w.csv", a_csv(ASKED), importing("askreddit")),
+    "recorded countries": ("w.csv", a_csv(FROM), importing("where_from")),
+    "recorded long": ("l.csv", a_csv(LONG), importing("country_questions")),
     "recorded dialects": (
-        "l.csv", a_csv(DIALECTS), functools.partial(imported, "dialect_pairs"),
+        "l.csv", a_csv(DIALECTS), importing("dialect_pairs"),
     ),
     "rewardbench jsonl": ("r.jsonl", a_jsonl(SCORED), rewardbench.read_scores),
     "rewardbench json": (
@@ -455,7 +457,7 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
         a_json({"chosen": [1, [2.0]], "rejected": [0, 1], "id": [1, 2]}),
         rewardbench.read_scores,
     ),
-    "answers": ("a.json", a_json({"a-1": "x", "b-2": ""}), lambda path: tydiqa.read(path, {})),
+    "answers": ("a.json", a_json({"a-1": "x", "b-2": ""}), answers),
     "opinions": ("o.csv", a_csv(SURVEY), survey.read),
     "passages": ("t.json", a_json(PASSAGES), tydiqa_passages.read),
     "games": ("g.tsv", a_csv(PROMPTS, "\t"), game),
@@ -464,7 +466,7 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
     "manifest": ("m.json", a_json(MANIFEST), a_run),
     "records": (
         "s.json",
-        a_json([RECORD.to_json()]),
+        a_json([record().to_json()]),
         lambda path: records.loads(path.read_text(encoding="utf-8", errors="replace")),
     ),
 }  # fmt: skip
@@ -474,6 +476,7 @@ def test_there_are_thousands_of_cases() -> None:
     assert EXAMPLES * len(READERS) >= 2000
 
 
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_returns_or_says_what_is_wrong(name: str, tmp_path: Path) -> None:
     file, files, read = READERS[name]
@@ -497,7 +500,7 @@ def test_a_reader_returns_or_says_what_is_wrong(name: str, tmp_path: Path) -> No
         except ProbeError as error:
             valid.append(False)
             assert error.found and error.expected and error.action
-            assert len(str(error)) < 3000
+            assert len(str(error)) < 7000
         assert time.process_time() - start < SLOWEST
 
     holds()
