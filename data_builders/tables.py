@@ -181,11 +181,13 @@ def of_lines(path: Path, data: bytes, lines: list[Line]) -> Table:
         lines: Its rows, all with the same columns.
 
     Raises:
-        DataError: There are none.
+        DataError: There are none, or they have no columns.
     """
-    if not lines:
+    if not lines or not lines[0].values:
         raise DataError(
-            f"{path} has no rows", "A table has at least one row", "Add rows"
+            f"{path} has no {'columns' if lines else 'rows'}",
+            "A table has at least one column and one row",
+            "Add what is missing",
         )
     return Table(
         path=path,

@@ -351,7 +351,9 @@ def did_you_mean(word: str, valid: Iterable[str]) -> str:
 
 
 MOST_BYTES = 1 << 18
-"""Of a YAML file, and of what its aliases make of it."""
+"""Of a YAML file, and of its texts with all aliases written out."""
+_OF_EACH = 16
+"""Bytes that a value counts as beside its text."""
 _DEEPEST = 40
 """Lists and mappings within one another."""
 _PLAIN = frozenset(
@@ -389,7 +391,7 @@ class _Loader(yaml.SafeLoader):
         before = self._size
         alias = isinstance(event, yaml.AliasEvent)
         self._depth += not alias
-        self._size += 1
+        self._size += _OF_EACH
         if self._depth > _DEEPEST:
             self._refuse(event, f"nested more than {_DEEPEST} deep")
         node = super().compose_node(parent, index)
@@ -399,7 +401,7 @@ class _Loader(yaml.SafeLoader):
             self._size += self._sizes.get(node, 0) if alias else _length(node)
             self._sizes.setdefault(node, self._size - before)
         if self._size > MOST_BYTES:
-            self._refuse(event, f"aliases make more than {MOST_BYTES:,} bytes of it")
+            self._refuse(event, "too many values, all aliases written out")
         self._depth -= not alias
         return node
 
