@@ -4,14 +4,14 @@ Each pair says the same with and without one morphosyntactic feature. Estimands,
 standard - dialect, so that positive means that the standard form is preferred:
 
 - per feature, the mean difference over frames like those at hand (the test stands in
-  `dialects_features_named`), with d_z, d_av, the rank-biserial correlation, and the
+  `dialects_features_effects`), with d_z, d_av, the rank-biserial correlation, and the
   share of pairs in which the standard form scores higher, as BLiMP counts;
 - over features, each counting the same, the mean of their mean differences, for
   features like these: unit of analysis the feature, Student's t;
 - per variety, the mean over the features attested in it, these features held fixed:
   frames are resampled within features. Varieties share features and are not tested
   against each other;
-- length (`dialects_features_length`): what a token goes with over features.
+- length (`dialects_features_effects`): what a token goes with over features.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import paired
-from analysis.dialects_features_alike import alike_records
 from analysis.dialects_features_data import Feature, FeatureTable, feature_table
 from analysis.dialects_features_effects import (
+    alike_records,
     effect_records,
+    feature_tests,
+    holm_by_run,
     overall_records,
+    record,
+    slope_record,
     variety_records,
 )
-from analysis.dialects_features_length import slope_record
-from analysis.dialects_features_named import feature_tests, holm_by_run, record
 from analysis.load import Run, labels, load_run
 from analysis.paired import Interval
 from analysis.records import Record

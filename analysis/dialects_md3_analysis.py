@@ -11,14 +11,13 @@ Estimands, per run and outcome (see `dialects_md3_data`):
   shares (shared answers);
 - best minus worst dialect, beside what permuted dialects give.
 
-Unit of analysis: a game. Uncertainty is clustered by answer (`dialects_md3_estimates`);
+Unit of analysis: a game. Uncertainty is clustered by answer (`dialects_md3_measures`);
 Holm over models and dialects, within each kind of difference. All hold the model fixed.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +25,7 @@ import numpy as np
 from analysis.dialects_md3_data import Games, Outcome, read_games
 from analysis.dialects_md3_measures import Measures, Spread
 from analysis.load import Run, labels
-from analysis.records import Record, with_holm
+from analysis.records import Record, with_holm_in
 from analysis.resample import DRAWS, SEED
 from analysis.wording import side_of
 
@@ -181,7 +180,8 @@ def analyse_games(
             )
         )
         step()
-    return _corrected(found)
+    every = tuple(found)
+    return with_holm_in(every, [record for run in every for record in run.records])
 
 
 def _outcome(measures: Measures, outcome: Outcome) -> OutcomeResult:
@@ -226,37 +226,4 @@ def _covariates(measures: Measures, dialect: str) -> Covariates:
         zipf=measures.mean("mean_answer_zipf", "zipf", games.zipf, dialect),
         answer_said=int((here & games.answer_said).sum()),
         unguessable=int((here & games.unguessable).sum()),
-    )
-
-
-def _corrected(runs: Sequence[GamesRun]) -> tuple[GamesRun, ...]:
-    """The runs with Holm's p-values, over all of them."""
-    before = [record for run in runs for record in run.records]
-    after = dict(zip(before, with_holm(before), strict=True))
-    return tuple(
-        dataclasses.replace(
-            run, outcomes=tuple(_swapped(one, after) for one in run.outcomes)
-        )
-        for run in runs
-    )
-
-
-def _swapped(one: OutcomeResult, after: Mapping[Record, Record]) -> OutcomeResult:
-    """The outcome with every tested record replaced."""
-    spread, over = one.spread, one.over_chance
-    return dataclasses.replace(
-        one,
-        gaps=tuple(
-            dataclasses.replace(
-                gap,
-                raw=after[gap.raw],
-                adjusted=after[gap.adjusted],
-                shared=after[gap.shared],
-            )
-            for gap in one.gaps
-        ),
-        spread=None
-        if spread is None
-        else dataclasses.replace(spread, observed=after[spread.observed]),
-        over_chance=None if over is None else after[over],
     )

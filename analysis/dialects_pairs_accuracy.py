@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -112,14 +113,17 @@ def _correct(table: PairTable, dialect: str) -> Floats:
     return paired.wins(np.where(np.isfinite(margins[0]), *margins))
 
 
+def _share(table: PairTable, metric: str, value: Interval, **keys: Any) -> Record:
+    """A record of shares of rows."""
+    return record(table, value, analysis=ACCURACY, metric=metric, unit="share", **keys)
+
+
 def _accuracy(table: PairTable, dialect: str, correct: pd.DataFrame) -> Record:
     known = correct[dialect].dropna()
-    found = record(
+    found = _share(
         table,
-        analysis=ACCURACY,
-        metric="accuracy",
-        unit="share",
-        value=paired.wilson(float(known.sum()), len(known)),
+        "accuracy",
+        paired.wilson(float(known.sum()), len(known)),
         group=dialect,
         n=len(known),
         n_clusters=len(known),
@@ -142,12 +146,10 @@ def _drop(
     n, n_clusters = int(known.sum()), len(np.unique(table.clusters[known]))
     few = n_clusters < MIN_CLUSTERS
     missing = NO_ROWS if not n else TOO_FEW_CLUSTERS
-    drop = record(
+    drop = _share(
         table,
-        analysis=ACCURACY,
-        metric="accuracy_drop",
-        unit="share",
-        value=paired.clustered_mean(drops, table.clusters, draws=draws, seed=seed),
+        "accuracy_drop",
+        paired.clustered_mean(drops, table.clusters, draws=draws, seed=seed),
         group=dialect,
         n=n,
         n_clusters=n_clusters,
@@ -159,12 +161,10 @@ def _drop(
     )
     reach = paired.detectable_d(n_clusters)
     spread = float(np.std(drops[known], ddof=1)) if n > 1 else math.nan
-    detectable = record(
+    detectable = _share(
         table,
-        analysis=ACCURACY,
-        metric="minimum_detectable_accuracy_drop",
-        unit="share",
-        value=Interval(
+        "minimum_detectable_accuracy_drop",
+        Interval(
             estimate=math.nan if reach is None or not spread > 0 else reach * spread
         ),
         group=dialect,
@@ -186,12 +186,10 @@ def _disparity(
 ) -> tuple[Record, Record]:
     n = int(correct.notna().any(axis=1).sum())
     few = n < MIN_CLUSTERS
-    observed = record(
+    observed = _share(
         table,
-        analysis=ACCURACY,
-        metric="disparity",
-        unit="share",
-        value=Interval(estimate=found.observed.estimate) if few else found.observed,
+        "disparity",
+        Interval(estimate=found.observed.estimate) if few else found.observed,
         group=None,
         n=n,
         n_clusters=n,
@@ -203,12 +201,10 @@ def _disparity(
         p_value=None if few else found.p_value,
         family=f"{table.run.probe}, disparity: models",
     )
-    permuted = record(
+    permuted = _share(
         table,
-        analysis=ACCURACY,
-        metric="disparity_permuted",
-        unit="share",
-        value=Interval(estimate=found.null_mean),
+        "disparity_permuted",
+        Interval(estimate=found.null_mean),
         group=None,
         n=n,
         n_clusters=n,

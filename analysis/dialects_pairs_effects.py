@@ -3,23 +3,187 @@
 Estimand: reference - dialect over rows like those at hand; see `paired` for the mean
 difference, d_z and d_av, and for what intervals and tests assume. Unit of analysis: a
 row; cluster: its prompt. Holm over models and dialects within each setting and metric.
+
+The settings in which a dialect is held against the reference, as views of scores.
+
+With S(p, role, d) the score of a role's text in dialect d under the prompt in dialect
+p, and ref the reference dialect, the differences are (positive = reference preferred):
+
+- answer: S(ref, chosen, ref) - S(ref, chosen, d), the answer varied;
+- prompt: S(ref, chosen, ref) - S(d, chosen, ref), the prompt varied;
+- asker: S(d, chosen, ref) - S(d, chosen, d), asked in d;
+- asker_shift: the difference of asker less that of answer, that is, what being asked
+  in d adds to the reference's lead (negative: it goes along with the asker);
+- matched: S(ref, role, ref) - S(d, role, d), prompt and answer varied together;
+- recorded: S(role, ref) - S(role, d), where the prompt's dialect is not known.
+
+Rows in which what is varied is the same text in both dialects say nothing of dialect:
+they are counted and left out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from analysis import paired
-from analysis.dialects_pairs_data import PairTable
-from analysis.dialects_pairs_settings import Setting
+from analysis.dialects_pairs_data import CHOSEN, Flags, PairTable
 from analysis.load import UNITS
 from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval, shared_counts
-from analysis.records import Record
-from analysis.resample import CI_LEVEL, Floats, percentile_interval
+from analysis.records import Record, record_of
+from analysis.resample import Floats, percentile_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forms:
+    """Both forms of every row; shape (R,) each."""
+
+    reference: Floats
+    other: Floats
+    identical: Flags
+    """What is varied is the same text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One way of varying the dialect."""
+
+    key: str
+    """Of the records: `analysis` is `dialect_<key>`."""
+    title: str
+    """Of panels and table rows."""
+    varied: str
+    """What is written in the reference and in the dialect."""
+    forms: Callable[[PairTable, str], Forms]
+
+    @property
+    def analysis(self) -> str:
+        """What records call it."""
+        return f"dialect_{self.key}"
+
+
+def _answer(table: PairTable, dialect: str) -> Forms:
+    ref = table.reference
+    return Forms(
+        reference=table.score(ref, CHOSEN, ref),
+        other=table.score(ref, CHOSEN, dialect),
+        identical=table.same(CHOSEN, dialect),
+    )
+
+
+def _prompt(table: PairTable, dialect: str) -> Forms:
+    ref = table.reference
+    return Forms(
+        reference=table.score(ref, CHOSEN, ref),
+        other=table.score(dialect, CHOSEN, ref),
+        identical=table.asked_same(dialect),
+    )
+
+
+def _asker(table: PairTable, dialect: str) -> Forms:
+    # A prompt that is the same in both dialects is no question asked in the dialect.
+    return Forms(
+        reference=table.score(dialect, CHOSEN, table.reference),
+        other=table.score(dialect, CHOSEN, dialect),
+        identical=table.same(CHOSEN, dialect) | table.asked_same(dialect),
+    )
+
+
+def _shift(table: PairTable, dialect: str) -> Forms:
+    asked, plain = _asker(table, dialect), _answer(table, dialect)
+    return Forms(
+        reference=asked.reference - asked.other,
+        other=plain.reference - plain.other,
+        identical=asked.identical,
+    )
+
+
+def _matched(role: str) -> Callable[[PairTable, str], Forms]:
+    def forms(table: PairTable, dialect: str) -> Forms:
+        ref = table.reference
+        return Forms(
+            reference=table.score(ref, role, ref),
+            other=table.score(dialect, role, dialect),
+            identical=table.same(role, dialect) & table.asked_same(dialect),
+        )
+
+    return forms
+
+
+def _recorded(role: str) -> Callable[[PairTable, str], Forms]:
+    def forms(table: PairTable, dialect: str) -> Forms:
+        return Forms(
+            reference=table.score(None, role, table.reference),
+            other=table.score(None, role, dialect),
+            identical=table.same(role, dialect),
+        )
+
+    return forms
+
+
+SHIFT = Setting(
+    key="asker_shift",
+    title="What being asked in the dialect adds",
+    varied="the prompt, of a comparison of two answers",
+    forms=_shift,
+)
+ASKER = Setting(
+    key="asker",
+    title="Answer varied, asked in the dialect",
+    varied="the answer to a prompt in the dialect",
+    forms=_asker,
+)
+ANSWER = Setting(
+    key="answer",
+    title="Answer varied",
+    varied="the answer to the same prompt",
+    forms=_answer,
+)
+PROMPT = Setting(
+    key="prompt",
+    title="Prompt varied",
+    varied="the prompt of the same answer",
+    forms=_prompt,
+)
+
+
+def settings_of(table: PairTable) -> tuple[Setting, ...]:
+    """The settings of which a run has at least one scored row, the headline first."""
+    several = len(table.roles) > 1
+    found = [ANSWER, PROMPT, ASKER, SHIFT]
+    for role in table.roles:
+        found.append(
+            Setting(
+                key=f"matched_{role}",
+                title=f"Prompt and {role} answer varied"
+                if several
+                else "Prompt and answer varied",
+                varied=f"prompt and {role} answer together",
+                forms=_matched(role),
+            )
+        )
+    for role in table.roles:
+        found.append(
+            Setting(
+                key=f"recorded_{role}" if several else "recorded",
+                title=f"{role.capitalize()} texts" if several else "Texts",
+                varied=f"{role} texts" if several else "texts",
+                forms=_recorded(role),
+            )
+        )
+    return tuple(one for one in found if _any(one, table))
+
+
+def _any(setting: Setting, table: PairTable) -> bool:
+    return any(
+        bool(np.isfinite(forms.reference - forms.other).any())
+        for forms in (setting.forms(table, dialect) for dialect in table.dialects)
+    )
+
 
 NO_ROWS = "not computed: no row has both scores and two different texts"
 NO_SPREAD = "none: all rows differ by the same"
@@ -71,18 +235,19 @@ def effect_records(
         value: Interval,
         method: str,
         p_value: float | None = None,
+        missing: str | None = None,
     ) -> Record:
         return record(
             table,
+            value,
             analysis=setting.analysis,
             metric=metric,
             unit=unit,
-            value=value,
             group=dialect,
             n=found.n,
             n_clusters=found.n_clusters,
             method=method,
-            missing=_missing(found),
+            missing=missing or _missing(found),
             p_value=p_value,
             family=f"{table.run.probe}, {setting.key}, {metric}: models and dialects",
         )
@@ -109,16 +274,11 @@ def effect_records(
             _preferred(differences, found.n_clusters),
             f"Wilson, of as many units as there are {table.cluster}s; ties one half",
         ),
-        record(
-            table,
-            analysis=setting.analysis,
-            metric="minimum_detectable_d_z",
-            unit="sd",
-            value=Interval(estimate=detectable),
-            group=dialect,
-            n=found.n,
-            n_clusters=found.n_clusters,
-            method="",
+        about(
+            "minimum_detectable_d_z",
+            "sd",
+            Interval(estimate=detectable),
+            "",
             missing=_missing(found)
             if found.detectable is None
             else f"none: of {table.cluster}s' means, two-sided at 5% with a power of "
@@ -157,58 +317,10 @@ def _ranked(
     return Interval(estimate=estimate, low=float(low), high=float(high))
 
 
-def record(
-    table: PairTable,
-    *,
-    analysis: str,
-    metric: str,
-    unit: str,
-    value: Interval,
-    group: str | None,
-    n: int,
-    n_clusters: int | None,
-    method: str,
-    missing: str,
-    cluster: str | None = None,
-    p_value: float | None = None,
-    family: str | None = None,
-) -> Record:
-    """One record of a run; its reference is the reference dialect.
+def record(table: PairTable, value: Interval, **keys: Any) -> Record:
+    """One record of a run against its reference dialect; see `record_of`.
 
-    Args:
-        table: The run.
-        analysis: Which analysis it is of.
-        metric: What `value` is.
-        unit: Its unit.
-        value: Estimate and bounds; NaN becomes None.
-        group: The dialect; None: over all of them.
-        n: Rows.
-        n_clusters: Number of `cluster`.
-        method: How the interval came about, where there is one.
-        missing: Why there is none, or no number at all.
-        cluster: Independent units; None: the table's.
-        p_value: Before Holm.
-        family: Of the test.
+    Rows are of the table's clusters, unless `keys` say otherwise.
     """
-    bounded = math.isfinite(value.low) and math.isfinite(value.high)
-    return Record(
-        analysis=analysis,
-        probe=table.run.probe,
-        model=table.run.model,
-        run=table.run.name,
-        metric=metric,
-        unit=unit,
-        group=group,
-        reference=table.reference,
-        estimate=value.estimate if math.isfinite(value.estimate) else None,
-        ci_low=value.low if bounded else None,
-        ci_high=value.high if bounded else None,
-        ci_level=CI_LEVEL if bounded else None,
-        ci_method=method if bounded else missing,
-        cluster=cluster or table.cluster,
-        p_value=p_value,
-        p_holm=None,
-        family=None if p_value is None else family,
-        n=n,
-        n_clusters=n_clusters,
-    )
+    fixed = {"reference": table.reference, "cluster": table.cluster}
+    return record_of(table.run, value, **(fixed | keys))

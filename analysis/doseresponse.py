@@ -25,7 +25,6 @@ Sweeps and stages are never pooled.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ from analysis.doseresponse_lines import (
 )
 from analysis.doseresponse_measures import Estimate, SweepMeasures
 from analysis.paired import Interval
-from analysis.records import Record, with_holm
+from analysis.records import Record, with_holm_in
 from analysis.resample import Floats
 from analysis.stages_data import Aligned
 
@@ -190,18 +189,17 @@ def analyse_measure(dosed: Dosed, arms: Sequence[str]) -> DoseMeasure:
         for arm in arms
         if (gap := measures.gap(arm)) is not None
     )
-    return _adjusted(
-        DoseMeasure(
-            dosed=dosed,
-            arms=tuple(arms),
-            groups=tuple(
-                _group(measures, arms, name, (code,))
-                for code, name in enumerate(dosed.aligned.groups)
-            ),
-            gaps=gaps,
-            mean=_group(measures, arms, None, averaged) if averaged else None,
-        )
+    found = DoseMeasure(
+        dosed=dosed,
+        arms=tuple(arms),
+        groups=tuple(
+            _group(measures, arms, name, (code,))
+            for code, name in enumerate(dosed.aligned.groups)
+        ),
+        gaps=gaps,
+        mean=_group(measures, arms, None, averaged) if averaged else None,
     )
+    return with_holm_in(found, [one.record for one in found.estimates])
 
 
 def _group(
@@ -241,40 +239,5 @@ def _group(
             if not sweep.is_placebo(arm)
             for placebo in arms
             if sweep.is_placebo(placebo)
-        ),
-    )
-
-
-def _adjusted(found: DoseMeasure) -> DoseMeasure:
-    """With Holm's p in every record."""
-    records = [one.record for one in found.estimates]
-    by_id = {id(old): new for old, new in zip(records, with_holm(records), strict=True)}
-
-    def new(one: Estimate) -> Estimate:
-        return dataclasses.replace(one, record=by_id[id(one.record)])
-
-    def group(one: GroupDose) -> GroupDose:
-        return dataclasses.replace(
-            one,
-            arms=tuple(
-                dataclasses.replace(
-                    arm,
-                    slope=new(arm.slope),
-                    beyond=None if arm.beyond is None else new(arm.beyond),
-                )
-                for arm in one.arms
-            ),
-            controlled=tuple(
-                dataclasses.replace(each, estimate=new(each.estimate))
-                for each in one.controlled
-            ),
-        )
-
-    return dataclasses.replace(
-        found,
-        groups=tuple(map(group, found.groups)),
-        mean=None if found.mean is None else group(found.mean),
-        gaps=tuple(
-            dataclasses.replace(one, estimate=new(one.estimate)) for one in found.gaps
         ),
     )

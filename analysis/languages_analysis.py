@@ -23,10 +23,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.languages_answers import Answers, read_answers
-from analysis.languages_covariates import covariate_records
-from analysis.languages_measures import outcome_records
-from analysis.languages_places import place_records
-from analysis.languages_records import Maker
+from analysis.languages_measures import (
+    Maker,
+    covariate_records,
+    outcome_records,
+    place_records,
+)
 from analysis.load import Run, labels
 from analysis.records import Record, with_holm
 from analysis.resample import DRAWS, SEED
@@ -76,8 +78,11 @@ class LanguageRun:
 
     def spread(self, key: str | None = None) -> Record | None:
         """Best minus worst; None: fewer than two languages have enough answers."""
-        metric = f"{key or self.key}_disparity"
-        return next((one for one in self.records if one.metric == metric), None)
+        return self.metric(f"{key or self.key}_disparity")
+
+    def metric(self, name: str) -> Record | None:
+        """The first record of a metric; None: there is none."""
+        return next((one for one in self.records if one.metric == name), None)
 
     @property
     def headline(self) -> Record:

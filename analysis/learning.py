@@ -41,8 +41,7 @@ import pandas as pd
 from analysis.learning_curves import GroupCurve, group_curve
 from analysis.learning_data import KEYS, read_curve
 from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval
-from analysis.records import ALPHA, Record
-from analysis.resample import CI_LEVEL
+from analysis.records import ALPHA, Origin, Record, record_of
 from probe.types import UsageError
 
 ALL = "all"
@@ -198,27 +197,22 @@ def _records(learning: Learning, one: GroupCurve) -> tuple[Record, ...]:
     def record(
         metric: str, unit: str, value: Interval, method: str, reference: str | None
     ) -> Record:
-        bounded = bool(np.isfinite(value.low))
         few = one.n_keys < MIN_CLUSTERS
-        none = TOO_FEW_CLUSTERS if few else "none: all pairs have the same"
-        return Record(
+        return record_of(
+            Origin(
+                probe=f"held-out pairs by {learning.column}",
+                model=learning.key,
+                name="",
+            ),
+            value,
             analysis="learning",
-            probe=f"held-out pairs by {learning.column}",
-            model=learning.key,
-            run="",
             metric=metric,
             unit=unit,
             group=one.group,
             reference=reference,
-            estimate=value.estimate,
-            ci_low=value.low if bounded else None,
-            ci_high=value.high if bounded else None,
-            ci_level=CI_LEVEL if bounded else None,
-            ci_method=f"{method}; the mean over seeds" if bounded else none,
+            method=f"{method}; the mean over seeds",
+            missing=TOO_FEW_CLUSTERS if few else "none: all pairs have the same",
             cluster="key",
-            p_value=None,
-            p_holm=None,
-            family=None,
             n=one.n,
             n_clusters=one.n_keys,
         )

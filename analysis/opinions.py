@@ -19,9 +19,8 @@ from typing import Literal
 import pandas as pd
 
 from analysis.load import Run, labels, load_run
-from analysis.opinions_closest import Closest
 from analysis.opinions_common import CommonSet, common_set
-from analysis.opinions_countries import CountryResult, measure_countries
+from analysis.opinions_countries import Closest, CountryResult, measure_countries
 from analysis.opinions_data import OpinionTable, opinion_table
 from analysis.opinions_diversity import Diversity, measure_diversity
 from analysis.opinions_fidelity import Fidelity, measure_fidelity

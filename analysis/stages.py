@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.records import Record, with_holm
+from analysis.records import Record, with_holm_in
 from analysis.resample import DRAWS, SEED
 from analysis.stages_data import Aligned
 from analysis.stages_measures import Cells, StageMeasures
@@ -131,24 +131,23 @@ def analyse_stages(
         )
 
     gaps, gap_steps = _gaps(measures, cells)
-    return _adjusted(
-        MeasureResult(
-            aligned=aligned,
-            groups=tuple(
-                GroupResult(
-                    group=name,
-                    levels=tuple(
-                        measures.level(place, cells[code], name)
-                        for place in range(len(aligned.values))
-                    ),
-                    steps=tuple(step(place, code) for place in later),
-                )
-                for code, name in enumerate(aligned.groups)
-            ),
-            gaps=gaps,
-            gap_steps=gap_steps,
-        )
+    found = MeasureResult(
+        aligned=aligned,
+        groups=tuple(
+            GroupResult(
+                group=name,
+                levels=tuple(
+                    measures.level(place, cells[code], name)
+                    for place in range(len(aligned.values))
+                ),
+                steps=tuple(step(place, code) for place in later),
+            )
+            for code, name in enumerate(aligned.groups)
+        ),
+        gaps=gaps,
+        gap_steps=gap_steps,
     )
+    return with_holm_in(found, found.records)
 
 
 def _gaps(
@@ -170,37 +169,3 @@ def _gaps(
         change, permuted = measures.gap_change(place, kept, every)
         steps.append(GapStep(place=place, change=change, permuted=permuted))
     return gaps, tuple(steps)
-
-
-def _adjusted(found: MeasureResult) -> MeasureResult:
-    """With Holm's p in every record."""
-    records = found.records
-    by_id = {id(old): new for old, new in zip(records, with_holm(records), strict=True)}
-
-    def new(record: Record) -> Record:
-        return by_id[id(record)]
-
-    return MeasureResult(
-        aligned=found.aligned,
-        groups=tuple(
-            GroupResult(
-                group=one.group,
-                levels=one.levels,
-                steps=tuple(
-                    Step(
-                        place=step.place,
-                        change=new(step.change),
-                        previous=None if step.previous is None else new(step.previous),
-                        beyond=None if step.beyond is None else new(step.beyond),
-                    )
-                    for step in one.steps
-                ),
-            )
-            for one in found.groups
-        ),
-        gaps=found.gaps,
-        gap_steps=tuple(
-            GapStep(place=one.place, change=new(one.change), permuted=one.permuted)
-            for one in found.gap_steps
-        ),
-    )

@@ -5,6 +5,7 @@ Estimands, units and assumptions stand in `stages`.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ from analysis.paired import (
     varies,
     wilson,
 )
-from analysis.records import Record
-from analysis.resample import CI_LEVEL, Floats, percentile_interval
+from analysis.records import Origin, Record, record_of
+from analysis.resample import Floats, percentile_interval
 from analysis.stages_data import Aligned, Codes
 from analysis.stages_tests import (
     Widening,
@@ -309,27 +310,21 @@ class StageMeasures:
     ) -> Record:
         aligned, outcome = self.aligned, self.aligned.outcome
         measured = aligned.measured[place]
-        bounded = math.isfinite(value.low) and math.isfinite(value.high)
-        scope = f"{aligned.lineage}, {aligned.measured[0].probe}, {outcome.name}"
-        return Record(
+        found = record_of(
+            Origin(probe=measured.probe, model=measured.stage.model, name=measured.run),
+            value,
             analysis=ANALYSIS,
-            probe=measured.probe,
-            model=measured.stage.model,
-            run=measured.run,
             metric=f"{outcome.name}{suffix}",
             unit=outcome.value_unit,
             group=group,
             reference=reference,
-            estimate=value.estimate if math.isfinite(value.estimate) else None,
-            ci_low=value.low if bounded else None,
-            ci_high=value.high if bounded else None,
-            ci_level=CI_LEVEL if bounded else None,
-            ci_method=method,
+            method=method,
+            missing=method,
             cluster=cells.independent,
             p_value=p_value,
-            p_holm=None,
-            # Levels too say whose they are: lineages are held to units of their own.
-            family=f"{scope}, {family}",
             n=cells.n,
             n_clusters=cells.n_clusters,
         )
+        # Levels too say whose they are: lineages are held to units of their own.
+        scope = f"{aligned.lineage}, {aligned.measured[0].probe}, {outcome.name}"
+        return dataclasses.replace(found, family=f"{scope}, {family}")

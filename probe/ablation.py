@@ -29,14 +29,13 @@ from pydantic import (
 
 from probe.config import (
     NAME_PATTERN,
-    Dtype,
     Strict,
     did_you_mean,
     parse,
     read_text,
     shipped_files,
 )
-from probe.types import UsageError
+from probe.types import Dtype, UsageError
 
 StageName = Literal["sft", "dpo", "reward"]
 Arm = Literal["treatment", "placebo"]

@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from data_builders import probes, select, sources
 from probe import models
-from probe.config import Dtype, Kind, ModelConfig
+from probe.config import Kind, ModelConfig
 from probe.models import Resolved, resolve
 from probe.types import (
     BuildOptions,
     DataError,
+    Dtype,
     Item,
     Measure,
     MissingDataError,

@@ -13,49 +13,37 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from probe.options import (
-    Articles,
-    ArticlesOpt,
-    Base,
-    BaseOpt,
     BatchOpt,
     ColumnsOpt,
-    CommonOpt,
-    CountriesOpt,
     DataOpt,
     DeviceOpt,
-    DialectOpt,
-    DtypeOpt,
-    FamiliesOpt,
-    LanguageOpt,
-    LanguagesOpt,
+    GroupOptions,
+    ItemOptions,
+    JsonOpt,
     LimitOpt,
     Listing,
+    LoadOptions,
     MixedOpt,
     ModelArg,
-    Normalisation,
-    NormalisationOpt,
     OpinionsOpt,
-    PersonasOpt,
+    OutOpt,
     ProbeArg,
-    ProtocolOpt,
     ReferenceOpt,
+    ReportOptions,
     RunArgs,
     RunsOpt,
-    SeedOpt,
-    ShotsOpt,
-    Span,
-    SpanOpt,
-    Template,
+    ScoreOptions,
+    StageOptions,
     TemplateOpt,
     TrustOpt,
-    build_options,
     check_folder,
     for_one_probe,
+    grouped,
     load_probe,
     read_columns,
     read_country,
@@ -103,17 +91,16 @@ def ls(
     from probe import listing
 
     listings = {
-        Listing.probes: listing.ls_probes,
-        Listing.models: listing.ls_models,
-        Listing.opinions: listing.ls_opinions,
-        Listing.ablations: listing.ls_ablations,
-        Listing.runs: lambda: listing.ls_runs(runs),
+        "probes": listing.ls_probes,
+        "models": listing.ls_models,
+        "opinions": listing.ls_opinions,
+        "ablations": listing.ls_ablations,
+        "runs": lambda: listing.ls_runs(runs),
     }
-    for name in [what] if what else list(Listing):
+    for name in [what] if what else listings:
         if what is None:
-            print(f"{name.value}:")
-        rows = listings[name]()
-        _print_table(rows or [(f"no {name.value} in {runs}",)])
+            print(f"{name}:")
+        _print_table(listings[name]() or [(f"no {name} in {runs}",)])
         if what is None:
             print()
 
@@ -126,20 +113,14 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 @app.command()
+@grouped
 def show(
     probe: ProbeArg,
     model: ModelArg,
+    chosen: ItemOptions,
     n: Annotated[int, typer.Option("-n", min=1, help="How many candidates")] = 1,
-    data: DataOpt = None,
-    countries: CountriesOpt = None,
-    articles: ArticlesOpt = Articles.english,
-    span: SpanOpt = Span.country,
-    protocol: ProtocolOpt = None,
-    personas: PersonasOpt = None,
-    languages: LanguagesOpt = None,
-    shots: ShotsOpt = 1,
     columns: ColumnsOpt = None,
-    template: TemplateOpt = Template.config,
+    template: TemplateOpt = "config",
     trust_remote_code: TrustOpt = False,
 ) -> None:
     """Print the exact text and tokens a model reads; no weights are loaded."""
@@ -147,15 +128,13 @@ def show(
     from probe import models
     from probe.config import Kind
 
-    options = build_options(
-        data, countries, articles, span, protocol, personas, languages, shots
-    )
+    options = chosen.read()
     loaded = load_probe(probe, columns)
     settings = read_settings(trust_remote_code=trust_remote_code, template=template)
     config = audits.configure(model, settings)
     options = for_one_probe(loaded, config, options)
     resolved = models.resolve_weights(config, with_tensors=False)
-    if template is Template.plain:
+    if template == "plain":
         config = audits.plain(config, resolved)
     encoder = models.load_encoder(config, resolved)
     shown = 0
@@ -200,19 +179,13 @@ def _print_prompt(item: Item, encoder: Encoder) -> None:
 
 
 @app.command()
-def check(
-    model: ModelArg,
-    device: DeviceOpt = None,
-    dtype: DtypeOpt = None,
-    trust_remote_code: TrustOpt = False,
-) -> None:
+@grouped
+def check(model: ModelArg, how: LoadOptions) -> None:
     """Run golden pairs and invariance checks on a loaded model."""
     from probe import models
     from probe.audit import configure, prepare
 
-    settings = read_settings(
-        device=device, dtype=dtype, trust_remote_code=trust_remote_code
-    )
+    settings = how.read()
     prepared = prepare(configure(model, settings), settings)
     # Imported here: a wrong name is said before the start of torch.
     from probe.check import run_checks
@@ -240,41 +213,24 @@ def check(
 
 
 @app.command()
+@grouped
 def score(
     probe: ProbeArg,
     model: ModelArg,
+    chosen: ItemOptions,
+    how: ScoreOptions,
     limit: LimitOpt = None,
-    countries: CountriesOpt = None,
-    data: DataOpt = None,
-    runs: RunsOpt = Path("runs"),
-    articles: ArticlesOpt = Articles.english,
-    span: SpanOpt = Span.country,
-    protocol: ProtocolOpt = None,
-    personas: PersonasOpt = None,
-    languages: LanguagesOpt = None,
-    shots: ShotsOpt = 1,
     columns: ColumnsOpt = None,
-    device: DeviceOpt = None,
-    dtype: DtypeOpt = None,
-    batch_tokens: BatchOpt = None,
-    seed: SeedOpt = 0,
-    template: TemplateOpt = Template.config,
-    trust_remote_code: TrustOpt = False,
 ) -> None:
     """Score one probe with one model; continues a run that stopped."""
     from probe import audit as audits
 
-    options = build_options(
-        data, countries, articles, span, protocol, personas, languages, shots
-    )
-    settings = read_settings(
-        runs, device, dtype, batch_tokens, seed, trust_remote_code, template
-    )
+    options, settings = chosen.read(), how.read()
     loaded = load_probe(probe, columns)
     config = audits.configure(model, settings)
     options = for_one_probe(loaded, config, options)
     # Bad data must end the call before weights are fetched.
-    items = audits.build_items(loaded, options, limit=limit, seed=seed)
+    items = audits.build_items(loaded, options, limit=limit, seed=settings.seed)
     prepared = audits.prepare(config, settings)
     _say_resolved(model, prepared.config)
     load = audits.loader(prepared)
@@ -294,7 +250,7 @@ def import_(
             help="csv files; or DIALECT=FILE of RewardBench's results for each",
         ),
     ],
-    model: Annotated[str, typer.Option("--model", help="Label for the model")],
+    model: Annotated[str, typer.Option(help="Label for the model")],
     data: DataOpt = None,
     runs: RunsOpt = Path("runs"),
 ) -> None:
@@ -303,8 +259,7 @@ def import_(
     The first GROUP is the one that the others are compared with.
     """
     check_folder("--runs", runs)
-    loaded = load_probe(probe)
-    found = read_files(files)
+    loaded, found = load_probe(probe), read_files(files)
     from tqdm import tqdm
 
     from probe.recorded import import_file, import_groups
@@ -321,56 +276,24 @@ def import_(
 
 
 @app.command()
+@grouped
 def audit(
     model: ModelArg,
-    data: DataOpt = None,
+    chosen: ItemOptions,
+    how: ScoreOptions,
+    what: ReportOptions,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Report folder [reports/MODEL]")
+        Path | None, typer.Option(help="Report folder [reports/MODEL]")
     ] = None,
     limit: LimitOpt = None,
-    countries: CountriesOpt = None,
-    runs: RunsOpt = Path("runs"),
-    opinions: OpinionsOpt = None,
-    reference: ReferenceOpt = "USA",
-    base: BaseOpt = Base.two,
-    normalisation: NormalisationOpt = Normalisation.sum,
-    common: CommonOpt = None,
-    reference_dialect: DialectOpt = None,
-    reference_language: LanguageOpt = "eng_Latn",
-    articles: ArticlesOpt = Articles.english,
-    span: SpanOpt = Span.country,
-    protocol: ProtocolOpt = None,
-    personas: PersonasOpt = None,
-    languages: LanguagesOpt = None,
-    shots: ShotsOpt = 1,
-    device: DeviceOpt = None,
-    dtype: DtypeOpt = None,
-    batch_tokens: BatchOpt = None,
-    seed: SeedOpt = 0,
-    template: TemplateOpt = Template.config,
-    trust_remote_code: TrustOpt = False,
 ) -> None:
     """Score every probe that fits the model, then write the report."""
-    options = build_options(
-        data, countries, articles, span, protocol, personas, languages, shots
-    )
-    settings = read_settings(
-        runs, device, dtype, batch_tokens, seed, trust_remote_code, template
-    )
-    check_folder("--out", out)
     from probe.audit import configure
 
-    config = configure(model, settings)
     # Read before hours of scoring, so that a misspelt name ends the call at once.
-    wanted = read_wanted(
-        opinions,
-        reference,
-        base,
-        normalisation,
-        common,
-        reference_dialect,
-        reference_language,
-    )
+    check_folder("--out", out)
+    options, settings = chosen.read(), how.read()
+    config, wanted = configure(model, settings), what.read()
     _audit(config, model, None, options, settings, limit, out, wanted)
 
 
@@ -379,11 +302,9 @@ def reproduce(
     paper: Annotated[
         str, typer.Argument(metavar="PAPER", help=f"One of: {', '.join(PAPERS)}")
     ],
-    recorded: Annotated[
-        Path, typer.Option("--recorded", help="Copy of the authors' repository")
-    ],
+    recorded: Annotated[Path, typer.Option(help="Copy of the authors' repository")],
     data: DataOpt = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    as_json: JsonOpt = False,
 ) -> None:
     """Put a paper's published numbers beside ours, from its authors' outputs.
 
@@ -458,7 +379,7 @@ def reproduce(
 def correlate(
     run: RunArgs,
     opinions: OpinionsOpt = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    as_json: JsonOpt = False,
     reference: ReferenceOpt = "USA",
     mixed: MixedOpt = False,
 ) -> None:
@@ -519,47 +440,31 @@ def correlate(
 
 
 @app.command()
+@grouped
 def report(
     run: RunArgs,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the report")],
-    opinions: OpinionsOpt = None,
-    reference: ReferenceOpt = "USA",
-    base: BaseOpt = Base.two,
-    normalisation: NormalisationOpt = Normalisation.sum,
-    common: CommonOpt = None,
-    reference_dialect: DialectOpt = None,
-    reference_language: LanguageOpt = "eng_Latn",
+    out: Annotated[Path, typer.Option(help="Folder for the report")],
+    what: ReportOptions,
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
     check_folder("--out", out)
-    paths = run_folders(run)
-    wanted = read_wanted(
-        opinions,
-        reference,
-        base,
-        normalisation,
-        common,
-        reference_dialect,
-        reference_language,
-    )
+    paths, wanted = run_folders(run), what.read()
     _report(read_runs(paths, mixed), out, wanted)
 
 
 @app.command()
+@grouped
 def compare(
     run: RunArgs,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for a report")
+    what: StageOptions,
+    out: OutOpt = None,
+    families: Annotated[
+        Path | None,
+        typer.Option(help="YAML with your lineages, instead of the shipped ones"),
     ] = None,
-    families: FamiliesOpt = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    as_json: JsonOpt = False,
     mixed: MixedOpt = False,
-    reference: ReferenceOpt = "USA",
-    reference_dialect: DialectOpt = None,
-    reference_language: LanguageOpt = "eng_Latn",
-    base: BaseOpt = Base.two,
-    normalisation: NormalisationOpt = Normalisation.sum,
 ) -> None:
     """What each stage of training changed, and for whom; or models side by side.
 
@@ -569,20 +474,12 @@ def compare(
     scored is the same text.
     """
     check_folder("--out", out)
-    paths = run_folders(run)
+    paths, wanted = run_folders(run), what.read()
     from tqdm import tqdm
 
     from analysis.stages_console import CLOSING, stage_tables
     from analysis.stages_runs import compare_runs
 
-    wanted = read_wanted(
-        None,
-        reference,
-        base,
-        normalisation,
-        dialect=reference_dialect,
-        language=reference_language,
-    )
     runs = read_runs(paths, mixed)
     lineages = read_lineages(families, runs)
     with tqdm(total=len(runs), desc="compare", unit=" runs", delay=2.0) as bar:
@@ -607,9 +504,7 @@ def langid(
             help="A csv, json, jsonl or parquet file, or OWNER/NAME[@REVISION]",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the tags")] = Path(
-        "langid"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the tags")] = Path("langid"),
     split: Annotated[str, typer.Option(help="Of a data set of the hub")] = "train",
     columns: ColumnsOpt = None,
 ) -> None:
@@ -641,12 +536,11 @@ def langid(
 @app.command()
 def train(
     ablation: Annotated[
-        str,
-        typer.Argument(metavar="ABLATION", help="A YAML file, or a shipped name"),
+        str, typer.Argument(metavar="ABLATION", help="A YAML file, or a shipped name")
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for everything it makes (ablations/NAME)"),
+        typer.Option(help="Folder for everything it makes (ablations/NAME)"),
     ] = None,
     data: DataOpt = None,
     device: DeviceOpt = None,
@@ -659,7 +553,7 @@ def train(
     from probe import ablation as ablations
     from probe import sweep
 
-    build_options(data, None, Articles.english, Span.country)
+    ItemOptions(data=data).read()  # a folder, or none
     found = ablations.read(ablation)
     folder = out or Path("ablations") / found.name
     check_folder("--out", folder)
@@ -677,58 +571,50 @@ def train(
         _card(runs, lengths, prepared.base.config.name, folder / "report")
     if found.shares is not None and runs:
         try:
-            _doses(runs, curves, folder / "report", read_wanted(None, "USA"))
+            _doses(runs, curves, folder / "report", read_wanted())
             return
         except NoSlopeError as error:
             # What they score is a report all the same.
             print(f"note: {error}", file=sys.stderr)
     if runs:
-        _report(runs, folder / "report", read_wanted(None, "USA"))
+        _report(runs, folder / "report", read_wanted())
     if curves:
         _curves(curves, folder / "report" / "learning")
 
 
 @app.command()
+@grouped
 def doseresponse(
     run: RunArgs,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for a report")
-    ] = None,
+    what: GroupOptions,
+    out: OutOpt = None,
     learning: Annotated[
         list[Path] | None,
-        typer.Option("--learning", help="learning.csv of an ablation, for its curves"),
+        typer.Option(help="learning.csv of an ablation, for its curves"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    as_json: JsonOpt = False,
     mixed: MixedOpt = False,
-    reference: ReferenceOpt = "USA",
-    reference_dialect: DialectOpt = None,
-    reference_language: LanguageOpt = "eng_Latn",
 ) -> None:
     """What the share of training data with an attribute did: the report of `train`."""
     check_folder("--out", out)
-    paths = run_folders(run)
-    wanted = read_wanted(
-        None, reference, dialect=reference_dialect, language=reference_language
-    )
+    paths, wanted = run_folders(run), what.read()
     _doses(read_runs(paths, mixed), learning or [], out, wanted, as_json=as_json)
 
 
 @app.command()
 def demo(
     runs: RunsOpt = Path("runs"),
-    out: Annotated[Path, typer.Option("--out", help="Folder for the report")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for the report")] = Path(
         "reports/demo"
     ),
     limit: LimitOpt = None,
 ) -> None:
     """Audit a small reward model on bundled questions: one report in minutes."""
-    options = build_options(None, None, Articles.english, Span.country)
-    settings = read_settings(runs)
+    options, settings = ItemOptions().read(), read_settings(runs=runs)
     probe = load_probe(DEMO_PROBE)
-    wanted = read_wanted(None, "USA")
     from probe.audit import configure
 
-    config = configure(DEMO_MODEL, settings)
+    config, wanted = configure(DEMO_MODEL, settings), read_wanted()
     _audit(config, DEMO_MODEL, [probe], options, settings, limit, out, wanted)
 
 
@@ -892,18 +778,20 @@ def main() -> None:
     try:
         app()
     except ProbeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _fail(error)
     except OSError as error:
         named = str(error.filename or "a file")
-        short = named if len(named) <= 200 else f"{named[:200]}..."
         problem = UsageError(
-            f"{short}: {error.strerror or error}",
+            f"{named[:200]}{'...' * (len(named) > 200)}: {error.strerror or error}",
             "What is named can be read or written, and the disk has room",
             "Check the path, its permissions and the disk",
         )
-        print(f"error: {problem}", file=sys.stderr)
-        sys.exit(problem.exit_code)
+        _fail(problem)
+
+
+def _fail(error: ProbeError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from probe.types import ConfigError, Measure, UsageError
+from probe.types import ConfigError, Dtype, Measure, UsageError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 """A model's name: it becomes part of a folder's name."""
@@ -163,8 +163,6 @@ def _valid_source(text: str) -> str:
     return text
 
 
-Dtype = Literal["float32", "bfloat16", "float16"]
-"""Precision of weights and sums."""
 SourceText = Annotated[str, BeforeValidator(_joined), AfterValidator(_valid_source)]
 
 

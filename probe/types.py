@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""Precision of weights and sums."""
+
 GroupValue = str | float | None
 """A value of a group column: a label, a number, or unknown."""
 

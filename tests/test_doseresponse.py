@@ -26,7 +26,7 @@ from analysis.doseresponse_lines import (
     seeds_interval,
     unequal_seeds,
 )
-from analysis.doseresponse_method import CAVEATS, FALSE_POSITIVES
+from analysis.doseresponse_report import FALSE_POSITIVES, caveats
 from analysis.paired import t_test
 from analysis.records import ALPHA
 from analysis.resample import Floats
@@ -252,7 +252,7 @@ def test_the_interval_of_few_seeds_is_as_narrow_as_the_caveat_says(
     """Fixed random numbers: 1,500 sweeps."""
     low, high = FALSE_POSITIVES[ratio]
     assert low <= false_positives(crossed(shares, seeds), ratio, 1500) <= high
-    assert f"{100 * low:g} to {100 * high:g}%" in CAVEATS[0]
+    assert f"{100 * low:g} to {100 * high:g}%" in caveats()[0]
 
 
 @pytest.mark.parametrize("ratio", [0, 2, 4])
