@@ -119,8 +119,22 @@ def dumps(records: Iterable[Record]) -> str:
 
 
 def loads(text: str) -> tuple[Record, ...]:
-    """Reads the text of a ``summary.json``; errors as `Record.from_json`."""
-    return tuple(Record.from_json(values) for values in json.loads(text))
+    """Reads the text of a ``summary.json``.
+
+    Raises:
+        DataError: It is no such text; or as `Record.from_json`.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise DataError(
+            "a summary is no JSON list of records",
+            "It is what rm-probe report writes as summary.json",
+            "Write the summary anew with this version of rm-probe",
+        )
+    return tuple(map(Record.from_json, found))
 
 
 def with_holm(records: Sequence[Record]) -> tuple[Record, ...]:

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
@@ -18,8 +18,6 @@ from data_builders import probes, select, sources
 from probe import models
 from probe.config import Kind, ModelConfig
 from probe.models import Resolved, resolve
-from probe.score import RunResult, run
-from probe.store import Manifest
 from probe.types import (
     BuildOptions,
     DataError,
@@ -32,6 +30,9 @@ from probe.types import (
     UsageError,
     versioned,
 )
+
+if TYPE_CHECKING:
+    from probe.score import RunResult
 
 logger = logging.getLogger(__name__)
 
@@ -249,6 +250,8 @@ def score_probe(
         ProbeError: As raised by the scorer for text it cannot score.
     """
     from probe.models import checkpoints
+    from probe.score import run
+    from probe.store import Manifest
 
     config, settings = prepared.config, prepared.settings
     manifest = Manifest(

@@ -6,7 +6,7 @@ Every check compares two ways to the same number, or a promise with what is ther
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,29 +56,27 @@ class Check:
 
 def run_checks(
     config: ModelConfig, resolved: Resolved, scorer: Scorer
-) -> tuple[Check, ...]:
-    """Runs every check on a loaded model.
+) -> Iterator[Check]:
+    """Runs every check on a loaded model, and yields each as it is done.
 
     Args:
         config: What was asked for.
         resolved: Where the weights lie.
         scorer: As `probe.models.load_scorer` returned it.
 
-    Returns:
+    Yields:
         One entry a check, failed ones included.
 
     Raises:
         ProbeError: A text of ours cannot be encoded or scored at all.
     """
     encoded = [one for item in _items() for one in scorer.encode(item)]
-    return (
-        _golden(config, scorer),
-        _bos(config, scorer, encoded),
-        _head(config, resolved, scorer),
-        _precision(config, scorer),
-        _invariance(scorer, encoded),
-        _plain(scorer, encoded),
-    )
+    yield _golden(config, scorer)
+    yield _bos(config, scorer, encoded)
+    yield _head(config, resolved, scorer)
+    yield _precision(config, scorer)
+    yield _invariance(scorer, encoded)
+    yield _plain(scorer, encoded)
 
 
 def _items() -> list[Item]:

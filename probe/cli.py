@@ -6,13 +6,14 @@ Heavy imports stand inside the verbs, so that ``rm-probe --help`` is instant.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -40,6 +41,7 @@ from probe.options import (
     StageOptions,
     TemplateOpt,
     TrustOpt,
+    check_folder,
     for_one_probe,
     grouped,
     load_probe,
@@ -51,6 +53,7 @@ from probe.options import (
     read_runs,
     read_settings,
     read_wanted,
+    run_folders,
 )
 from probe.types import CheckFailedError, NoSlopeError, ProbeError, UsageError
 
@@ -115,7 +118,7 @@ def show(
     probe: ProbeArg,
     model: ModelArg,
     chosen: ItemOptions,
-    n: Annotated[int, typer.Option("-n", help="How many candidates")] = 1,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many candidates")] = 1,
     columns: ColumnsOpt = None,
     template: TemplateOpt = "config",
     trust_remote_code: TrustOpt = False,
@@ -181,10 +184,12 @@ def check(model: ModelArg, how: LoadOptions) -> None:
     """Run golden pairs and invariance checks on a loaded model."""
     from probe import models
     from probe.audit import configure, prepare
-    from probe.check import run_checks
 
     settings = how.read()
     prepared = prepare(configure(model, settings), settings)
+    # Imported here: a wrong name is said before the start of torch.
+    from probe.check import run_checks
+
     print(
         f"{prepared.config.name}: "
         f"{'verified' if prepared.config.verified else 'not verified'} config, "
@@ -193,9 +198,11 @@ def check(model: ModelArg, how: LoadOptions) -> None:
     scorer = models.load_scorer(
         prepared.config, prepared.resolved, device=settings.device
     )
-    results = run_checks(prepared.config, prepared.resolved, scorer)
-    for result in results:
-        print(f"{'ok  ' if result.ok else 'FAIL'}  {result.name}: {result.detail}")
+    results = []
+    for result in run_checks(prepared.config, prepared.resolved, scorer):
+        results.append(result)
+        verdict = "ok  " if result.ok else "FAIL"
+        print(f"{verdict}  {result.name}: {result.detail}", flush=True)
     failed = [result for result in results if not result.ok]
     if failed:
         raise CheckFailedError(
@@ -251,12 +258,12 @@ def import_(
 
     The first GROUP is the one that the others are compared with.
     """
+    check_folder("--runs", runs)
+    loaded, found = load_probe(probe), read_files(files)
     from tqdm import tqdm
 
     from probe.recorded import import_file, import_groups
 
-    loaded = load_probe(probe)
-    found = read_files(files)
     if isinstance(found, dict):
         result = import_groups(loaded, found, model=model, root=runs, argv=sys.argv)
         _say_counts(result.path)
@@ -281,9 +288,13 @@ def audit(
     limit: LimitOpt = None,
 ) -> None:
     """Score every probe that fits the model, then write the report."""
+    from probe.audit import configure
+
     # Read before hours of scoring, so that a misspelt name ends the call at once.
-    options, settings, wanted = chosen.read(), how.read(), what.read()
-    _audit(model, None, options, settings, limit, out, wanted)
+    check_folder("--out", out)
+    options, settings = chosen.read(), how.read()
+    config, wanted = configure(model, settings), what.read()
+    _audit(config, model, None, options, settings, limit, out, wanted)
 
 
 @app.command()
@@ -308,6 +319,9 @@ def reproduce(
             "PAPER names a paper whose published numbers are known here",
             did_you_mean(paper, PAPERS),
         )
+    from probe.recorded import repository, tydiqa
+
+    found = repository.find(recorded)
     from tqdm import tqdm
 
     from analysis import paper as published
@@ -316,9 +330,7 @@ def reproduce(
     from analysis.paper_measures import COMPARED, REFERENCE, rank
     from analysis.paper_table import closing, figure_tables
     from analysis.paper_tydiqa import score
-    from probe.recorded import repository, tydiqa
 
-    found = repository.find(recorded)
     gold = tydiqa.gold(data, recorded) if found.has_answers else tydiqa.Gold()
     steps = found.n_runs + len(published.FIGURES)
     with tqdm(total=steps, desc="reproduce", unit=" steps", delay=2.0) as bar:
@@ -372,12 +384,13 @@ def correlate(
     mixed: MixedOpt = False,
 ) -> None:
     """Rank correlation of runs with opinion polls, and with each other."""
+    paths = run_folders(run)
     from tqdm import tqdm
 
     from analysis.console import estimate_text, poll_table, view_summary, view_table
     from analysis.countries_axis import analyse_countries
 
-    runs = [one for one in read_runs(run, mixed) if one.manifest.axis == "countries"]
+    runs = [one for one in read_runs(paths, mixed) if one.manifest.axis == "countries"]
     if not runs:
         raise UsageError(
             f"none of {', '.join(map(str, run))} scored countries",
@@ -435,8 +448,9 @@ def report(
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
-    wanted = what.read()
-    _report(read_runs(run, mixed), out, wanted)
+    check_folder("--out", out)
+    paths, wanted = run_folders(run), what.read()
+    _report(read_runs(paths, mixed), out, wanted)
 
 
 @app.command()
@@ -459,13 +473,14 @@ def compare(
     are compared with. With --mixed, versions of a probe may differ where what both have
     scored is the same text.
     """
+    check_folder("--out", out)
+    paths, wanted = run_folders(run), what.read()
     from tqdm import tqdm
 
     from analysis.stages_console import CLOSING, stage_tables
     from analysis.stages_runs import compare_runs
 
-    wanted = what.read()
-    runs = read_runs(run, mixed)
+    runs = read_runs(paths, mixed)
     lineages = read_lineages(families, runs)
     with tqdm(total=len(runs), desc="compare", unit=" runs", delay=2.0) as bar:
         found = compare_runs(runs, lineages, wanted, step=bar.update)
@@ -494,6 +509,7 @@ def langid(
     columns: ColumnsOpt = None,
 ) -> None:
     """Language shares of a training set, where two detectors agree."""
+    check_folder("--out", out)
     from tqdm import tqdm
 
     from data_builders import langid as detectors
@@ -502,6 +518,7 @@ def langid(
 
     found = training_rows.read(source, split=split, columns=read_columns(columns))
     texts = [turn.text for turn in found.turns]
+    print("loading two detectors, lingua and fastText's lid.176", file=sys.stderr)
     with tqdm(total=len(texts), desc="langid", unit=" texts", delay=2.0) as bar:
         tags = detectors.tag(texts, bar.update)
     print(f"{found.name}: {found.n_rows:,} rows, {len(texts):,} texts")
@@ -539,6 +556,7 @@ def train(
     ItemOptions(data=data).read()  # a folder, or none
     found = ablations.read(ablation)
     folder = out or Path("ablations") / found.name
+    check_folder("--out", folder)
     settings = read_settings(device=device, batch_tokens=batch_tokens)
     prepared = sweep.prepare(found, out=folder, data=data, settings=settings)
     scored = sweep.run(prepared)
@@ -578,8 +596,9 @@ def doseresponse(
     mixed: MixedOpt = False,
 ) -> None:
     """What the share of training data with an attribute did: the report of `train`."""
-    wanted = what.read()
-    _doses(read_runs(run, mixed), learning or [], out, wanted, as_json=as_json)
+    check_folder("--out", out)
+    paths, wanted = run_folders(run), what.read()
+    _doses(read_runs(paths, mixed), learning or [], out, wanted, as_json=as_json)
 
 
 @app.command()
@@ -593,10 +612,14 @@ def demo(
     """Audit a small reward model on bundled questions: one report in minutes."""
     options, settings = ItemOptions().read(), read_settings(runs=runs)
     probe = load_probe(DEMO_PROBE)
-    _audit(DEMO_MODEL, [probe], options, settings, limit, out, read_wanted())
+    from probe.audit import configure
+
+    config, wanted = configure(DEMO_MODEL, settings), read_wanted()
+    _audit(config, DEMO_MODEL, [probe], options, settings, limit, out, wanted)
 
 
 def _audit(
+    config: ModelConfig,
     model: str,
     only: list[Probe] | None,
     options: BuildOptions,
@@ -608,7 +631,6 @@ def _audit(
     """Scores `only` (None: every probe that fits), then writes the report."""
     from probe import audit as audits
 
-    config = audits.configure(model, settings)
     prepared = audits.prepare(config, settings)
     _say_resolved(model, prepared.config)
     options = dataclasses.replace(options, reader=config.kind.fits)
@@ -738,7 +760,14 @@ def _say_counts(path: Path) -> None:
 
 
 def main() -> None:
-    """Entry point: prints a `ProbeError` as one message and exits with its code."""
+    """Entry point: prints a `ProbeError` as one message and exits with its code.
+
+    So it does with what the operating system says of a path, wherever it says it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal need not have every sign of every language.
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("probe").setLevel(logging.INFO)
     # peft imports it, and it then says that it lacks an optional kernel.
@@ -749,8 +778,20 @@ def main() -> None:
     try:
         app()
     except ProbeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except OSError as error:
+        named = str(error.filename or "a file")
+        problem = UsageError(
+            f"{named[:200]}{'...' * (len(named) > 200)}: {error.strerror or error}",
+            "What is named can be read or written, and the disk has room",
+            "Check the path, its permissions and the disk",
+        )
+        _fail(problem)
+
+
+def _fail(error: ProbeError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,7 +71,10 @@ TemplateOpt = Annotated[
     Literal["config", "plain"],
     typer.Option(help="A policy's own, or plain text without a chat's"),
 ]
-BatchOpt = Annotated[int | None, typer.Option(min=1, help="Tokens of one forward pass")]
+BatchOpt = Annotated[
+    int | None,
+    typer.Option(min=1, max=2**31 - 1, help="Tokens of one forward pass"),
+]
 TrustOpt = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint"),
@@ -354,15 +358,28 @@ def _file(path: str) -> Path:
 
 
 def read_runs(paths: list[Path], mixed: bool = False) -> list[Run]:
-    """The runs called RUN: run folders, or folders of runs.
+    """The runs of `run_folders`.
+
+    Raises:
+        UsageError: As `run_folders`.
+        StoreError: As `analysis.load.load_runs`.
+    """
+    found = run_folders(paths)
+    # Imported here, as in `read_wanted`: a wrong name is said before a slow start.
+    from analysis.load import load_runs
+
+    return list(load_runs(found, mixed=mixed))
+
+
+def run_folders(paths: list[Path]) -> list[Path]:
+    """The folders of the runs called RUN: run folders, or folders of runs.
 
     Of a folder of runs, those that stopped before their first score are left out.
 
     Raises:
         UsageError: A path holds no run.
-        StoreError: As `analysis.load.load_runs`.
+        StoreError: A run cannot be read.
     """
-    from analysis.load import load_runs
     from probe.store import find_runs, has_scores
 
     found: list[Path] = []
@@ -380,7 +397,7 @@ def read_runs(paths: list[Path], mixed: bool = False) -> list[Run]:
                 logger.warning("left out    %s: nothing scored yet", one)
             here = [one for one in here if one not in empty]
         found += [one for one in here if one not in found]
-    return list(load_runs(found, mixed=mixed))
+    return found
 
 
 def read_polls(names: list[str] | None) -> list[Poll]:
@@ -476,17 +493,21 @@ def read_wanted(
     reference_language: str = "eng_Latn",
 ) -> Wanted:
     """What a user wants of a report; errors as the parts'."""
-    from analysis.part import Wanted
     from data_builders import languages
 
+    polls, country = read_polls(opinions), read_country(reference)
+    countries = _countries("--common", common)
+    language = languages.resolve(reference_language)
+    from analysis.part import Wanted
+
     return Wanted(
-        polls=read_polls(opinions),
-        reference=read_country(reference),
+        polls=polls,
+        reference=country,
         base=2 if base == "2" else "e",
         normalisation=normalisation,
-        common=_countries("--common", common),
+        common=countries,
         reference_dialect=reference_dialect,
-        reference_language=languages.resolve(reference_language),
+        reference_language=language,
     )
 
 
@@ -502,6 +523,25 @@ def read_lineages(path: Path | None, runs: list[Run]) -> tuple[Lineage, ...]:
     return load_families(path, {run.model for run in runs})
 
 
+def check_folder(option: str, path: Path | None) -> None:
+    """Checks that what will be written can be, before anything slow.
+
+    Raises:
+        UsageError: `path`, or the first folder above it that is there, is a file or
+            cannot be written to.
+    """
+    if path is None:
+        return
+    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(
+            f"{option} {path}: {there} is "
+            + ("read-only" if there.is_dir() else "no folder"),
+            f"{option} names a folder that can be written to",
+            "Name another one",
+        )
+
+
 def read_settings(
     *,
     runs: Path = Path("runs"),
@@ -512,7 +552,12 @@ def read_settings(
     trust_remote_code: bool = False,
     template: Literal["config", "plain"] = "config",
 ) -> Settings:
-    """How a user wants a model to run."""
+    """How a user wants a model to run.
+
+    Raises:
+        UsageError: `--runs` cannot be written.
+    """
+    check_folder("--runs", runs)
     from probe.audit import Settings
 
     return Settings(

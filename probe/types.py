@@ -41,10 +41,14 @@ class ProbeError(Exception):
             expected: What must be.
             action: What the user can do about it.
         """
-        self.found = found.rstrip(".")
-        self.expected = expected.rstrip(".")
-        self.action = action.rstrip(".")
+        self.found, self.expected, self.action = map(_part, (found, expected, action))
         super().__init__(f"{self.found}. {self.expected}. {self.action}.")
+
+
+def _part(text: str) -> str:
+    """A part of a message; what a file holds may be too long to be read in one."""
+    text = text.rstrip(".")
+    return text if len(text) <= 2000 else f"{text[:1600]} ... {text[-300:]}"
 
 
 class UsageError(ProbeError):

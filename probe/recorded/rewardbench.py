@@ -7,7 +7,6 @@ Its runner writes them in three forms: `_all.jsonl`, a row per pair with `chosen
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,14 +107,14 @@ def _json_columns(file: Path) -> Table:
     """Reads one JSON object with a list per column, as RewardBench publishes scores."""
     try:
         data = file.read_bytes()
-        found = json.loads(data)
+        found = cells.read_json(data.decode())
     except OSError as error:
         raise DataError(
             f"{file} cannot be read: {error.strerror}",
             "It must be a file of recorded scores",
             "Check the path",
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(
             f"{file} is not JSON ({error})",
             "A .json of recorded scores is one object with a list for each column",
@@ -151,8 +150,8 @@ def _number(line: Line, column: str) -> float:
     value = line.values[column]
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = cells.read_json(value)
+        except ValueError:
             value = None
     if isinstance(value, list):
         if len(value) != 1:
