@@ -19,7 +19,7 @@ from probe.models import Resolved, Scorer, tensors
 from probe.models.engine import device_of
 from probe.models.implicit import ImplicitScorer, completion
 from probe.models.policy import PolicyScorer
-from probe.models.reward import OwnOutputScorer, RewardScorer
+from probe.models.reward import OwnOutputScorer, RewardScorer, labelled
 from probe.models.weights import Role
 from probe.types import Candidate, Encoded, Item, Measure, Message
 
@@ -254,7 +254,7 @@ def _plain(scorer: Scorer, encoded: Sequence[Encoded]) -> Check:
     if isinstance(scorer, RewardScorer) and scorer.config.pool == "last_token":
         model = scorer.whole
         if model is not None:
-            own = _worst(ours, [class_score(model, one) for one in few])
+            own = _worst(ours, [class_score(model, one, scorer.columns) for one in few])
             found.append(f"from {type(model).__name__}'s own scores by {own:.2g}")
             worst = max(worst, own)
     return Check(
@@ -264,12 +264,14 @@ def _plain(scorer: Scorer, encoded: Sequence[Encoded]) -> Check:
     )
 
 
-def class_score(model: PreTrainedModel, encoded: Encoded) -> Mapping[Measure, float]:
+def class_score(
+    model: PreTrainedModel, encoded: Encoded, columns: tuple[int, ...] = (0,)
+) -> Mapping[Measure, float]:
     """What a `*ForSequenceClassification` itself gives for one text, unpadded."""
     ids = torch.tensor([encoded.token_ids], device=device_of(model))
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-    return {Measure.REWARD: float(logits[0, 0])}
+    return {Measure.REWARD: float(labelled(logits[0].float(), columns))}
 
 
 def _limit(scorer: Scorer) -> float:
@@ -318,7 +320,8 @@ def plain_score(scorer: Scorer, encoded: Encoded) -> Mapping[Measure, float]:
                 output = scorer.model(
                     input_ids=ids, attention_mask=torch.ones_like(ids)
                 )
-            return {Measure.REWARD: float(output[scorer.config.output].reshape(-1)[0])}
+            own = output[scorer.config.output].reshape(-1).float()
+            return {Measure.REWARD: float(labelled(own, scorer.columns))}
     raise AssertionError(f"a scorer of class {type(scorer).__name__}")
 
 
