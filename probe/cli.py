@@ -20,6 +20,7 @@ from probe.options import (
     Articles,
     ArticlesOpt,
     Base,
+    BaseFolderOpt,
     BaseOpt,
     BatchOpt,
     ColumnsOpt,
@@ -138,6 +139,7 @@ def show(
     columns: ColumnsOpt = None,
     template: TemplateOpt = Template.config,
     trust_remote_code: TrustOpt = False,
+    adapter_base: BaseFolderOpt = None,
 ) -> None:
     """Print the exact text and tokens a model reads; no weights are loaded."""
     from probe import audit as audits
@@ -148,7 +150,11 @@ def show(
         data, countries, articles, span, protocol, personas, languages, shots
     )
     loaded = load_probe(probe, columns)
-    settings = read_settings(trust_remote_code=trust_remote_code, template=template)
+    settings = read_settings(
+        trust_remote_code=trust_remote_code,
+        template=template,
+        adapter_base=adapter_base,
+    )
     config = audits.configure(model, settings)
     options = for_one_probe(loaded, config, options)
     resolved = models.resolve_weights(config, with_tensors=False)
@@ -202,6 +208,7 @@ def check(
     device: DeviceOpt = None,
     dtype: DtypeOpt = None,
     trust_remote_code: TrustOpt = False,
+    adapter_base: BaseFolderOpt = None,
 ) -> None:
     """Run golden pairs and invariance checks on a loaded model."""
     from probe import models
@@ -209,7 +216,10 @@ def check(
     from probe.check import run_checks
 
     settings = read_settings(
-        device=device, dtype=dtype, trust_remote_code=trust_remote_code
+        device=device,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        adapter_base=adapter_base,
     )
     prepared = prepare(configure(model, settings), settings)
     print(
@@ -253,6 +263,7 @@ def score(
     seed: SeedOpt = 0,
     template: TemplateOpt = Template.config,
     trust_remote_code: TrustOpt = False,
+    adapter_base: BaseFolderOpt = None,
 ) -> None:
     """Score one probe with one model; continues a run that stopped."""
     from probe import audit as audits
@@ -261,7 +272,14 @@ def score(
         data, countries, articles, span, protocol, personas, languages, shots
     )
     settings = read_settings(
-        runs, device, dtype, batch_tokens, seed, trust_remote_code, template
+        runs,
+        device,
+        dtype,
+        batch_tokens,
+        seed,
+        trust_remote_code,
+        template,
+        adapter_base,
     )
     loaded = load_probe(probe, columns)
     config = audits.configure(model, settings)
@@ -341,13 +359,21 @@ def audit(
     seed: SeedOpt = 0,
     template: TemplateOpt = Template.config,
     trust_remote_code: TrustOpt = False,
+    adapter_base: BaseFolderOpt = None,
 ) -> None:
     """Score every probe that fits the model, then write the report."""
     options = build_options(
         data, countries, articles, span, protocol, personas, languages, shots
     )
     settings = read_settings(
-        runs, device, dtype, batch_tokens, seed, trust_remote_code, template
+        runs,
+        device,
+        dtype,
+        batch_tokens,
+        seed,
+        trust_remote_code,
+        template,
+        adapter_base,
     )
     # Read before hours of scoring, so that a misspelt name ends the call at once.
     wanted = read_wanted(

@@ -162,6 +162,10 @@ TrustOpt = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint"),
 ]
+BaseFolderOpt = Annotated[
+    Path | None,
+    typer.Option("--adapter-base", help="Folder of the base of a bare adapter"),
+]
 OpinionsOpt = Annotated[
     list[str] | None,
     typer.Option("--opinions", help="Only this poll (repeatable); see ls opinions"),
@@ -506,6 +510,7 @@ def read_settings(
     seed: int = 0,
     trust_remote_code: bool = False,
     template: Template = Template.config,
+    adapter_base: Path | None = None,
 ) -> Settings:
     """How a user wants a model to run."""
     from probe.audit import Settings
@@ -518,4 +523,5 @@ def read_settings(
         seed=seed,
         trust_remote_code=trust_remote_code,
         template=template.value,
+        adapter_base=adapter_base,
     )

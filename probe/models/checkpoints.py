@@ -574,10 +574,11 @@ def rounding(declared: PreTrainedConfig, folder: Path) -> Mapping[str, Any] | No
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(*also: type[Warning]) -> Iterator[None]:
     """Silences the libraries' loading report: `_check` turns it into errors.
 
-    What they say of each other's future names is nothing a user can mend.
+    What they say of each other's future names is nothing a user can mend, nor are
+    peft's doubts about merging, which is measured.
     """
     before = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
@@ -585,7 +586,8 @@ def _quiet() -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
+            for category in (FutureWarning, *also):
+                warnings.simplefilter("ignore", category)
             yield
     finally:
         transformers_logging.set_verbosity(before)
@@ -675,7 +677,7 @@ def _with_adapter(
     _resize(model, named, folder)
     ids = short_text(model)
     try:
-        with _quiet():
+        with _quiet(UserWarning):
             adapted: Any = PeftModel.from_pretrained(model, folder, is_trainable=False)
     except _UNFIT as error:
         raise WeightsError(
@@ -702,8 +704,7 @@ def _with_adapter(
     if any(f".{name}." in key for name in named for key in stored):
         _untie(model)
     if model.config.to_dict().get("quantization_config") is None:
-        with _quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
+        with _quiet(UserWarning):
             model = adapted.merge_and_unload()
     else:
         for name, module in list(model.named_modules()):

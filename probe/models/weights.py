@@ -213,7 +213,6 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
     Raises:
         WeightsError: It does not exist, or neither hub nor cache has it.
     """
-    import httpx
     from huggingface_hub import HfApi, constants, errors, snapshot_download
 
     patterns: list[str] = list(_SMALL)
@@ -226,7 +225,11 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
                 patterns += _tensor_patterns(files)
             path = snapshot_download(repo, revision=info.sha, allow_patterns=patterns)
             return Path(path), str(info.sha)
-        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        except (
+            errors.RepositoryNotFoundError,
+            errors.RevisionNotFoundError,
+            errors.HFValidationError,
+        ) as error:
             raise WeightsError(
                 f"hf:{repo}@{revision}: {_first_line(error)}",
                 "The repository and revision exist, and your account may read them",
@@ -234,8 +237,9 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
                 "and run `hf auth login`",
             ) from error
         except (
-            OSError,
-            httpx.HTTPError,
+            # Whatever answers in the hub's place may answer anything.
+            *(OSError, ValueError, KeyError, TypeError),
+            errors.HTTPError,
             errors.RevisionResolutionError,
             errors.XetDownloadError,
         ) as error:
@@ -250,7 +254,7 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
         if not small and not tensors.files(folder):
             raise FileNotFoundError("the cached snapshot holds no weights")
         return folder, folder.name
-    except (errors.LocalEntryNotFoundError, FileNotFoundError, ValueError) as error:
+    except (errors.RevisionResolutionError, FileNotFoundError, ValueError) as error:
         raise WeightsError(
             f"hf:{repo}@{revision} is not in the cache {constants.HF_HUB_CACHE}, and "
             f"the hub cannot be asked ({reason})",
