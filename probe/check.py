@@ -161,7 +161,7 @@ def _heads(
     """Head parameters, and the sources they must come from."""
     here: tuple[Role, ...] = ("weights", "adapter")
     match scorer:
-        case RewardScorer() if scorer.whole is None:
+        case RewardScorer() if scorer.config.label is None:
             return [(here, _named(scorer.head))]
         case PolicyScorer():
             return [(here, _named(scorer.model.get_output_embeddings()))]
