@@ -58,6 +58,8 @@ class Settings:
     trust_remote_code: bool = False
     template: Literal["config", "plain"] = "config"
     """`plain`: a policy reads text without its chat template."""
+    adapter_base: Path | None = None
+    """Folder of the base of a bare adapter; None: as the adapter records it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,11 @@ def configure(ref: str, settings: Settings) -> ModelConfig:
         UsageError: No such model, or a reward model that is to read plain text.
         ConfigError: A config that is wrong or needs code the user did not allow.
     """
-    config = models.resolve_model(ref, trust_remote_code=settings.trust_remote_code)
+    config = models.resolve_model(
+        ref,
+        trust_remote_code=settings.trust_remote_code,
+        adapter_base=settings.adapter_base,
+    )
     if settings.template == "plain" and config.kind is not Kind.POLICY:
         raise UsageError(
             f"--template plain is given, and model '{config.name}' is of kind "

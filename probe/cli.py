@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from probe.options import (
+    BaseFolderOpt,
     BatchOpt,
     ColumnsOpt,
     DataOpt,
@@ -122,6 +123,7 @@ def show(
     columns: ColumnsOpt = None,
     template: TemplateOpt = "config",
     trust_remote_code: TrustOpt = False,
+    adapter_base: BaseFolderOpt = None,
 ) -> None:
     """Print the exact text and tokens a model reads; no weights are loaded."""
     from probe import audit as audits
@@ -130,7 +132,11 @@ def show(
 
     options = chosen.read()
     loaded = load_probe(probe, columns)
-    settings = read_settings(trust_remote_code=trust_remote_code, template=template)
+    settings = read_settings(
+        trust_remote_code=trust_remote_code,
+        template=template,
+        adapter_base=adapter_base,
+    )
     config = audits.configure(model, settings)
     options = for_one_probe(loaded, config, options)
     resolved = models.resolve_weights(config, with_tensors=False)

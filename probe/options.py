@@ -79,6 +79,13 @@ TrustOpt = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint"),
 ]
+BaseFolderOpt = Annotated[
+    Path | None,
+    typer.Option("--adapter-base", help="Folder of the base of a bare adapter"),
+]
+BaseFolderOpt = Annotated[
+    Path | None, typer.Option(help="Folder of the base of a bare adapter")
+]
 OpinionsOpt = Annotated[
     list[str] | None, typer.Option(help="Only this poll (repeatable); see ls opinions")
 ]
@@ -207,6 +214,7 @@ class LoadOptions:
         Dtype | None, typer.Option(help="Instead of the config's precision")
     ] = None
     trust_remote_code: TrustOpt = False
+    adapter_base: BaseFolderOpt = None
 
     def read(self) -> Settings:
         """How a user wants the model to run."""
@@ -551,6 +559,7 @@ def read_settings(
     seed: int = 0,
     trust_remote_code: bool = False,
     template: Literal["config", "plain"] = "config",
+    adapter_base: Path | None = None,
 ) -> Settings:
     """How a user wants a model to run.
 
@@ -568,4 +577,5 @@ def read_settings(
         seed=seed,
         trust_remote_code=trust_remote_code,
         template=template,
+        adapter_base=adapter_base,
     )

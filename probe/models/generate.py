@@ -26,7 +26,7 @@ from transformers.generation import (
 )
 
 from probe import tree_attention
-from probe.models import decode, engine
+from probe.models import checkpoints, decode, engine
 from probe.models.decode import Draft, Ending, Request, Written
 from probe.types import ConfigError
 
@@ -46,8 +46,7 @@ def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
     """
     if reading.name != "tree":
         return reading
-    backbone = model.base_model
-    assert isinstance(backbone, PreTrainedModel)
+    backbone = checkpoints.backbone(model)
     try:
         difference = decode.self_test(backbone)
     except tree_attention.REFUSALS as error:

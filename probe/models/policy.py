@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +30,10 @@ from probe.models import (
     engine,
     generate,
 )
-from probe.models.checkpoints import Placement
+from probe.models.checkpoints import Placement, short_text
 from probe.models.decode import Request
 from probe.models.engine import Choice, Reads
-from probe.models.reward import pad_token, short_text
+from probe.models.reward import pad_token
 from probe.models.weights import Resolved, Role
 from probe.types import Encoded, Item, Measure
 
@@ -205,7 +204,7 @@ class PolicyScorer(TextGenerator):
             totals = self._own_sums(sequences)
         else:
             for reads in engine.run(
-                cast(PreTrainedModel, self.model.base_model),
+                checkpoints.backbone(self.model),
                 sequences,
                 choice=self.choice,
                 batch_tokens=self.batch_tokens,
@@ -230,7 +229,7 @@ class PolicyScorer(TextGenerator):
         totals = np.zeros(len(sequences))
         written: dict[int, decode.Written] = {}
         for found in decode.run(
-            cast(PreTrainedModel, self.model.base_model),
+            checkpoints.backbone(self.model),
             self.head,
             sequences,
             requests,
@@ -319,6 +318,7 @@ def load(
         ConfigError: The checkpoint is no causal language model.
     """
     model = checkpoints.causal_lm(config, resolved, role, placement)
+    checkpoints.refuse_small_vocabulary(model, encoder.tokenizer, resolved.path(role))
     return of_model(model, config, encoder, batch_tokens)
 
 
@@ -332,7 +332,7 @@ def of_model(
             name="batches", reason=f"{type(model).__name__} has logits of its own"
         )
     else:
-        choice = engine.choose(cast(PreTrainedModel, model.base_model))
+        choice = engine.choose(checkpoints.backbone(model))
     return PolicyScorer(
         config=config,
         encoder=encoder,
@@ -377,7 +377,7 @@ def vocabulary_head(model: PreTrainedModel) -> VocabularyHead | None:
     ids = short_text(model)
     with torch.inference_mode():
         own = model(input_ids=ids).logits[0].float()
-        hidden = model.base_model(input_ids=ids).last_hidden_state[0]
+        hidden = checkpoints.backbone(model)(input_ids=ids).last_hidden_state[0]
     tolerance = _TOLERANCE[model.dtype] * max(1.0, float(own.abs().max()))
     for transform in _declared_transforms(model):
         head = VocabularyHead(

@@ -49,6 +49,13 @@ _IGNORED = re.compile(
 )
 
 
+MISFITS = (
+    *(RuntimeError, ValueError, TypeError, KeyError),
+    *(AttributeError, IndexError, ArithmeticError),
+)
+"""What the library raises at values of a config that do not fit each other."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSource:
     """One source, found."""
@@ -218,7 +225,11 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
                 patterns += _tensor_patterns(files)
             path = snapshot_download(repo, revision=info.sha, allow_patterns=patterns)
             return Path(path), str(info.sha)
-        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        except (
+            errors.RepositoryNotFoundError,
+            errors.RevisionNotFoundError,
+            errors.HFValidationError,
+        ) as error:
             raise WeightsError(
                 f"hf:{repo}@{revision}: {_first_line(error)}",
                 "The repository and revision exist, and your account may read them",
@@ -226,9 +237,11 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
                 "and run `hf auth login`",
             ) from error
         except (
-            errors.HfHubHTTPError,
-            errors.LocalEntryNotFoundError,
-            OSError,
+            # Whatever answers in the hub's place may answer anything.
+            *(OSError, ValueError, KeyError, TypeError),
+            errors.HTTPError,
+            errors.RevisionResolutionError,
+            errors.XetDownloadError,
         ) as error:
             reason = _first_line(error)
     if not small:
@@ -241,7 +254,7 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
         if not small and not tensors.files(folder):
             raise FileNotFoundError("the cached snapshot holds no weights")
         return folder, folder.name
-    except (errors.LocalEntryNotFoundError, FileNotFoundError, ValueError) as error:
+    except (errors.RevisionResolutionError, FileNotFoundError, ValueError) as error:
         raise WeightsError(
             f"hf:{repo}@{revision} is not in the cache {constants.HF_HUB_CACHE}, and "
             f"the hub cannot be asked ({reason})",
@@ -449,8 +462,12 @@ def json_object(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def readable_config(path: Path) -> Iterator[None]:
+def readable_config(path: Path, *also: type[Exception]) -> Iterator[None]:
     """Turns the library's complaints about a config.json into an error of ours.
+
+    Args:
+        path: The file.
+        also: What else is raised at its values, where nothing but it is read.
 
     Raises:
         WeightsError: `path` is damaged, or a value in it is of another type than its
@@ -462,26 +479,32 @@ def readable_config(path: Path) -> Iterator[None]:
         json_object(path)
     try:
         yield
-    except StrictDataclassError as error:
+    except (StrictDataclassError, *also) as error:
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
         raise WeightsError(
-            f"{path} is damaged: {' '.join(str(error).split())[:200]}",
+            f"{path} is damaged: {detail}",
             "Every value of a checkpoint's config fits its architecture",
             "Check that value, or download the checkpoint again",
         ) from error
 
 
-def hub_or_folder(ref: str) -> str:
+def hub_or_folder(ref: str, near: Iterable[Path] = ()) -> str:
     """Spells a base model's name, as adapters record it, as a source.
+
+    Args:
+        ref: A folder or a hub repository.
+        near: Folders that a relative one may start at, besides the current.
 
     Raises:
         UsageError: Neither a folder nor a hub repository.
     """
-    if Path(ref).is_dir():
-        return str(Path(ref).resolve())
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", ref):
+    for start in (Path(), *near):
+        if (folder := start / Path(ref).expanduser()).is_dir():
+            return str(folder.resolve())
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", ref):
         return f"hf:{ref}"
     raise UsageError(
-        f"'{ref}' is neither a folder nor a hub repository",
+        f"'{ref}', the base of an adapter, is neither a folder nor a hub repository",
         "A base model is a local folder or OWNER/NAME",
-        "Write a YAML config with `weights` and `adapter`",
+        "Name its folder with --adapter-base PATH",
     )
