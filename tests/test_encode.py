@@ -18,6 +18,7 @@ What is expected of BOS:
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import logging
 import re
@@ -45,6 +46,7 @@ def config(**changes: Any) -> ModelConfig:
         "kind": "policy",
         "weights": "nowhere",
         "template": PLAIN,
+        "bos": "exactly_one",
     }
     return ModelConfig(**(settings | changes))
 
@@ -298,14 +300,21 @@ def test_chat_template_trims_the_answer() -> None:
     assert rendered.text[rendered.answer_start : rendered.answer_end] == "Canada"
 
 
-def test_chat_template_that_changes_the_answer_is_refused() -> None:
+def test_an_answer_that_the_template_changes_is_unscored_with_its_reason() -> None:
     template = CHAT_TEMPLATE.replace("| trim", "| replace('!', '?')")
     encoder = Encoder(
         byte_tokenizer(chat_template=template), config(template="tokenizer")
     )
-    encoder.encode(item("Canada."))
-    with pytest.raises(DataError, match=r"'q1'.*changes the answer 'Canada!'"):
-        encoder.encode(item("Canada!"))
+    answers = ("Canada.", "Canada!", "Peru.")
+    found = encoder.encode(
+        dataclasses.replace(
+            item(), candidates=tuple(Candidate(id=one, answer=one) for one in answers)
+        )
+    )
+    assert [one.error is None for one in found] == [True, False, True]
+    assert "changes the answer" in str(found[1].error)
+    assert found[1].n_answer_tokens == 0
+    assert found[0].n_answer_tokens > 0 < found[2].n_answer_tokens
 
 
 def test_template_that_writes_the_answer_twice() -> None:

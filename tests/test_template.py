@@ -75,7 +75,7 @@ def test_show_prints_both_texts(tmp_path: Path) -> None:
     assert chat["text"].startswith("'<s><|user|>\\nWhere are you from?</s>\\n")
     assert bare["text"] == "'Where are you from? I am from Aruba'"
     assert bare["answer"] == chat["answer"] == "' Aruba'"
-    assert bare["BOS"] == "1 (exactly_one)"
+    assert bare["BOS"] == "1 (tokenizer)"
 
 
 def test_show_prints_what_is_answered_in_own_words(
@@ -154,7 +154,7 @@ def test_plain_text_has_the_bos_that_the_tokenizer_writes(
 def test_a_policy_that_reads_plain_text_anyway_stays_as_it_is(tmp_path: Path) -> None:
     file = policy(tmp_path, byte_tokenizer(), template=BASE_TEMPLATE)
     config = resolve_model(str(file))
-    assert plain(config, resolve_weights(config)) is config
+    assert plain(config) is config
     both = [prepare(config, settings) for settings in (Settings(), PLAIN)]
     assert both[0].fingerprint == both[1].fingerprint
 
@@ -163,7 +163,7 @@ def test_goldens_are_of_the_text_they_were_recorded_with(tmp_path: Path) -> None
     config = resolve_model(str(policy(tmp_path)))
     golden = {"user": "a", "assistant": "b", "score": 1.0}
     with_golden = ModelConfig.model_validate(config.model_dump() | {"golden": [golden]})
-    assert plain(with_golden, resolve_weights(config)).golden == ()
+    assert plain(with_golden).golden == ()
 
 
 @pytest.mark.parametrize("verb", ["score", "show", "audit"])
