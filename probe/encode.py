@@ -28,6 +28,7 @@ templates, truncation and where the answer lies. The rules, in order:
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -52,13 +53,15 @@ _SLOT = re.compile(r"\{(user|assistant|system)\}")
 # it is writes such answers as they are.
 _SENTINEL = "RmProbe_0, a. B; c: d! e? f' (g)-Slot"
 _WRITTEN = re.compile("RmProbe.*?Slot", re.IGNORECASE | re.DOTALL)
-_MARK = "RmProbeMessage"
+# Of digits: whatever a template does to letters, it writes them.
+_MARK = "73102649581"
 _NEXT_WORD = re.compile(r"\s*\S*")
 # Stands for an answer's first word, where a policy is to find the answer itself.
 _A_WORD = "A"
 _MAX_CUTS = 200_000
 # Where a chat template writes `_SENTINEL` as it is, filling the slot with a line of
-# such characters is safe; any other answer, and an item's first, is rendered for real.
+# such characters is safe if none of the template's own strings, which it might look
+# for, is in it; any other answer, and an item's first, is rendered for real.
 _PLAIN = re.compile(r"\w(?:[\w ,.;:!?'()-]*[\w.!?])?")
 BOS_COUNT = {"exactly_one": 1, "none": 0, "literal_plus_tokenizer": 2}
 # Some chat templates write today's date (where `date_string` gives none, or by calling
@@ -276,6 +279,15 @@ class Encoder:
             ) from error
         return str(text)
 
+    @functools.cached_property
+    def _quoted(self) -> re.Pattern[str]:
+        """What a chat template may look for in an answer: its strings with letters."""
+        assert self._jinja is not None, "asked of chat templates alone"
+        lexed = jinja2.Environment().lex(self._jinja)
+        found = {text[1:-1] for _, kind, text in lexed if kind == "string"}
+        words = [re.escape(text) for text in found if re.search(r"\w", text)]
+        return re.compile("|".join(words) or r"(?!)", re.IGNORECASE)
+
     def _frame(self, item: Item) -> _Frame:
         if not self.literal:
             turns = _turns(item)
@@ -356,7 +368,7 @@ class Encoder:
             text = self._jinja_text(item.id, others, _SENTINEL)
         except DataError:
             return True
-        return _MARK.casefold() in text.casefold()
+        return _MARK in text
 
     def _with_answer(
         self, frame: _Frame, item: Item, candidate: Candidate
@@ -365,8 +377,12 @@ class Encoder:
         answer, head = candidate.answer, len(frame.before)
         whole = frame.before + answer + frame.after
         as_it_is = range(head, head + len(answer))
-        known = candidate is not item.candidates[0] and _PLAIN.fullmatch(answer)
-        if self.literal or (frame.plain and known):
+        if self.literal or (
+            frame.plain
+            and candidate is not item.candidates[0]
+            and _PLAIN.fullmatch(answer)
+            and not self._quoted.search(answer)
+        ):
             return whole, as_it_is
         text = self._jinja_text(item.id, _turns(item), answer)
         return text, as_it_is if text == whole else _places(answer, text, frame)
