@@ -98,7 +98,20 @@ def configure(ref: str, settings: Settings) -> ModelConfig:
         )
     if settings.dtype is not None:
         config = config.model_copy(update={"dtype": settings.dtype})
+    for note in _notes(config, settings):
+        logger.warning("warning: model '%s': %s", config.name, note)
     return config
+
+
+def _notes(config: ModelConfig, settings: Settings) -> tuple[str, ...]:
+    """What a reader of the scores must know of how they came to be."""
+    bare = config.bare and settings.template == "config"
+    if not bare or config.template != resolve.BASE_TEMPLATE:
+        return ()
+    return (
+        f"scored as plain text ({config.template!r}), since the checkpoint has no chat "
+        f"template; that is right for a base model alone",
+    )
 
 
 def prepare(config: ModelConfig, settings: Settings) -> Prepared:
@@ -109,7 +122,7 @@ def prepare(config: ModelConfig, settings: Settings) -> Prepared:
     """
     resolved = models.resolve_weights(config)
     if settings.template == "plain":
-        config = plain(config, resolved)
+        config = plain(config)
     return Prepared(
         config=config,
         resolved=resolved,
@@ -118,7 +131,7 @@ def prepare(config: ModelConfig, settings: Settings) -> Prepared:
     )
 
 
-def plain(config: ModelConfig, resolved: Resolved) -> ModelConfig:
+def plain(config: ModelConfig) -> ModelConfig:
     """The policy without its chat template, under a name of its own: ``NAME-plain``.
 
     It reads `resolve.BASE_TEMPLATE` after the BOS that the tokenizer itself writes, not
@@ -127,24 +140,16 @@ def plain(config: ModelConfig, resolved: Resolved) -> ModelConfig:
 
     Args:
         config: A policy; one that reads that template anyway stays as it is.
-        resolved: Where its tokenizer lies.
-
-    Raises:
-        ConfigError: As `models.load_encoder`.
     """
     if config.template == resolve.BASE_TEMPLATE:
         return config
     changes = {
         "name": f"{config.name}-plain",
         "template": resolve.BASE_TEMPLATE,
-        "bos": "none",
+        "bos": "tokenizer",
         "golden": (),
     }
-    bare = config.model_copy(update=changes)
-    encoder = models.load_encoder(bare, resolved)
-    if encoder.bos_id not in encoder.own_prefix:
-        return bare
-    return bare.model_copy(update={"bos": "exactly_one"})
+    return config.model_copy(update=changes)
 
 
 def build_items(
@@ -284,6 +289,7 @@ def score_probe(
         # A probe with fewer units than the limit was not sampled.
         limit=limit if limit is not None and _units(probe, items) >= limit else None,
         dropped=dict(probe.dropped(options)) if probe.dropped else {},
+        notes=_notes(config, settings),
     )
 
     total = sum(len(item.candidates) for item in items)

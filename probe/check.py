@@ -14,8 +14,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from probe.config import ModelConfig
-from probe.models import Resolved, Scorer, checkpoints, tensors
+from probe.config import Kind, ModelConfig
+from probe.encode import BOS_COUNT
+from probe.models import Resolved, Scorer, checkpoints, load_tokenizer, tensors
 from probe.models.engine import device_of
 from probe.models.implicit import ImplicitScorer, completion
 from probe.models.policy import PolicyScorer
@@ -74,6 +75,7 @@ def run_checks(
     limit = _limit(scorer, resolved)
     yield _golden(config, scorer)
     yield _bos(config, scorer, encoded)
+    yield _tokens(config, resolved, scorer, encoded)
     yield _head(config, resolved, scorer)
     yield _precision(config, resolved, scorer)
     yield _invariance(scorer, encoded, limit)
@@ -121,14 +123,44 @@ def _golden(config: ModelConfig, scorer: Scorer) -> Check:
 
 def _bos(config: ModelConfig, scorer: Scorer, encoded: Sequence[Encoded]) -> Check:
     """The texts start with as many BOS tokens as promised."""
-    promised = {"exactly_one": 1, "none": 0, "literal_plus_tokenizer": 2}[config.bos]
+    promised = BOS_COUNT.get(config.bos, "the tokenizer's own")
     counts = {scorer.encoder.leading_bos(one.token_ids) for one in encoded}
     found = ", ".join(map(str, sorted(counts)))
     return Check(
         name="BOS count",
-        ok=counts == {promised},
+        ok=config.bos == "tokenizer" or counts == {promised},
         detail=f"{found} leading ({scorer.encoder.tokenizer.bos_token!r}), promised "
         f"{promised} (bos: {config.bos})",
+    )
+
+
+def _tokens(
+    config: ModelConfig, resolved: Resolved, scorer: Scorer, encoded: Sequence[Encoded]
+) -> Check:
+    """The library itself reads the same tokens, unless `bos` says otherwise."""
+    tokenizer, encoder = load_tokenizer(config, resolved.tokenizer), scorer.encoder
+    pairs = [(item, candidate) for item in _items() for candidate in item.candidates]
+    theirs = [encoder.plain_ids(tokenizer, *pair) for pair in pairs]
+    # A policy stops reading at its answer's end.
+    policy = config.kind is Kind.POLICY
+    equal = sum(
+        list(one.token_ids) == (ids[: len(one.token_ids)] if policy else ids)
+        for one, ids in zip(encoded, theirs, strict=True)
+    )
+    how = "tokenizer(text)" if encoder.literal else "apply_chat_template"
+    counts = {
+        "before a plain text": encoder.leading_bos(tokenizer("a")["input_ids"]),
+        f"by {how}": encoder.leading_bos(theirs[0]),
+        "here": encoder.leading_bos(encoded[0].token_ids),
+    }
+    detail = f"{equal} of {len(pairs)} texts as {how} gives them"
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{count} {where}" for where, count in counts.items())
+        detail += f"; leading BOS: {found} (`bos: {config.bos}` in the config decides)"
+    return Check(
+        name="tokens of the library",
+        ok=equal == len(pairs) or config.bos != "tokenizer",
+        detail=detail,
     )
 
 

@@ -141,7 +141,7 @@ def show(
     options = for_one_probe(loaded, config, options)
     resolved = models.resolve_weights(config, with_tensors=False)
     if template == "plain":
-        config = audits.plain(config, resolved)
+        config = audits.plain(config)
     encoder = models.load_encoder(config, resolved)
     shown = 0
     for item in loaded.build(options):
@@ -165,6 +165,8 @@ def show(
             print(f"token ids   {list(ids)}")
             print(f"answer span tokens [{encoded.answer_start}, {encoded.answer_end})")
             print(f"BOS         {encoder.leading_bos(ids)} ({config.bos})")
+            if encoded.error is not None:
+                print(f"unscored    {encoded.error}")
             print(f"straddles   {encoded.straddles}")
             print(f"truncated   {encoded.truncated_tokens} tokens")
             print()

@@ -280,9 +280,14 @@ class ModelConfig(Strict):
     """Of a classifier with several labels: the one whose logit is the reward, or two,
     [positive, negative], for their log-odds. None: it has one label."""
     template: str = "tokenizer"
-    """`tokenizer` (its chat template), a .jinja file, or a literal with {user},
-    {assistant} and optionally {system}."""
-    bos: Literal["exactly_one", "none", "literal_plus_tokenizer"] = "exactly_one"
+    """`tokenizer` (its chat template), `tokenizer:NAME` (of several, the one of that
+    name), a .jinja file, or a literal with {user}, {assistant} and optionally
+    {system}."""
+    bos: Literal["tokenizer", "exactly_one", "none", "literal_plus_tokenizer"] = (
+        "tokenizer"
+    )
+    """`tokenizer`: what `tokenizer(text)` writes around a literal, and
+    `apply_chat_template` around a dialogue. The others promise a number."""
     pool: Literal["last_token", "eos", "last_column", "model"] = "last_token"
     padding: Padding = Padding()
     max_tokens: int = Field(default=2048, gt=1)
@@ -315,6 +320,11 @@ class ModelConfig(Strict):
     def where(self) -> str:
         """How errors call the model: its name, and its file where it has one."""
         return f"model '{self.name}'" + (f" ({self._file})" if self._file else "")
+
+    @property
+    def bare(self) -> bool:
+        """Whether it was read from a checkpoint, and no config file says anything."""
+        return self._file is None
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:

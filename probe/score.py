@@ -395,6 +395,8 @@ def _scores_and_generations(
 
 
 def _why_unscored(encoded: Encoded, score: float) -> str:
+    if encoded.error is not None:
+        return encoded.error
     if encoded.n_answer_tokens == 0:
         return "truncation left no token of the answer"
     return f"the model gave {score}"

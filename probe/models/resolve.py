@@ -305,30 +305,44 @@ def _config(
     remote: bool,
     sources: dict[str, str],
 ) -> ModelConfig:
-    from transformers import AutoTokenizer
-
-    try:
-        with weights.readable_config(folder / "config.json"):
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ConfigError(
-            f"{folder} has no tokenizer: {' '.join(str(error).split())[:200]}",
-            "A bare checkpoint brings its tokenizer",
-            "Save the tokenizer beside the weights, or write a YAML config",
-        ) from error
-    no_bos = tokenizer.bos_token_id is None and tokenizer.cls_token_id is None
+    tokenizer = load_tokenizer(folder, remote)
     fields: dict[str, Any] = {**sources}
     return ModelConfig(
         name=name,
         kind=kind,
         template="tokenizer" if tokenizer.chat_template else BASE_TEMPLATE,
-        bos="none" if no_bos else "exactly_one",
         pool="model" if own_output else "last_token",
         output="logits" if own_output else None,
         max_tokens=_positions(raw, folder),
         trust_remote_code=remote,
         **fields,
     )
+
+
+def load_tokenizer(folder: Path, trust_remote_code: bool) -> Any:
+    """The tokenizer that lies in a folder, as it is stored.
+
+    Raises:
+        ConfigError: There is none, or one without a vocabulary.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with weights.readable_config(folder / "config.json"):
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code
+            )
+        # Where it finds no file, the library makes one of special tokens alone.
+        if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+            raise ValueError("no file with a vocabulary, such as tokenizer.json")
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ConfigError(
+            f"{folder} has no tokenizer: {' '.join(str(error).split())[:200]}",
+            "The tokenizer lies with the weights, or where `tokenizer` says",
+            "Save it beside the weights, or name a source that has one as `tokenizer` "
+            "in a YAML config",
+        ) from error
+    return tokenizer
 
 
 def _name(folder: Path) -> str:

@@ -217,7 +217,9 @@ def label_columns(model: PreTrainedModel, config: ModelConfig) -> tuple[int, ...
 
 
 def answered(encoded: Encoded) -> bool:
-    """Whether truncation left something of the answer to score."""
+    """Whether template and truncation left something of the answer to score."""
+    if encoded.error is not None:
+        return False
     return encoded.n_answer_tokens > 0 or encoded.truncated_tokens == 0
 
 
