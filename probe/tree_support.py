@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from transformers import (
@@ -59,8 +58,16 @@ def of_the_library(config: PreTrainedConfig) -> bool:
     )
 
 
-def batch_rope(config: PreTrainedConfig) -> str:
+def by_length(config: PreTrainedConfig) -> str:
     """Why texts of other lengths may not share a forward pass; "": they may."""
+    types = config.get_text_config(decoder=True).to_dict().get("layer_types") or ()
+    if "indexed_attention" in types:
+        # Which of equals are among the k is decided by how many there are in all.
+        return "attention to the k most fitting tokens"
+    return _rope(config)
+
+
+def _rope(config: PreTrainedConfig) -> str:
     found = scalings_by_length(config.to_dict())
     if not found:
         return ""
@@ -74,7 +81,10 @@ def _architecture(config: PreTrainedConfig) -> str | None:
         return "encoder-decoder"
     if config.get_text_config(decoder=True) is not config:
         return "a composite config (text beside other inputs)"
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if (
+        type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING
+        or type(config) not in MODEL_MAPPING
+    ):
         return "no causal decoder"
     base = MODEL_MAPPING[type(config)]
     if isinstance(base, tuple):
@@ -127,7 +137,7 @@ def _positions(config: PreTrainedConfig) -> str | None:
         if config.attribute_map.get(name, name) not in declared:
             return "neither rotary nor learned positions are declared"
         return None
-    return batch_rope(config) or None
+    return _rope(config) or None
 
 
 def windows(config: PreTrainedConfig) -> dict[str, int | None]:

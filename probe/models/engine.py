@@ -66,7 +66,11 @@ class Reads:
 
 def device_of(model: PreTrainedModel) -> torch.device:
     """Where a model's inputs go: beside its embedding."""
-    embedding = model.get_input_embeddings()
+    try:
+        embedding = model.get_input_embeddings()
+    except NotImplementedError:
+        # A decoder that the library keeps in a wrapper has it deeper inside.
+        return next(model.parameters()).device
     return next(iter(embedding.parameters())).device
 
 
@@ -74,7 +78,7 @@ def choose(
     model: PreTrainedModel,
     *,
     read: Read | None = None,
-    kind: str = "states",
+    kind: str = "rewards",
     least: Way = "tree",
     reason: str = "",
 ) -> Choice:
@@ -85,8 +89,9 @@ def choose(
 
     Args:
         model: Backbone, or class.
-        read: What is read of it; None: the last token's final state.
-        kind: Names `read`.
+        read: What is read of it; None: final states.
+        kind: Names `read`; without one, "spans" or "rewards": the states of every
+            token, or of the last.
         least: The fastest engine that may run.
         reason: Why not a faster one.
 
@@ -97,8 +102,9 @@ def choose(
     if least == "tree":
         support = tree_attention.verified_support(model)
         reason, ways = support.reason, ways if support.ok else ways[1:]
-    found = trial.of_class(model, kind, partial(_judge, ways=ways, read=read))
-    for padless in (tree_support.batch_rope(model.config), found):
+    tried = {"ways": ways, "read": read, "spans": kind == "spans"}
+    found = trial.of_class(model, kind, partial(_judge, **tried))
+    for padless in (tree_support.by_length(model.config), found):
         # Code of a checkpoint's own is run as it always was.
         if isinstance(padless, str) and padless and found != tree_support.OWN_CODE:
             reason, ways = padless, tuple(way for way in ways if way in WAYS[2:])
@@ -106,23 +112,23 @@ def choose(
         wrong = "" if isinstance(found, str) else found[way]
         # The tree has been tried on the loaded model above.
         if not wrong and way != "tree":
-            wrong = _wrong(model, trial.texts(model, 20), way, read)
+            wrong = _wrong(model, trial.texts(model, 20), way, read, kind == "spans")
         if not wrong:
             return Choice(name=way, reason=reason)
         reason = f"{reason}; {way}: {wrong}" if reason else f"{way}: {wrong}"
     raise ConfigError(
         f"{type(model).__name__}: {reason}",
         "A text gets the same numbers whenever it is read alone",
-        "Use another checkpoint: this one draws numbers, or lets a text's scores depend "
+        "Use another checkpoint: this one draws numbers, or its scores depend "
         "on what was read before",
     )
 
 
 def _judge(
-    model: PreTrainedModel, *, ways: Sequence[Way], read: Read | None
+    model: PreTrainedModel, *, ways: Sequence[Way], read: Read | None, spans: bool
 ) -> dict[str, str]:
     texts = trial.texts(model, 60)
-    return {way: _wrong(model, texts, way, read) for way in ways}
+    return {way: _wrong(model, texts, way, read, spans) for way in ways}
 
 
 def _wrong(
@@ -130,16 +136,23 @@ def _wrong(
     texts: Sequence[tuple[int, ...]],
     way: Way,
     read: Read | None,
+    spans: bool,
 ) -> str:
     """Why texts that are run together do not get what each gets alone; "": they do."""
     choice = Choice(name=way, reason="")
-    sequences = [tree.Sequence(token_ids=text, read=None) for text in texts]
+    sequences = [
+        tree.Sequence(token_ids=text, read=(1, len(text)) if spans else None)
+        for text in texts
+    ]
     try:
         alone = torch.cat([_values(model, [one], _ALONE, read) for one in sequences])
         together = _values(model, sequences, choice, read)
     except torch.OutOfMemoryError:
         raise
-    except (*trial.REFUSALS, ConfigError) as error:
+    except ConfigError:
+        # Such as a wrong `output`: said when texts are scored.
+        return ""
+    except trial.REFUSALS as error:
         return " ".join(f"{type(error).__name__}: {error}".split())[:200]
     # Damaged models that give no number give none either way.
     apart = (together - alone).abs().masked_fill(together.isnan() & alone.isnan(), 0.0)
@@ -162,16 +175,17 @@ def _values(
     choice: Choice,
     read: Read | None,
 ) -> torch.Tensor:
-    """What each sequence gets; shape (sequences, values), float32, on the CPU."""
-    made: dict[int, torch.Tensor] = {}
+    """What each sequence gets; shape (reads, values), float32, on the CPU."""
+    made: list[tuple[int, torch.Tensor]] = []
     if read is None:
         for reads in run(model, sequences, choice=choice, batch_tokens=4096, pad_id=0):
-            made |= zip(reads.owners.tolist(), reads.hidden.float().cpu(), strict=True)
+            made += zip(reads.owners.tolist(), reads.hidden.float().cpu(), strict=True)
     else:
         for batch in grouped([len(s.token_ids) for s in sequences], 4096, choice):
             rows = read(model, [sequences[index].token_ids for index in batch])
-            made |= zip(batch, rows.float().cpu(), strict=True)
-    return torch.stack([made[index] for index in range(len(sequences))])
+            made += zip(batch, rows.float().cpu(), strict=True)
+    # Reads of one sequence come in their order.
+    return torch.stack([one for _, one in sorted(made, key=lambda pair: pair[0])])
 
 
 @contextmanager

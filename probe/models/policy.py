@@ -349,7 +349,9 @@ def of_model(
             reason=f"{type(model).__name__} has logits of its own",
         )
     else:
-        choice = engine.choose(cast(PreTrainedModel, model.base_model))
+        choice = engine.choose(
+            cast(PreTrainedModel, model.base_model), kind="spans"
+        )
     return PolicyScorer(
         config=config,
         encoder=encoder,

@@ -118,7 +118,9 @@ def texts(model: PreTrainedModel, length: int) -> list[tuple[int, ...]]:
     """
     declared = model.config.get_text_config(decoder=True).to_dict()
     marks = {v for k, v in declared.items() if k.endswith("_id") and isinstance(v, int)}
-    usable = [i for i in range(min(declared["vocab_size"], 4096)) if i not in marks]
+    # Models of characters declare no vocabulary.
+    size = min(declared.get("vocab_size", _VOCABULARY), 4096)
+    usable = [i for i in range(size) if i not in marks]
     # The middle of a vocabulary has the fewest marks that no config declares.
     usable = usable[len(usable) // 8 : -(len(usable) // 8) or None]
     drawn = np.random.default_rng(0).choice(usable, size=2 * length)
