@@ -15,6 +15,7 @@ LEVEL = {
     "probe.checkpoint": 2,
     "probe.families": 2,
     "probe.held_out": 2,
+    "probe.rope": 1,
     "probe.store": 1,
     "data_builders": 1,
     "probe.models": 2,

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from probe.config import Kind, ModelConfig
 from probe.encode import Encoder, Prompt
 from probe.models import resolve
-from probe.models.weights import Resolved, resolve_weights
+from probe.models.weights import Resolved, json_object, resolve_weights
+from probe.rope import scalings_by_length
 from probe.types import Encoded, Item, Measure
 
 __all__ = [
@@ -116,6 +117,12 @@ def fingerprint(config: ModelConfig, resolved: Resolved) -> str:
         kept["template"] = Path(config.template).read_text(encoding="utf-8")
     if config.bos == "tokenizer":
         kept["bos"] = load_encoder(config, resolved).explicit_bos()
+    declared = [one.path / "config.json" for one in resolved.sources]
+    if not config.trust_remote_code and any(
+        scalings_by_length(json_object(path)) for path in declared if path.is_file()
+    ):
+        # Scored with other texts in a batch before, which changed what they got.
+        kept["rope"] = "by each text's own length"
     content = {
         "scoring_version": SCORING_VERSION,
         "config": kept,

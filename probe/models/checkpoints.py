@@ -775,8 +775,8 @@ def _untie(model: nn.Module) -> None:
 def short_text(model: PreTrainedModel) -> torch.Tensor:
     """Seven tokens, none of them special, on the model's device; shape (1, 7)."""
     declared = model.config.get_text_config()
-    ids = [(declared.vocab_size // 2 + step) for step in range(1, 9)]
-    inside = [i % declared.vocab_size for i in ids]
+    size = declared.to_dict().get("vocab_size", 256)
+    inside = [(size // 2 + step) % size for step in range(1, 9)]
     # A pad token at the end would be passed over.
     pad = declared.to_dict().get("pad_token_id")
     usable = [i for i in inside if i != pad][:7]

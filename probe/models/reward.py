@@ -149,43 +149,15 @@ class OwnOutputScorer:
         alive = [i for i, one in enumerate(encoded) if answered(one)]
         lengths = [len(encoded[i].token_ids) for i in alive]
         rewards = [math.nan] * len(encoded)
-        budget = self.batch_tokens if self.pad_id is not None else 1
-        batches = engine.by_length(lengths, budget)
-        for batch in batches:
+        for batch in engine.grouped(lengths, self.batch_tokens, self.choice):
             rows = [encoded[alive[at]].token_ids for at in batch]
             for at, value in zip(batch, self._own(rows), strict=True):
                 rewards[alive[at]] = value
         return [{Measure.REWARD: value} for value in rewards]
 
     def _own(self, rows: Sequence[Sequence[int]]) -> list[float]:
-        ids, mask = engine.pad(
-            rows,
-            pad_id=self.pad_id or 0,
-            side=self.config.padding.side,
-            device=engine.device_of(self.model),
-            to=self.config.padding.to,
-        )
-        with torch.inference_mode():
-            output = self.model(input_ids=ids, attention_mask=mask)
-        name = str(self.config.output)
-        if name not in output:
-            raise ConfigError(
-                f"model '{self.config.name}': `output: {name}`; "
-                f"{type(self.model).__name__} gives {', '.join(output)}",
-                "`output` is one of the model's own outputs",
-                "Write one of those",
-            )
-        values = output[name].reshape(len(rows), -1)
-        if values.shape[1] <= max(self.columns) or (
-            self.config.label is None and values.shape[1] != 1
-        ):
-            raise ConfigError(
-                f"model '{self.config.name}': `output: {name}` has shape "
-                f"{tuple(output[name].shape)} for {len(rows)} texts",
-                "The output is one number a text, or `label` says which to read",
-                "Write another `output`, or name one of its columns as `label`",
-            )
-        return labelled(values.double(), self.columns).tolist()
+        values = own_output(self.model, self.config, self.pad_id, rows, self.columns)
+        return values[:, 0].double().tolist()
 
 
 def labelled(values: torch.Tensor, columns: tuple[int, ...]) -> torch.Tensor:
@@ -214,6 +186,48 @@ def label_columns(model: PreTrainedModel, config: ModelConfig) -> tuple[int, ...
             "Write the name or number of one, or two as [positive, negative]",
         )
     return tuple(at for at in columns if at is not None)
+
+
+def own_output(
+    model: PreTrainedModel,
+    config: ModelConfig,
+    pad_id: int | None,
+    rows: Sequence[Sequence[int]],
+    columns: tuple[int, ...],
+) -> torch.Tensor:
+    """What `output` and `label` name, of a batch; shape (rows, 1).
+
+    Raises:
+        ConfigError: The model has no such output, or it is not one number a row.
+    """
+    ids, mask = engine.pad(
+        rows,
+        pad_id=pad_id or 0,
+        side=config.padding.side,
+        device=engine.device_of(model),
+        to=config.padding.to,
+    )
+    with torch.inference_mode(), engine.fresh(model):
+        output = model(input_ids=ids, attention_mask=mask)
+    name = str(config.output)
+    if name not in output:
+        raise ConfigError(
+            f"model '{config.name}': `output: {name}`; "
+            f"{type(model).__name__} gives {', '.join(output)}",
+            "`output` is one of the model's own outputs",
+            "Write one of those",
+        )
+    values: torch.Tensor = output[name].reshape(len(rows), -1)
+    if values.shape[1] <= max(columns) or (
+        config.label is None and values.shape[1] != 1
+    ):
+        raise ConfigError(
+            f"model '{config.name}': `output: {name}` has shape "
+            f"{tuple(output[name].shape)} for {len(rows)} texts",
+            "The output is one number a text, or `label` says which to read",
+            "Write another `output`, or name one of its columns as `label`",
+        )
+    return labelled(values, columns)[:, None]
 
 
 def answered(encoded: Encoded) -> bool:
@@ -283,7 +297,13 @@ def of_model(
             config=config,
             encoder=encoder,
             model=model,
-            choice=engine.Choice(name="batches", reason="pool: model"),
+            choice=engine.choose(
+                model,
+                read=lambda whole, rows: own_output(whole, config, pad, rows, columns),
+                kind=f"{config.output} {config.padding}",
+                least="batches" if pad is not None else "one text at a time",
+                reason="pool: model",
+            ),
             batch_tokens=batch_tokens,
             pad_id=pad,
             columns=columns,
@@ -462,10 +482,11 @@ def _whole_and_parts(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The class's own score of one text, and the head's at each of its tokens."""
     mask = torch.ones_like(ids)
-    with torch.inference_mode():
+    backbone = checkpoints.backbone(model)
+    with torch.inference_mode(), engine.fresh(model):
         logits = model(input_ids=ids, attention_mask=mask).logits[0].float()
         whole = labelled(logits, columns)
-        backbone = checkpoints.backbone(model)
+    with torch.inference_mode(), engine.fresh(model):
         states = backbone(input_ids=ids, attention_mask=mask).last_hidden_state
         parts = head(states[0].float())[:, 0]
     return whole.to(parts.device), parts
