@@ -78,9 +78,10 @@ def test_round_trip(tmp_path: Path) -> None:
         run.write_items([item(0), item(1)])
         run.append([score(0, 0.1), score(1, math.nan)])
     path = tmp_path / "toy@1" / "m@aaaaaaaa"
-    # Nobody closed the run: what it holds is counted.
+    # Nobody closed the run: what it holds is counted, and it holds everything.
     counts = Counts(expected=2, done=2, unscored=1, truncated=0)
-    assert read_manifest(path) == dataclasses.replace(MANIFEST, counts=counts)
+    known = dataclasses.replace(MANIFEST, counts=counts, status="complete")
+    assert read_manifest(path) == known
     table = read_scores(path)
     assert table["score"].to_pylist()[0] == 0.1
     assert math.isnan(table["score"].to_pylist()[1])
@@ -209,17 +210,24 @@ def test_compaction_survives_a_kill_at_any_step(tmp_path: Path) -> None:
         ]
 
 
-def test_truncated_part_names_the_file_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_truncated_part_names_the_file_and_keeps_the_rest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with RunFolder.open(tmp_path, MANIFEST) as run:
         run.append([score(0)])
         run.append([score(1)])
         part = run.path / "parts" / "part-000001.parquet"
         part.write_bytes(part.read_bytes()[:-40])
         with pytest.raises(StoreError, match=r"part-000001\.parquet is damaged") as e:
-            run.done()
-        assert "Delete that file" in e.value.action
-        part.unlink()
+            read_scores(run.path)
+        assert "command again" in e.value.action
+        run.write_items([item(0), item(1)])
         assert run.done() == {("q0", "USA", "reward")}
+        assert "1 of 2 pairs are scored anew" in caplog.text
+        assert part.with_name(f"{part.name}.damaged").is_file()
+        # What is scored anew may have its name.
+        run.append([score(1, 2.0)])
+        assert read_scores(run.path)["score"].to_pylist() == [1.0, 2.0]
 
 
 def test_row_standing_twice_is_an_error(tmp_path: Path) -> None:
