@@ -313,7 +313,7 @@ def read_items(run: Path, columns: Sequence[str] | None = None) -> pa.Table:
         StoreError: The file is missing or damaged.
     """
     path = run / "items.parquet"
-    table = _read_parquet(path, run, columns)
+    table = _read_parquet(path, run, columns, ["meta"])
     if columns is None and not set(_ITEM_FIELDS) <= set(table.column_names):
         raise DamagedError(
             f"{path} has columns {table.column_names}"[:300],
@@ -425,7 +425,10 @@ def _read_part(path: Path, run: Path, manifest: Manifest) -> pa.Table:
 
 
 def _read_parquet(
-    path: Path, run: Path, columns: Sequence[str] | None = None
+    path: Path,
+    run: Path,
+    columns: Sequence[str] | None = None,
+    shared: Sequence[str] = (),
 ) -> pa.Table:
     digests = _digests(run)
     name = path.relative_to(run).as_posix()
@@ -433,16 +436,17 @@ def _read_parquet(
         data = path.read_bytes()
         if digests is not None and _sha256(data) not in digests.get(name, ()):
             raise pa.ArrowInvalid(f"{DIGESTS} has another sha256")
-        table = pq.read_table(
-            pa.BufferReader(data), columns=columns, read_dictionary=["meta"]
-        )
+        # `read_table` would import pandas, which takes as long as all the rest.
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=shared)
+        table = file.read(columns=columns)
         if digests is None:
             table.validate(full=True)
     except FileNotFoundError as error:
         raise DamagedError(
             f"{path} does not exist", "A run has this file", _AGAIN
         ) from error
-    except (pa.ArrowException, OSError) as error:
+    # A KeyError: `shared` names a column that is not there.
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise DamagedError(
             f"{path} is damaged or cut short ({str(error).splitlines()[0][:80]})",
             "A run's files are as they were written",
@@ -613,33 +617,42 @@ class RunFolder:
         Raises:
             StoreError: An item already stored now has another text.
         """
-        columns = (*self.manifest.item_columns, *self.manifest.candidate_columns)
-        table = _items_table(rows, columns)
         path = self.path / "items.parquet"
         limit, dropped = self._asked.limit, self._asked.dropped
-        before = None
+        before: pa.Table | None = None
+        stored: dict[tuple[str, str], str] = {}
         if path.exists():
             try:
                 before = read_items(self.path)
             except DamagedError as error:
                 self._set_aside(path, error)
+        now = {(row.item_id, row.candidate_id): row.text_sha for row in rows}
         if before is not None:
-            _refuse_changed_text(before, table, path)
-            ids = before["item_id"].to_pylist()
+            ids, candidates, digests = (
+                before[name].to_pylist()
+                for name in ("item_id", "candidate_id", "text_sha")
+            )
+            keys = list(zip(ids, candidates, strict=True))
+            stored = dict(zip(keys, digests, strict=True))
+            _refuse_changed_text(stored, now, path)
             limit, dropped = self._of_all_items(set(ids), {row.item_id for row in rows})
-            now = {(row.item_id, row.candidate_id) for row in rows}
-            stored = zip(ids, before["candidate_id"].to_pylist(), strict=True)
-            kept = before.filter(pa.array([key not in now for key in stored]))
-            if kept.num_rows:
+        if before is None or not (
+            now.keys() <= stored.keys()
+            and {row.meta for row in rows} <= set(pc.unique(before["meta"]).to_pylist())
+        ):
+            columns = (*self.manifest.item_columns, *self.manifest.candidate_columns)
+            table = _items_table(rows, columns)
+            if stored.keys() - now.keys():
+                assert before is not None, "something is stored"
+                kept = before.filter(pa.array([key not in now for key in keys]))
                 table = pa.concat_tables(
                     [table, kept.select(table.column_names)],
                     promote_options="default",
                 )
-        if before is None or not table.equals(before):
             # Beyond this limit every row would hold its item's whole meta.
             self._store(path, table, dictionary_pagesize_limit=2**27)
         self.save(limit=limit, dropped=dropped)
-        return table.num_rows
+        return len(stored.keys() | now.keys())
 
     def _of_all_items(
         self, stored: Set[str], now: Set[str]
@@ -860,17 +873,16 @@ def _group_array(values: Sequence[GroupValue], name: str) -> pa.Array:
     return pa.array([None if v is None else str(v) for v in values], pa.string())
 
 
-def _refuse_changed_text(before: pa.Table, now: pa.Table, path: Path) -> None:
-    keys = ["item_id", "candidate_id"]
-    both = before.select([*keys, "text_sha"]).join(
-        now.select([*keys, "text_sha"]), keys, join_type="inner", right_suffix="_now"
-    )
-    changed = both.filter(pc.not_equal(both["text_sha"], both["text_sha_now"]))
-    if changed.num_rows:
-        first = changed.slice(0, 1).to_pylist()[0]
+def _refuse_changed_text(
+    before: Mapping[tuple[str, str], str],
+    now: Mapping[tuple[str, str], str],
+    path: Path,
+) -> None:
+    changed = [key for key, digest in now.items() if before.get(key, digest) != digest]
+    if changed:
         raise StoreError(
-            f"{path}: {changed.num_rows} items have other texts or groups now, first "
-            f"{first['item_id']} / {first['candidate_id']}",
+            f"{path}: {len(changed)} items have other texts or groups now, first "
+            f"{' / '.join(changed[0])}",
             "A run holds one version of each item",
             "Score into another --runs folder, or restore the data it was begun with",
         )
