@@ -435,7 +435,10 @@ def report(
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
+    from analysis.written import try_folder
+
     wanted = what.read()
+    try_folder(out)
     _report(read_runs(run, mixed), out, wanted)
 
 
@@ -463,8 +466,11 @@ def compare(
 
     from analysis.stages_console import CLOSING, stage_tables
     from analysis.stages_runs import compare_runs
+    from analysis.written import try_folder
 
     wanted = what.read()
+    if out is not None:
+        try_folder(out)
     runs = read_runs(run, mixed)
     lineages = read_lineages(families, runs)
     with tqdm(total=len(runs), desc="compare", unit=" runs", delay=2.0) as bar:
@@ -578,7 +584,11 @@ def doseresponse(
     mixed: MixedOpt = False,
 ) -> None:
     """What the share of training data with an attribute did: the report of `train`."""
+    from analysis.written import try_folder
+
     wanted = what.read()
+    if out is not None:
+        try_folder(out)
     _doses(read_runs(run, mixed), learning or [], out, wanted, as_json=as_json)
 
 
@@ -606,10 +616,13 @@ def _audit(
     wanted: Wanted,
 ) -> None:
     """Scores `only` (None: every probe that fits), then writes the report."""
+    from analysis.written import try_folder
     from probe import audit as audits
 
     config = audits.configure(model, settings)
     prepared = audits.prepare(config, settings)
+    target = out or Path("reports") / prepared.config.name
+    try_folder(target)
     _say_resolved(model, prepared.config)
     options = dataclasses.replace(options, reader=config.kind.fits)
     found = audits.fitting(config) if only is None else only
@@ -622,7 +635,6 @@ def _audit(
         )
         _say_counts(result.path)
         paths.append(result.path)
-    target = out or Path("reports") / prepared.config.name
     _report(read_runs(paths), target, wanted)
 
 

@@ -21,7 +21,6 @@ import dataclasses
 import errno
 import fcntl
 import functools
-import hashlib
 import json
 import logging
 import operator
@@ -36,6 +35,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from probe import sums
 from probe.types import GroupValue, ItemRow, Measure, ScoreRow, StoreError
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def _manifest_type() -> TypeAdapter[Manifest]:
 
 def _digest_of(data: Mapping[str, object]) -> str:
     """sha256 of a manifest without this key, however it is written."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    return sums.sha256(json.dumps(data, sort_keys=True).encode())
 
 
 def _bad_manifest(path: Path, found: str) -> DamagedError:
@@ -285,20 +285,13 @@ def _bad_manifest(path: Path, found: str) -> DamagedError:
 def _digests(run: Path) -> dict[str, set[str]] | None:
     """File below the run -> sha256s it may have; None: the run keeps none."""
     try:
-        text = (run / DIGESTS).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
+        return sums.read(run / DIGESTS)
     except OSError as error:
         raise StoreError(
             f"{run / DIGESTS} cannot be read ({error.strerror})",
             "A run's sha256s lie in a readable file",
             "Mend its permissions, or move what is there",
         ) from error
-    found: dict[str, set[str]] = {}
-    for line in text.splitlines():
-        digest, _, name = line.partition("  ")
-        found.setdefault(name, set()).add(digest)
-    return found
 
 
 def read_items(run: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -434,7 +427,7 @@ def _read_parquet(
     name = path.relative_to(run).as_posix()
     try:
         data = path.read_bytes()
-        if digests is not None and _sha256(data) not in digests.get(name, ()):
+        if digests is not None and sums.sha256(data) not in digests.get(name, ()):
             raise pa.ArrowInvalid(f"{DIGESTS} has another sha256")
         # `read_table` would import pandas, which takes as long as all the rest.
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=shared)
@@ -453,10 +446,6 @@ def _read_parquet(
             _AGAIN,
         ) from error
     return table
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 _PART = re.compile(r"(part|merged)-(\d{6})\.parquet")
@@ -752,7 +741,7 @@ class RunFolder:
 
         def write(tmp: Path) -> None:
             pq.write_table(table, tmp, compression="zstd", **options)
-            digests.add(_sha256(tmp.read_bytes()))
+            digests.add(sums.sha256(tmp.read_bytes()))
             # A kill before the file has its name leaves the one before it.
             earlier = self._digests.get(name, set())
             self._list({**self._digests, name: earlier | digests})
@@ -760,14 +749,9 @@ class RunFolder:
         self._write(path, write)
         self._digests[name] = digests
 
-    def _list(self, digests: Mapping[str, Set[str]]) -> None:
-        lines = [
-            f"{digest}  {name}\n"
-            for name in sorted(digests)
-            for digest in sorted(digests[name])
-        ]
+    def _list(self, digests: sums.Sums) -> None:
         self._write(
-            self.path / DIGESTS, lambda tmp: tmp.write_text("".join(lines), "utf-8")
+            self.path / DIGESTS, lambda tmp: tmp.write_text(sums.text(digests), "utf-8")
         )
 
     def _write(self, path: Path, write: Callable[[Path], object]) -> None:
@@ -789,7 +773,7 @@ def _digests_of(run: Path) -> dict[str, set[str]]:
     for path in (run / "items.parquet", *_live_parts(run)):
         with contextlib.suppress(DamagedError):
             _read_parquet(path, run)
-            found[path.relative_to(run).as_posix()] = {_sha256(path.read_bytes())}
+            found[path.relative_to(run).as_posix()] = {sums.sha256(path.read_bytes())}
     return found
 
 

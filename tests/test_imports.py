@@ -16,6 +16,7 @@ LEVEL = {
     "probe.families": 2,
     "probe.held_out": 2,
     "probe.store": 1,
+    "probe.sums": 0,
     "data_builders": 1,
     "probe.models": 2,
     "probe.tree": 2,
@@ -44,6 +45,7 @@ ANALYSIS_MAY = (
     "analysis",
     "probe.types",
     "probe.store",
+    "probe.sums",
     "data_builders.countries",
     "data_builders.country_opinions",
 )
