@@ -328,7 +328,9 @@ def read_scores(run: Path) -> pa.Table:
 
 
 def _together(run: Path, tables: Sequence[pa.Table]) -> pa.Table:
-    table = pa.concat_tables([SCORE_SCHEMA.empty_table(), *tables])
+    if not tables:
+        return SCORE_SCHEMA.empty_table()
+    table = pa.concat_tables(tables)
     keys = table.select(["item_id", "candidate_id", "measure"])
     distinct = keys.group_by(keys.column_names).aggregate([]).num_rows
     if distinct != table.num_rows:
@@ -429,7 +431,6 @@ def _read_parquet(
         data = path.read_bytes()
         if digests is not None and sums.sha256(data) not in digests.get(name, ()):
             raise pa.ArrowInvalid(f"{DIGESTS} has another sha256")
-        # `read_table` would import pandas, which takes as long as all the rest.
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=shared)
         table = file.read(columns=columns)
         if digests is None:

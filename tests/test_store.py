@@ -472,7 +472,7 @@ def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
 ) -> None:
     right = said(whole(tmp_path / "right"))
     real = Path.rename
-    for kill in range(20):
+    for kill in range(25):
         root = tmp_path / str(kill)
         calls = iter(range(kill))
 
