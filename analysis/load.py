@@ -130,7 +130,14 @@ def item_meta(run: Run) -> dict[str, Mapping[str, object]]:
     metas: list[Mapping[str, object]] = []
     for chunk in stored["meta"].chunks:
         texts = chunk.dictionary.to_pylist()
-        parsed |= {text: json.loads(text) for text in texts if text not in parsed}
+        try:
+            parsed |= {text: json.loads(text) for text in texts if text not in parsed}
+        except ValueError as error:
+            raise StoreError(
+                f"{run.path / 'items.parquet'} is damaged: a `meta` is not JSON",
+                "A run's files are as they were written",
+                "Run the same rm-probe score or import command again",
+            ) from error
         metas += [parsed[texts[index]] for index in chunk.indices.to_pylist()]
     return dict(zip(stored["item_id"].to_pylist(), metas, strict=True))
 

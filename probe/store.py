@@ -29,17 +29,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self, TextIO
+from typing import Literal, Self, TextIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pydantic
 
 from probe import sums
 from probe.types import GroupValue, ItemRow, Measure, ScoreRow, StoreError
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 logger = logging.getLogger(__name__)
 
@@ -247,8 +245,6 @@ def _read_manifest(run: Path) -> Manifest:
         )
     if found is not None:
         raise _bad_manifest(path, f"is none of this version's: {found}")
-    import pydantic
-
     try:
         manifest = _manifest_type().validate_json(json.dumps(data), strict=True)
         numbers_of(manifest.measures)
@@ -262,10 +258,8 @@ def _read_manifest(run: Path) -> Manifest:
 
 
 @functools.cache
-def _manifest_type() -> TypeAdapter[Manifest]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Manifest)
+def _manifest_type() -> pydantic.TypeAdapter[Manifest]:
+    return pydantic.TypeAdapter(Manifest)
 
 
 def _digest_of(data: Mapping[str, object]) -> str:
@@ -284,14 +278,7 @@ def _bad_manifest(path: Path, found: str) -> DamagedError:
 
 def _digests(run: Path) -> dict[str, set[str]] | None:
     """File below the run -> sha256s it may have; None: the run keeps none."""
-    try:
-        return sums.read(run / DIGESTS)
-    except OSError as error:
-        raise StoreError(
-            f"{run / DIGESTS} cannot be read ({error.strerror})",
-            "A run's sha256s lie in a readable file",
-            "Mend its permissions, or move what is there",
-        ) from error
+    return sums.read(run / DIGESTS)
 
 
 def read_items(run: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -438,6 +425,10 @@ def _read_parquet(
     except FileNotFoundError as error:
         raise DamagedError(
             f"{path} does not exist", "A run has this file", _AGAIN
+        ) from error
+    except PermissionError as error:
+        raise StoreError(
+            f"{path} may not be read", "A run's files are readable", "Mend its mode"
         ) from error
     # A KeyError: `shared` names a column that is not there.
     except (pa.ArrowException, OSError, KeyError) as error:

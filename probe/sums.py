@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping, Set
 from pathlib import Path
 
+from probe.types import StoreError
+
 Sums = Mapping[str, Set[str]]
 """File -> sha256s it may have: while it is replaced, that of before as well."""
 
@@ -19,11 +21,20 @@ def read(path: Path) -> dict[str, set[str]] | None:
     """Reads a list; None: there is none.
 
     A damaged line names another file, or another sha256: it vouches for nothing.
+
+    Raises:
+        StoreError: It cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read ({error.strerror})",
+            "It lists the sha256s of the files beside it",
+            "Mend its permissions, or move what is there",
+        ) from error
     found: dict[str, set[str]] = {}
     for line in text.splitlines():
         digest, _, name = line.partition("  ")

@@ -16,7 +16,7 @@ LEVEL = {
     "probe.families": 2,
     "probe.held_out": 2,
     "probe.store": 1,
-    "probe.sums": 0,
+    "probe.sums": 1,
     "data_builders": 1,
     "probe.models": 2,
     "probe.tree": 2,
