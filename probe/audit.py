@@ -260,7 +260,6 @@ def score_probe(
         InterruptedRunError: Ctrl-C; the run can be continued.
         ProbeError: As raised by the scorer for text it cannot score.
     """
-    from probe.models import checkpoints
     from probe.score import run
     from probe.store import Manifest
 
@@ -283,7 +282,6 @@ def score_probe(
         resolved=prepared.resolved.as_record(),
         sources=sources.digests(probe.sources, options.data, options.languages),
         packages={name: metadata.version(name) for name in _PACKAGES},
-        device=str(checkpoints.place(settings.device, config.dtype).device),
         dtype=config.dtype,
         seed=settings.seed,
         # A probe with fewer units than the limit was not sampled.
@@ -305,6 +303,12 @@ def score_probe(
     def progress(done: int) -> None:
         bar.update(done - bar.n)
 
+    def device() -> str:
+        # Imported once there is something to score: its start takes seconds.
+        from probe.models import checkpoints
+
+        return str(checkpoints.place(settings.device, config.dtype).device)
+
     with closing(bar):
         return run(
             items,
@@ -312,4 +316,5 @@ def score_probe(
             root=settings.runs,
             manifest=manifest,
             progress=progress,
+            device=device,
         )

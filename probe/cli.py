@@ -43,6 +43,7 @@ from probe.options import (
     TemplateOpt,
     TrustOpt,
     check_folder,
+    check_out,
     for_one_probe,
     grouped,
     load_probe,
@@ -299,7 +300,7 @@ def audit(
     from probe.audit import configure
 
     # Read before hours of scoring, so that a misspelt name ends the call at once.
-    check_folder("--out", out)
+    check_out(out)
     options, settings = chosen.read(), how.read()
     config, wanted = configure(model, settings), what.read()
     _audit(config, model, None, options, settings, limit, out, wanted)
@@ -456,7 +457,7 @@ def report(
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
-    check_folder("--out", out)
+    check_out(out)
     paths, wanted = run_folders(run), what.read()
     _report(read_runs(paths, mixed), out, wanted)
 
@@ -481,7 +482,7 @@ def compare(
     are compared with. With --mixed, versions of a probe may differ where what both have
     scored is the same text.
     """
-    check_folder("--out", out)
+    check_out(out)
     paths, wanted = run_folders(run), what.read()
     from tqdm import tqdm
 
@@ -604,7 +605,7 @@ def doseresponse(
     mixed: MixedOpt = False,
 ) -> None:
     """What the share of training data with an attribute did: the report of `train`."""
-    check_folder("--out", out)
+    check_out(out)
     paths, wanted = run_folders(run), what.read()
     _doses(read_runs(paths, mixed), learning or [], out, wanted, as_json=as_json)
 
@@ -640,6 +641,8 @@ def _audit(
     from probe import audit as audits
 
     prepared = audits.prepare(config, settings)
+    target = out or Path("reports") / prepared.config.name
+    check_out(target)
     _say_resolved(model, prepared.config)
     options = dataclasses.replace(options, reader=config.kind.fits)
     found = audits.fitting(config) if only is None else only
@@ -652,7 +655,6 @@ def _audit(
         )
         _say_counts(result.path)
         paths.append(result.path)
-    target = out or Path("reports") / prepared.config.name
     _report(read_runs(paths), target, wanted)
 
 

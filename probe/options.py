@@ -550,6 +550,14 @@ def check_folder(option: str, path: Path | None) -> None:
         )
 
 
+def check_out(out: Path | None) -> None:
+    """Checks that a report can be written; errors as `written.try_folder`."""
+    from analysis.written import try_folder
+
+    if out is not None:
+        try_folder(out)
+
+
 def read_settings(
     *,
     runs: Path = Path("runs"),

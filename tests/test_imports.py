@@ -17,6 +17,7 @@ LEVEL = {
     "probe.held_out": 2,
     "probe.rope": 1,
     "probe.store": 1,
+    "probe.sums": 1,
     "data_builders": 1,
     "probe.models": 2,
     "probe.tree": 2,
@@ -45,6 +46,7 @@ ANALYSIS_MAY = (
     "analysis",
     "probe.types",
     "probe.store",
+    "probe.sums",
     "data_builders.countries",
     "data_builders.country_opinions",
 )
