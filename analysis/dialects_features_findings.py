@@ -4,27 +4,77 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
-from analysis.dialects_features_analysis import (
-    FeatureResult,
-    FeatureRun,
-)
-from analysis.dialects_features_figures import name_of
-from analysis.dialects_features_words import (
-    digits_of,
-    features,
-    frames,
-    how,
-    longer_text,
-    pairs,
-    percent_text,
-    value_text,
-    verb,
-)
+from analysis.dialects_features_analysis import FeatureResult, FeatureRun
 from analysis.html import Certainty, Finding, interval, join_words, number
 from analysis.paired import MIN_CLUSTERS
 from analysis.records import ALPHA, Record
-from analysis.wording import p_words, percent, side_of
+from analysis.wording import (
+    count_of,
+    digits_for,
+    p_words,
+    percent,
+    side_of,
+    span_text,
+    value_text,
+)
+from probe.types import Measure
+
+features = partial(count_of, singular="feature")
+"""``1 feature`` or ``22 features``."""
+frames = partial(count_of, singular="frame")
+"""``1 frame`` or ``440 frames``."""
+pairs = partial(count_of, singular="pair")
+"""``1 pair`` or ``880 pairs``."""
+
+
+def digits_of(run: FeatureRun) -> int:
+    """Decimals at which the run's mean differences can be told apart."""
+    return digits_for(one.mean.estimate for one in run.features)
+
+
+def percent_text(record: Record) -> str:
+    """``63% (95% 55 to 71%)``."""
+    if record.ci_low is None or record.ci_high is None:
+        return percent(record.estimate)
+    bounds = interval(100 * record.ci_low, 100 * record.ci_high, 0)
+    return f"{percent(record.estimate)} (95% {bounds}%)"
+
+
+def verb(run: FeatureRun) -> str:
+    """What the model does with a form: ``scores`` or, a policy, ``finds``."""
+    return "finds" if _policy(run) else "scores"
+
+
+def how(run: FeatureRun, side: int) -> str:
+    """``higher`` or ``lower``; of a policy ``more probable per token``."""
+    if not _policy(run):
+        return "higher" if side > 0 else "lower"
+    per = " per token" if run.table.run.measure is Measure.LOGPROB_MEAN else ""
+    return f"{'more' if side > 0 else 'less'} probable{per}"
+
+
+def _policy(run: FeatureRun) -> bool:
+    return run.table.run.measure in (Measure.LOGPROB_MEAN, Measure.LOGPROB_SUM)
+
+
+def longer_text(run: FeatureRun, one: FeatureResult) -> str:
+    """``the dialect form 1.0 tokens longer``."""
+    length = one.length.estimate or 0.0
+    unit = run.table.length_unit
+    if abs(length) < 0.05:
+        return "both forms equally long on average"
+    which = "standard" if length > 0 else "dialect"
+    return f"the {which} form {number(abs(length), 1)} {unit} longer"
+
+
+def name_of(run: FeatureRun, one: FeatureResult) -> str:
+    """The title, or the key where two features share a title."""
+    titles = [other.feature.title for other in run.features]
+    title = one.feature.title
+    return one.feature.key if titles.count(title) > 1 else title
+
 
 NAMED = 3
 """Most features of one side that a finding lists with their numbers."""
@@ -176,13 +226,7 @@ def _one_text(run: FeatureRun, one: FeatureResult) -> str:
 
 
 def _power_text(run: FeatureRun) -> str:
-    values = [
-        one.detectable.estimate
-        for one in run.tested
-        if one.detectable.estimate is not None
-    ]
-    low, high = number(min(values)), number(max(values))
-    span = low if low == high else f"{low} to {high}"
+    span = span_text(one.detectable.estimate for one in run.tested)
     more = len(run.features) - len(run.tested)
     return (
         f"With so many frames a d_z of {span} (of frames' means) is found in four "

@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-from analysis.dialects_md3_analysis import GamesRun, Gap, OutcomeResult
+from analysis.dialects_md3_analysis import NO_SPREAD, GamesRun, Gap, OutcomeResult
 from analysis.dialects_md3_data import CHOICE, GUESS, PER_TOKEN
-from analysis.dialects_md3_estimates import NO_SPREAD
-from analysis.dialects_md3_words import (
-    ACTS,
-    HELD,
-    SHARED,
-    answers,
-    dialect_name,
-    games,
-    outcome_name,
-)
 from analysis.html import Certainty, Finding, join_words, number
 from analysis.records import ALPHA, Record
 from analysis.wording import (
     bounds,
+    count_of,
     difference_text,
     p_of,
     p_phrase,
     percent,
     points,
     side_of,
+    span_text,
 )
+
+NAMES: Mapping[str, str] = {
+    "en_us": "US English",
+    "en_in": "Indian English",
+    "en_ng": "Nigerian English",
+}
+"""Dialect of MD3 -> its name."""
+
+ACTS: Mapping[str, str] = {
+    GUESS: "guesses the secret word",
+    CHOICE: "picks out the secret word",
+    PER_TOKEN: "picks out the secret word, per token,",
+}
+"""Outcome -> what a model does that wins a game."""
+
+HELD = "with length and frequency held"
+SHARED = "on the answers asked in both"
+
+
+def dialect_name(key: str) -> str:
+    """``Indian English``; the key of any other dialect."""
+    return NAMES.get(key, key)
+
+
+def outcome_name(run: GamesRun, key: str) -> str:
+    """``Guess``, ``Choice``, or a policy's ``Choice (sum)``."""
+    if key == GUESS:
+        return "Guess"
+    if key == PER_TOKEN:
+        return "Choice (per token)"
+    keys = {one.outcome.key for one in run.outcomes}
+    return "Choice (sum)" if PER_TOKEN in keys else "Choice"
+
+
+games = partial(count_of, singular="game")
+"""``1 game`` or ``889 games``."""
+answers = partial(count_of, singular="answer")
+"""``1 answer`` or ``418 answers``."""
+
 
 Standing = tuple[int, tuple[str, ...]]
 """Side of a difference (0: not shown), and what it is not resolved with."""
@@ -129,12 +161,11 @@ def _power_text(
         return (
             "With so few games, or so few won, even a fall to none could not be shown.",
         )
-    low, high = points(min(falls)), points(max(falls))
     reference = run.games.reference
     return (
-        f"So many games show a fall of {low if low == high else f'{low} to {high}'} "
-        f"points below the {percent(_accuracy(one, reference).estimate)} of "
-        f"{dialect_name(reference)} in four cases of five, before Holm.",
+        f"So many games show a fall of {span_text(falls, points)} points below the "
+        f"{percent(_accuracy(one, reference).estimate)} of {dialect_name(reference)} "
+        "in four cases of five, before Holm.",
     )
 
 

@@ -25,8 +25,7 @@ from scipy import stats
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
 
 from analysis.dialects_pairs_data import CHOSEN, PairTable
-from analysis.dialects_pairs_effects import record, unit_of
-from analysis.dialects_pairs_settings import ANSWER, Setting
+from analysis.dialects_pairs_effects import ANSWER, Setting, record, unit_of
 from analysis.paired import MIN_CLUSTERS, Interval
 from analysis.records import Record
 from analysis.resample import CI_LEVEL, Floats
@@ -296,10 +295,10 @@ def _record(
 ) -> Record:
     return record(
         table,
+        value,
         analysis=setting.analysis,
         metric=metric,
         unit=unit,
-        value=value,
         group=dialect,
         n=len(rows),
         n_clusters=len(np.unique(table.clusters[rows])),

@@ -1,8 +1,8 @@
 """The whole analysis of one or more runs of texts in several dialects.
 
 Estimands, units, n and intervals are those of the modules it draws on:
-`dialects_pairs_settings` (what is held against what), `dialects_pairs_effects`,
-`dialects_mixed` (length) and `dialects_pairs_accuracy`. Everything a report or
+`dialects_pairs_effects` (what is held against what), `dialects_pairs_effects`,
+`dialects_mixed` (length) and `dialects_pairs_effects`. Everything a report or
 ``summary.json`` shows about these runs is computed here once.
 """
 
@@ -13,10 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.dialects_mixed import length_records
-from analysis.dialects_pairs_accuracy import ACCURACY, Accuracy, accuracy_of
 from analysis.dialects_pairs_data import PairTable, pair_table
-from analysis.dialects_pairs_effects import Counts, effect_records
-from analysis.dialects_pairs_settings import Setting, settings_of
+from analysis.dialects_pairs_effects import (
+    ACCURACY,
+    Accuracy,
+    Counts,
+    Setting,
+    accuracy_of,
+    effect_records,
+    settings_of,
+)
 from analysis.load import Run, labels
 from analysis.records import Record, with_holm
 from analysis.resample import DRAWS, SEED
@@ -87,7 +93,7 @@ class PairRun:
     ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         """Dialects that are shown to be lower, higher, and neither.
 
-        By the interval and by the t-test after Holm; see `opinions_words.side_of`.
+        By the interval and by the t-test after Holm; see `opinions_findings.side_of`.
         """
         places: dict[int, list[str]] = {1: [], -1: [], 0: []}
         for dialect in self.compared(setting):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from analysis.doseresponse import DoseMeasure
-from analysis.doseresponse_measures import Estimate
-from analysis.doseresponse_runs import SweepProbe
-from analysis.doseresponse_words import (
+from analysis.doseresponse import DoseMeasure, Estimate
+from analysis.doseresponse_findings import (
     bent,
     drawn_lines,
     from_to,
@@ -13,6 +11,7 @@ from analysis.doseresponse_words import (
     picked,
     unequal_words,
 )
+from analysis.doseresponse_runs import SweepProbe
 from analysis.html import join_words
 from analysis.stages_console import Rows, not_in_rows, plain, tested
 from analysis.stages_words import (

@@ -7,9 +7,13 @@ Nothing here computes a statistic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from analysis.drawing import (
@@ -24,6 +28,100 @@ from analysis.drawing import (
     rows_of,
 )
 from analysis.labels import ALIGNS, place_labels
+
+
+def titled(
+    chart: alt.Chart | alt.LayerChart,
+    name: str,
+    data: pd.DataFrame,
+    title: str | None = None,
+) -> Panel:
+    """Draws a chart of named `rows`, with its title where it has one."""
+    if title is not None:
+        chart = chart.properties(title=title)
+    return render(chart, name, {"rows": json_rows(data)})
+
+
+def names_axis(field: str, space: int, *, padding: int = 8, **scale: float) -> alt.Y:
+    """A vertical axis of names in their order, which take `space` pixels.
+
+    Args:
+        field: Column of the names.
+        space: Pixels for them.
+        padding: Pixels between them and the plot.
+        scale: Of the axis, such as `paddingInner`.
+    """
+    axis = alt.Axis(
+        labelLimit=space,
+        minExtent=space,
+        ticks=False,
+        domain=False,
+        labelPadding=padding,
+    )
+    shared = {"scale": alt.Scale(**scale)} if scale else {}
+    return alt.Y(field, sort=None, title=None, axis=axis, **shared)
+
+
+def span(
+    base: alt.Chart, x: alt.X, low: str, high: str, *, y: Any = None, **mark: Any
+) -> alt.Chart:
+    """Intervals from `low`, which `x` encodes, to `high`, where there are any.
+
+    Args:
+        base: The chart that they are part of.
+        x: Of the lower ends.
+        low: Column of these.
+        high: Column of the upper ends.
+        y: Encoding of the rows; None: as in `base`.
+        mark: How lines look.
+    """
+    known = base.transform_filter(f"isValid(datum.{low})").mark_rule(**mark)
+    return known.encode(x=x, x2=f"{high}:Q", **({} if y is None else y))
+
+
+def level_line(x: alt.X, field: str, value: float, **mark: Any) -> alt.Chart:
+    """A dashed upright line at one value."""
+    look = {"stroke": MUTED, "strokeDash": [3, 3], **mark}
+    data = alt.InlineData(values=[{field: value}])
+    return alt.Chart(data).mark_rule(**look).encode(x=x)
+
+
+def tips(
+    rows: pd.DataFrame,
+    lead: Callable[[Any], str],
+    digits: int = 1,
+    unit: str = "",
+    *,
+    value: str = "value",
+    low: str = "ci_low",
+    high: str = "ci_high",
+) -> list[str]:
+    """What a pointer shows of each row: a name, a value and its interval."""
+    of = operator.attrgetter(value, low, high)
+    told = []
+    for row in rows_of(rows):
+        at, lower, upper = of(row)
+        text = f"{lead(row)}: {at:.{digits}f}{unit}"
+        if not pd.isna(lower):
+            text += f" ({lower:.{digits}f} to {upper:.{digits}f})"
+        told.append(text)
+    return told
+
+
+def percent_of(value: float | None) -> float:
+    """A share in percent; NaN for none."""
+    return math.nan if value is None else 100 * value
+
+
+def cells_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells of `heatmap`, row by row."""
+    return pd.DataFrame(
+        [
+            {"row": row, "column": column, "value": frame.loc[row, column]}
+            for row in frame.index
+            for column in frame.columns
+        ]
+    )
 
 
 def ranking(
@@ -54,29 +152,10 @@ def ranking(
             for p, c in zip(rows["position"], rows["country"], strict=True)
         ],
         colour=[scale.colour(value) for value in rows["value"]],
-        tip=[
-            f"{int(row.position)}. {row.country}: {row.value:.{digits}f}"
-            + (
-                ""
-                if pd.isna(row.ci_low)
-                else f" ({row.ci_low:.{digits}f} to {row.ci_high:.{digits}f})"
-            )
-            for row in rows_of(rows)
-        ],
+        tip=tips(rows, lambda row: f"{int(row.position)}. {row.country}", digits),
     )
     base = alt.Chart(alt.NamedData(name="rows")).encode(
-        y=alt.Y(
-            "row:N",
-            sort=None,
-            title=None,
-            axis=alt.Axis(
-                labelLimit=165,
-                minExtent=165,
-                ticks=False,
-                domain=False,
-                labelPadding=6,
-            ),
-        )
+        y=names_axis("row:N", 165, padding=6)
     )
     x_scale = alt.Scale(domain=list(domain), nice=False, zero=False)
     across = alt.X(
@@ -85,12 +164,7 @@ def ranking(
         title=axis_title,
         axis=alt.Axis(orient="top", tickCount=5, titlePadding=6),
     )
-    middle = (
-        alt.Chart(alt.InlineData(values=[{"value": scale.middle}]))
-        .mark_rule(stroke=MUTED, strokeDash=[3, 3], strokeWidth=1)
-        .encode(x=across)
-    )
-    layers = [middle]
+    layers = [level_line(across, "value", scale.middle, strokeWidth=1)]
     if data["ci_low"].notna().any():
         layers.append(
             base.mark_rule(stroke="#8c98a5", strokeWidth=1.6).encode(
@@ -105,9 +179,7 @@ def ranking(
         )
     )
     chart = alt.layer(*layers).properties(width=170, height=alt.Step(15.5))
-    if title is not None:
-        chart = chart.properties(title=title)
-    return render(chart, name, {"rows": json_rows(data)})
+    return titled(chart, name, data, title)
 
 
 def scatter(
@@ -279,9 +351,7 @@ def scatter(
             for align, chosen in sides
         ]
     chart = alt.layer(*layers).properties(width=width, height=height)
-    if title is not None:
-        chart = chart.properties(title=title)
-    return render(chart, name, {"rows": json_rows(data)})
+    return titled(chart, name, data, title)
 
 
 def intervals(
@@ -308,52 +378,23 @@ def intervals(
         label_space: Pixels for the row labels; what remains of 315 is the plot's.
         digits: Decimals of the numbers that a pointer shows.
     """
-    data = rows.assign(
-        tip=[
-            f"{row.row}: {row.estimate:.{digits}f}"
-            + (
-                ""
-                if pd.isna(row.ci_low)
-                else f" ({row.ci_low:.{digits}f} to {row.ci_high:.{digits}f})"
-            )
-            for row in rows_of(rows)
-        ]
-    )
+    data = rows.assign(tip=tips(rows, lambda row: row.row, digits, value="estimate"))
     x_scale = alt.Scale(domain=list(domain), nice=False, zero=False)
     base = alt.Chart(alt.NamedData(name="rows")).encode(
-        y=alt.Y(
-            "row:N",
-            sort=None,
-            title=None,
-            axis=alt.Axis(
-                labelLimit=label_space,
-                minExtent=label_space,
-                ticks=False,
-                domain=False,
-                labelPadding=8,
-            ),
-        )
+        y=names_axis("row:N", label_space)
     )
     layers: list[alt.Chart] = []
     if zero is not None and domain[0] <= zero <= domain[1]:
-        layers.append(
-            alt.Chart(alt.InlineData(values=[{"zero": zero}]))
-            .mark_rule(stroke=MUTED, strokeDash=[3, 3])
-            .encode(x=alt.X("zero:Q", scale=x_scale, title=axis_title))
-        )
+        x = alt.X("zero:Q", scale=x_scale, title=axis_title)
+        layers.append(level_line(x, "zero", zero))
     spans = (
         ("inner_low", "inner_high", 13, "#b9d3e3"),
         ("ci_low", "ci_high", 1.3, "#6c7884"),
     )
     for low, high, thick, colour in spans:
         if data[low].notna().any():
-            layers.append(
-                base.transform_filter(f"isValid(datum.{low})")
-                .mark_rule(stroke=colour, strokeWidth=thick)
-                .encode(
-                    x=alt.X(f"{low}:Q", scale=x_scale, title=axis_title), x2=f"{high}:Q"
-                )
-            )
+            x = alt.X(f"{low}:Q", scale=x_scale, title=axis_title)
+            layers.append(span(base, x, low, high, stroke=colour, strokeWidth=thick))
     layers.append(
         base.mark_point(size=58, filled=True, opacity=1, strokeWidth=1.6).encode(
             x=alt.X(
@@ -368,9 +409,7 @@ def intervals(
         )
     )
     chart = alt.layer(*layers).properties(width=315 - label_space, height=alt.Step(21))
-    if title is not None:
-        chart = chart.properties(title=title)
-    return render(chart, name, {"rows": json_rows(data)})
+    return titled(chart, name, data, title)
 
 
 def heatmap(
@@ -449,9 +488,7 @@ def heatmap(
         .mark_text(fontSize=9.5)
         .encode(text="text:N", color=alt.Color("ink:N", scale=None)),
     ).properties(width=alt.Step(max(26, min(44, 190 // columns))), height=alt.Step(17))
-    if title is not None:
-        chart = chart.properties(title=title)
-    return render(chart, name, {"rows": json_rows(data)})
+    return titled(chart, name, data, title)
 
 
 def _dark(colour: str) -> bool:
@@ -467,3 +504,11 @@ def _padded(values: pd.Series) -> tuple[float, float]:
 
 def _short(name: str, limit: int = 24) -> str:
     return name if len(name) <= limit else name[: limit - 1].rstrip() + "…"
+
+
+def padded(rows: pd.DataFrame, *more: float) -> tuple[float, float]:
+    """A domain that holds estimates and intervals, with room at both ends."""
+    values = [*rows[["estimate", "ci_low", "ci_high"]].to_numpy().ravel(), *more]
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = 0.05 * (high - low) or 0.05
+    return low - room, high + room

@@ -3,34 +3,391 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-from analysis.html import Finding, join_words, number
-from analysis.languages_analysis import LanguageRun
-from analysis.languages_notes import DIFFERENT, note_findings
-from analysis.languages_places_report import place_finding
-from analysis.languages_records import NO_SPREAD
-from analysis.languages_words import (
-    MOST_NAMED,
-    NOUNS,
-    TITLES,
-    by_side,
-    doubts,
-    gap_text,
-    languages,
-    reference_name,
-    some,
-)
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from analysis import columns as col
+from analysis.html import Finding, Table, join_words, number
+from analysis.languages_analysis import NO_SPREAD, LanguageRun, letter, place_group
+from analysis.languages_data import TESTED_QUESTIONS
 from analysis.records import ALPHA, Record
 from analysis.wording import (
     bounds,
+    count_of,
     difference_text,
     p_phrase,
     percent,
     points,
     questions,
     side_of,
+    span_text,
 )
+
+TITLES: Mapping[str, str] = {
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "exact_match": "Exact match",
+}
+"""Outcome -> its name."""
+
+NOUNS: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "exact_match": "exact match",
+}
+"""The same within a sentence."""
+
+MOST_NAMED = 5
+"""Languages that a finding names one by one; the tables have them all."""
+languages = partial(count_of, singular="language")
+"""``1 language`` or ``122 languages``."""
+
+
+def some(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """Some names, and how many more."""
+    more = len(names) - most
+    # "And 1 more" is longer than most names.
+    shown = list(names) if more <= 1 else [*names[:most], f"{more} more"]
+    return join_words(shown)
+
+
+def reference_name(run: LanguageRun) -> str:
+    """The language that others are compared with."""
+    return run.answers.name(run.answers.wanted_reference)
+
+
+def by_side(run: LanguageRun, key: str | None = None) -> dict[int | None, list[Record]]:
+    """Differences that are lower (-1), higher (1), not shown (0) and not tested (None).
+
+    Each the largest first.
+    """
+    found: dict[int | None, list[Record]] = {}
+    for gap in run.gaps(key):
+        side = None if gap.p_value is None else side_of(gap)
+        found.setdefault(side, []).append(gap)
+    for gaps in found.values():
+        gaps.sort(key=lambda gap: -abs(gap.estimate or 0.0))
+    return found
+
+
+def doubts(run: LanguageRun, gap: Record) -> tuple[str, ...]:
+    """What speaks against a difference that its test shows; of choices only.
+
+    A model that picks by place, whatever is asked, is right in one language more often
+    than in another as well. Where few questions differ, Student's t is rough.
+    """
+    if not run.answers.crossed:
+        return ()
+    found = []
+    better = gap.reference if side_of(gap) < 0 else gap.group
+    over = run.find(f"{run.key}_over_chance", better)
+    if over is None or side_of(over) <= 0:
+        found.append("neither is shown to be above chance")
+    exact = run.find(f"{run.key}_difference_mcnemar", gap.group)
+    if exact is not None and (exact.p_value is None or exact.p_value >= ALPHA):
+        found.append("the exact test does not show it")
+    return tuple(found)
+
+
+def gap_text(run: LanguageRun, gap: Record, key: str | None = None) -> str:
+    """``52% of 900 questions against 61%, a difference of -9.0 points (...)``."""
+    assert gap.group is not None
+    here, there = run.level(gap.group, key), run.level(gap.reference or "", key)
+    if here.estimate is None:
+        return "no answer"
+    return (
+        f"{percent(here.estimate)} of {questions(here.n)} against "
+        f"{percent(there.estimate)}"
+        + ("" if run.answers.crossed else f" of {questions(there.n)}")
+        + f", a difference of {difference_text(gap)}"
+    )
+
+
+DIFFERENT = (
+    "The questions of the languages are different questions, of which some are easier "
+    "whatever the language."
+)
+CORRELATED = 10
+"""Fewest languages over which lengths and answers are correlated."""
+
+
+def note_findings(run: LanguageRun) -> tuple[Finding, ...]:
+    """All that apply."""
+    found = (_ran_on(run), _lengths(run), _cut(run), _data(run))
+    return tuple(one for one in found if one is not None)
+
+
+def counted(run: LanguageRun, rows: NDArray[np.bool_], most: int = 8) -> str:
+    """``Telugu 12 of 60 and Arabic 3 of 60``: where some items are, the most first."""
+    answers = run.answers
+    counts = {code: int((rows & answers.of(code)).sum()) for code in answers.languages}
+    told = [
+        f"{answers.name(code)} {number(count, 0)} of "
+        f"{number(int(answers.of(code).sum()), 0)}"
+        for code, count in sorted(counts.items(), key=lambda item: -item[1])
+        if count
+    ]
+    return some(told, most)
+
+
+def ratios(run: LanguageRun) -> dict[str, float]:
+    """Language -> tokens of its prompts over the reference's, where known."""
+    found = (
+        (code, run.find("prompt_tokens_ratio", code)) for code in run.answers.names
+    )
+    return {
+        code: one.estimate
+        for code, one in found
+        if one is not None and one.estimate is not None
+    }
+
+
+def rank_correlation(run: LanguageRun) -> tuple[float, int] | None:
+    """Spearman's rho, over languages, of tokens and answers; and their number.
+
+    A description of these languages, without a test: related languages are alike in
+    both. None: fewer than `CORRELATED` languages, or no spread.
+    """
+    tokens = ratios(run)
+    pairs = [
+        (value, level)
+        for code, value in tokens.items()
+        if (level := run.level(code).estimate) is not None
+    ]
+    if len(pairs) < CORRELATED:
+        return None
+    first, second = np.array(pairs).T
+    if not (np.ptp(first) and np.ptp(second)):
+        return None
+    return float(stats.spearmanr(first, second).statistic), len(pairs)
+
+
+def _ran_on(run: LanguageRun) -> Finding | None:
+    if run.answers.crossed:
+        return None
+    rows = run.answers.frame["ran_on"].to_numpy(dtype=bool)
+    if not rows.any():
+        return None
+    known = run.answers.outcomes[0].known
+    return Finding(
+        claim=f"{number(int(rows.sum()), 0)} of {number(int(known.sum()), 0)} answers "
+        f"of {run.label} did not end by themselves before the token limit.",
+        evidence=(
+            f"They are compared as they are, and words beyond the answer cost exact "
+            f"match and F1: {counted(run, rows)}.",
+        ),
+        certainty="note",
+    )
+
+
+def _lengths(run: LanguageRun) -> Finding | None:
+    tokens = ratios(run)
+    if not tokens or max(tokens.values()) == min(tokens.values()) == 1:
+        return None
+    answers, reference = run.answers, reference_name(run)
+    by_length = sorted(tokens, key=tokens.__getitem__)
+    mean = run.by_name["mean_prompt_tokens", answers.wanted_reference]
+    ends = [
+        f"{number(tokens[code], 2)} times as many in {answers.name(code)}"
+        for code in dict.fromkeys((by_length[-1], by_length[0]))
+    ]
+    together = rank_correlation(run)
+    return Finding(
+        claim="The same questions are of different length to the model in different "
+        "languages.",
+        evidence=(
+            f"A prompt has {number(mean.estimate, 0)} tokens in {reference} on average "
+            f"and {join_words(ends)}, instruction and template included.",
+            *(
+                ()
+                if together is None
+                else (
+                    f"Over {languages(together[1])} tokens and accuracy go together "
+                    f"with a rank correlation of {number(together[0])}. Related "
+                    "languages are alike in both, so that it is described, not tested.",
+                )
+            ),
+        ),
+        certainty="note",
+    )
+
+
+def _cut(run: LanguageRun) -> Finding | None:
+    rows = run.answers.frame["truncated"].to_numpy(dtype=bool)
+    if not rows.any():
+        return None
+    total = int(rows.sum())
+    return Finding(
+        claim=f"{count_of(total, 'prompt')} {'was' if total == 1 else 'were'} cut to "
+        f"fit {run.label}: what was asked there is not all that it read.",
+        evidence=(f"{counted(run, rows)}.",),
+        certainty="note",
+    )
+
+
+def _data(run: LanguageRun) -> Finding | None:
+    """What was not read, not answered or not compared."""
+    answers, manifest = run.answers, run.answers.run.manifest
+    evidence = []
+    if manifest.limit is not None:
+        evidence.append(
+            f"The run read a sample: {questions(len(answers.frame))} in "
+            f"{languages(len(answers.languages))}. Fewer questions show only larger "
+            "differences."
+        )
+    missing = ~answers.outcomes[0].known
+    if missing.any():
+        count = int(missing.sum())
+        evidence.append(
+            f"{questions(count)} without an answer {'is' if count == 1 else 'are'} "
+            f"left out: {counted(run, missing)}."
+        )
+    few = [
+        answers.name(code)
+        for code in answers.languages
+        if run.level(code).n < TESTED_QUESTIONS
+    ]
+    if few:
+        evidence.append(
+            f"Fewer than {TESTED_QUESTIONS} answers, shown and not tested: "
+            f"{some(few, 8)}."
+        )
+    if "tied" in answers.frame and answers.frame["tied"].any():
+        tied = answers.frame["tied"].to_numpy(dtype=bool)
+        evidence.append(
+            f"Of {questions(int(tied.sum()))} several letters share the highest score; "
+            f"one of them is drawn ({points(float(tied.mean()))}% of all)."
+        )
+    if not evidence:
+        return None
+    return Finding(
+        claim=f"What was read and compared for {run.label}.",
+        evidence=tuple(evidence),
+        certainty="note",
+    )
+
+
+def place_finding(run: LanguageRun) -> Finding | None:
+    """Does the model like a place? None: no letters, or too few questions."""
+    if not run.answers.crossed:
+        return None
+    pooled: dict[int, Record] = {}
+    while (
+        one := run.find("place_share_difference", place_group(None, len(pooled)))
+    ) is not None:
+        pooled[len(pooled)] = one
+    if all(one.p_value is None for one in pooled.values()):
+        return None
+    sides = {place: side_of(one) for place, one in pooled.items()}
+    liked = [letter(place) for place, side in sides.items() if side > 0]
+    shunned = [letter(place) for place, side in sides.items() if side < 0]
+    several = len(run.answers.languages) > 1
+    parts = [
+        f"{join_words(letters)} {often} often"
+        for letters, often in ((liked, "more"), (shunned, "less"))
+        if letters
+    ]
+    if parts:
+        claim = f"{run.label} picks {join_words(parts)} than right answers stand there."
+    else:
+        claim = (
+            f"That {run.label} likes a place among the letters, whatever stands there, "
+            "is not shown."
+        )
+    evidence = [
+        f"{letter(place)} is picked for "
+        f"{percent(run.by_name['place_share', one.group].estimate)} of "
+        f"{questions(one.n)}{' in all languages' if several else ''} and right for "
+        f"{percent(run.by_name['place_share_of_answers', one.group].estimate)}, a "
+        f"difference of {difference_text(one)}."
+        for place, one in pooled.items()
+        if sides[place] or not (liked or shunned)
+    ]
+    if several:
+        evidence += _places_by_language(run, list(pooled))
+    return Finding(
+        claim=claim,
+        evidence=tuple(evidence),
+        certainty="supported" if liked or shunned else "not shown",
+    )
+
+
+def _places_by_language(run: LanguageRun, places: Sequence[int]) -> tuple[str, ...]:
+    """In how many languages each place is liked."""
+    found = []
+    for place in places:
+        liked = [
+            code
+            for code in run.answers.languages
+            if (one := run.find("place_share_difference", place_group(code, place)))
+            is not None
+            and side_of(one) > 0
+        ]
+        if liked:
+            found.append(f"for {letter(place)} in {len(liked)}")
+    total = languages(len(run.answers.languages))
+    if not found:
+        return (f"Of {total}, none shows a liking by itself.",)
+    return (f"A liking is shown {join_words(found)} of {total} taken one by one.",)
+
+
+def place_table(run: LanguageRun, prefix: str) -> Table | None:
+    """How often each letter is picked, and how often it is right."""
+    if not run.answers.crossed:
+        return None
+    groups: list[str | None] = [*run.ordered()]
+    groups = [None, *groups] if len(groups) > 1 else groups
+    rows = [
+        (
+            "All languages" if code is None else run.answers.name(code),
+            place,
+            chosen,
+            run.by_name["place_share_of_answers", chosen.group],
+            run.by_name["place_share_difference", chosen.group],
+        )
+        for code in groups
+        for place in range(26)
+        if (chosen := run.find("place_share", place_group(code, place))) is not None
+    ]
+    return col.table(
+        id=f"{prefix}-places",
+        title="How often each place is chosen",
+        note="Questions for which a letter is picked and for which it is right, the "
+        "same questions. The difference is in points, with a 95% interval and "
+        "Student's t, clustered by passage; Holm's over models, languages and places, "
+        "of all languages together over models and places.",
+        columns=[
+            col.text("Language", lambda row: row[0]),
+            col.text("Place", lambda row: letter(row[1])),
+            col.count("Questions", lambda row: row[2].n),
+            col.count("Picked", lambda row: _counted(row[2], row[2].n)),
+            col.count("Right", lambda row: _counted(row[3], row[2].n)),
+            col.value("Picked, %", lambda row: row[2], 1, 100),
+            col.value("Right, %", lambda row: row[3], 1, 100),
+            *col.estimate("Difference", lambda row: row[4], 1, 100),
+            col.holm("p (Holm)", lambda row: row[4]),
+            col.text("Result", lambda row: _result(row[4])),
+        ],
+        rows=rows,
+        frame=[one for row in rows for one in row[2:]],
+        folded=True,
+        sortable=True,
+    )
+
+
+def _counted(share: Record, n: int) -> int:
+    return round((share.estimate or 0.0) * n)
+
+
+def _result(gap: Record) -> str:
+    if gap.p_value is None:
+        return "not\u00a0tested"
+    return {1: "liked", -1: "shunned", 0: "not\u00a0shown"}[side_of(gap)]
+
 
 _REACHED = {"accuracy": "an accuracy", "f1": "an F1"}
 """Outcome of a headline -> its name in a sentence."""
@@ -153,11 +510,9 @@ def _gap_text(run: LanguageRun, gap: Record) -> str:
 def _power_text(run: LanguageRun, gaps: Sequence[Record]) -> tuple[str, ...]:
     metric = f"{run.key}_minimum_detectable_difference"
     found = [run.by_name[metric, gap.group].estimate for gap in gaps]
-    known = [one for one in found if one is not None]
-    if not known:
+    span = span_text(found, points)
+    if not span:
         return ()
-    low, high = points(min(known)), points(max(known))
-    span = low if low == high else f"{low} to {high}"
     return (
         f"So many questions show a difference of {span} points in four cases of five, "
         "before Holm.",

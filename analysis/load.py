@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from data_builders import mix_duplicates
-from probe.store import Manifest, read_items, read_manifest, read_scores
+from probe.store import Manifest, read_items, read_run, read_scores
 from probe.types import GENERATED, Measure, StoreError, UsageError
 
 PRIMARY = (Measure.REWARD, Measure.IMPLICIT_REWARD, Measure.LOGPROB_MEAN)
@@ -87,13 +87,12 @@ def load_run(path: Path, measure: Measure | None = None) -> Run:
         StoreError: The folder is no run or is damaged, has no scores, lacks the
             measure, or scores a pair that is not among its items.
     """
-    manifest = read_manifest(path)
-    scores = read_scores(path)
+    manifest, stored, scores = read_run(path)
     present = [Measure(name) for name in scores["measure"].unique().to_pylist()]
     chosen = _choose(path, present, measure)
     kept = scores.select([*_SCORE_COLUMNS, "measure"]).to_pandas()
     kept = kept[kept["measure"] == chosen.value].drop(columns="measure")
-    items = read_items(path).drop_columns(["text_sha", "meta"]).to_pandas()
+    items = stored.drop_columns(["text_sha", "meta"]).to_pandas()
     items = items[items["candidate_id"] != GENERATED]
     frame = items.merge(
         kept,
@@ -202,7 +201,14 @@ def item_meta(run: Run) -> dict[str, Mapping[str, object]]:
     metas: list[Mapping[str, object]] = []
     for chunk in stored["meta"].chunks:
         texts = chunk.dictionary.to_pylist()
-        parsed |= {text: json.loads(text) for text in texts if text not in parsed}
+        try:
+            parsed |= {text: json.loads(text) for text in texts if text not in parsed}
+        except ValueError as error:
+            raise StoreError(
+                f"{run.path / 'items.parquet'} is damaged: a `meta` is not JSON",
+                "A run's files are as they were written",
+                "Run the same rm-probe score or import command again",
+            ) from error
         metas += [parsed[texts[index]] for index in chunk.indices.to_pylist()]
     return dict(zip(stored["item_id"].to_pylist(), metas, strict=True))
 

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.opinions_data import OpinionTable
-from analysis.opinions_people import Public
+from analysis.opinions_data import OpinionTable, Public
 from data_builders import countries
 from probe.types import DataError
 

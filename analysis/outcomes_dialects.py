@@ -1,7 +1,7 @@
 """What stages are compared by on the dialect axis: games, pairs, features.
 
 The values are those that each analysis counts, before it averages them: see
-`dialects_md3_data`, `dialects_pairs_accuracy`, `dialects_pairs_settings` and
+`dialects_md3_data`, `dialects_pairs_effects`, `dialects_pairs_effects` and
 `dialects_features_data`.
 """
 
@@ -12,14 +12,12 @@ import numpy as np
 from analysis import paired
 from analysis.dialects_features_data import VARIANTS, pair_scores
 from analysis.dialects_md3_data import CHOICE, GUESS, read_games
-from analysis.dialects_md3_words import dialect_name
-from analysis.dialects_pairs_accuracy import correct_of
+from analysis.dialects_md3_findings import dialect_name
 from analysis.dialects_pairs_data import PairTable, pair_table
-from analysis.dialects_pairs_settings import ANSWER, Setting, settings_of
-from analysis.dialects_pairs_words import name_of
+from analysis.dialects_pairs_effects import ANSWER, Setting, correct_of, settings_of
+from analysis.dialects_pairs_findings import name_of
 from analysis.load import Run, item_meta
-from analysis.outcome import Outcome
-from analysis.outcomes_frame import is_binary, known_as, outcome_frame
+from analysis.outcome import Outcome, is_binary, known_as, outcome_frame
 from analysis.part import Wanted
 from analysis.wording import percent
 

@@ -6,17 +6,33 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.load import Run
+from analysis.paired import Interval
+from analysis.resample import CI_LEVEL
 from probe.types import DataError
 
 SCHEMA_VERSION = 1
 
 ALPHA = 0.05
 """Level of the adjusted p-values at which something counts as found."""
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a record comes from, where it is no single run."""
+
+    probe: str
+    model: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +119,22 @@ def dumps(records: Iterable[Record]) -> str:
 
 
 def loads(text: str) -> tuple[Record, ...]:
-    """Reads the text of a ``summary.json``; errors as `Record.from_json`."""
-    return tuple(Record.from_json(values) for values in json.loads(text))
+    """Reads the text of a ``summary.json``.
+
+    Raises:
+        DataError: It is no such text; or as `Record.from_json`.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise DataError(
+            "a summary is no JSON list of records",
+            "It is what rm-probe report writes as summary.json",
+            "Write the summary anew with this version of rm-probe",
+        )
+    return tuple(map(Record.from_json, found))
 
 
 def with_holm(records: Sequence[Record]) -> tuple[Record, ...]:
@@ -138,6 +168,96 @@ def with_holm(records: Sequence[Record]) -> tuple[Record, ...]:
             ],
         )
         for record in records
+    )
+
+
+def with_holm_in(found: Result, records: Sequence[Record]) -> Result:
+    """A result with Holm's p in the records that stand somewhere in it.
+
+    Args:
+        found: A frozen dataclass, or a tuple, of such and of records.
+        records: All that are corrected together; what `with_holm` leaves stays.
+    """
+    new = {
+        id(old): after
+        for old, after in zip(records, with_holm(records), strict=True)
+        if after is not old
+    }
+
+    def swapped(value: Any) -> Any:
+        if isinstance(value, Record):
+            return new.get(id(value), value)
+        if isinstance(value, tuple):
+            after = tuple(map(swapped, value))
+            same = all(a is b for a, b in zip(after, value, strict=True))
+            return value if same else after
+        if not dataclasses.is_dataclass(value) or isinstance(value, type):
+            return value
+        before = {one.name: getattr(value, one.name) for one in fields(value)}
+        changed = {name: swapped(one) for name, one in before.items()}
+        changed = {k: one for k, one in changed.items() if one is not before[k]}
+        return dataclasses.replace(value, **changed) if changed else value
+
+    found_in: Result = swapped(found)
+    return found_in
+
+
+def record_of(
+    run: Run | Origin,
+    value: Interval,
+    *,
+    analysis: str,
+    metric: str,
+    unit: str,
+    n: int,
+    n_clusters: int | None,
+    cluster: str | None,
+    group: str | None = None,
+    reference: str | None = None,
+    method: str | None = None,
+    missing: str | None = None,
+    p_value: float | None = None,
+    family: str | None = None,
+) -> Record:
+    """A record of an estimate; what is NaN becomes None.
+
+    Args:
+        run: Where it comes from.
+        value: Estimate and bounds.
+        analysis: As `Record`, and so what is not listed here.
+        metric: What `value` is.
+        unit: Its unit.
+        n: Units.
+        n_clusters: Number of `cluster`.
+        cluster: What is independent.
+        group: What it is about.
+        reference: What it is compared with.
+        method: How the interval came about, where there is one.
+        missing: Why there is none, or no number at all.
+        p_value: Before Holm.
+        family: Of the test; only with one.
+    """
+    bounded = math.isfinite(value.low) and math.isfinite(value.high)
+    return Record(
+        analysis=analysis,
+        probe=run.probe,
+        model=run.model,
+        run=run.name,
+        metric=metric,
+        unit=unit,
+        group=group,
+        reference=reference,
+        estimate=value.estimate if math.isfinite(value.estimate) else None,
+        ci_low=value.low if bounded else None,
+        ci_high=value.high if bounded else None,
+        ci_level=CI_LEVEL if bounded else None,
+        ci_method=method if bounded else missing,
+        cluster=cluster,
+        p_value=p_value,
+        p_holm=None,
+        family=None if p_value is None else family,
+        n=n,
+        n_clusters=n_clusters,
     )
 
 

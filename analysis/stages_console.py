@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.html import p_text
 from analysis.records import Record
 from analysis.stages import MeasureResult
-from analysis.stages_figures import picked
+from analysis.stages_report import picked
 from analysis.stages_runs import Comparison
 from analysis.stages_words import (
     OfAligned,

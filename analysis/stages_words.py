@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from analysis.html import interval, join_words, number
+from analysis.html import Cell, interval, join_words, number, number_cell, with_interval
 from analysis.records import ALPHA, Record
 from analysis.stages_data import Aligned
 from analysis.wording import p_of, p_words
@@ -195,3 +195,13 @@ def step_words(measure: OfAligned, place: int) -> str:
     """``from base to SFT``, or ``from model A to model B``."""
     stages = [one.stage for one in measure.aligned.measured]
     return f"from {stage_word(stages[0])} to {stage_word(stages[place])}"
+
+
+def change_cell(measure: OfAligned, record: Record | None) -> Cell:
+    """A change with its sign and interval, sorted by itself; a dash for none."""
+    if record is None or record.estimate is None:
+        return number_cell(None)
+    return with_interval(
+        Cell(text=signed(measure, record.estimate), sort=record.estimate, numeric=True),
+        bounds(measure, record),
+    )

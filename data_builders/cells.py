@@ -74,11 +74,27 @@ def turns(value: object) -> tuple[Message, ...]:
     return tuple(Message(role=turn["role"], content=turn["content"]) for turn in value)
 
 
+def read_json(text: str) -> object:
+    """The value that a cell's JSON stands for.
+
+    Raises:
+        ValueError: It is no JSON, is nested too deep, or has half a surrogate pair,
+            which can be escaped and is no text.
+    """
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+    return value
+
+
 def conversation(value: object) -> tuple[Message, ...] | None:
     """The turns of a conversation, as a list or its JSON; None: the value is none."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = read_json(value)
         except ValueError:
             return None
     return turns(value) if is_turns(value) else None

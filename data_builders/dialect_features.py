@@ -28,12 +28,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Literal, TypeVar
+from typing import Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from data_builders import halves
+from probe import config
 from probe.config import Strict
 from probe.types import BuildOptions, Candidate, DataError, Item, Message, Probe
 
@@ -91,9 +91,6 @@ class Feature(Strict):
     about: str
     """What the form does."""
     frames: tuple[Frame, ...] = Field(min_length=1)
-
-
-Model = TypeVar("Model", bound=Strict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +160,9 @@ def parse_lexicon(text: str) -> Lexicon:
     """Reads the lexicon's YAML.
 
     Raises:
-        DataError: A key is missing, unknown or wrong; with file and key.
+        ConfigError: A key is missing, unknown or wrong; with file and key.
     """
-    return _validated(Lexicon, text, LEXICON)
+    return config.parse(Lexicon, text, f"{FOLDER}/{LEXICON}", "a lexicon")
 
 
 def parse(text: str, file: str) -> Feature:
@@ -176,34 +173,11 @@ def parse(text: str, file: str) -> Feature:
         file: Its name, `<slug>.yaml`.
 
     Raises:
-        DataError: A key is missing, unknown or wrong; with file and key.
+        ConfigError: A key is missing, unknown or wrong; with file and key.
     """
-    return _validated(Feature, text, file, slug=file.removesuffix(".yaml"))
-
-
-def _validated(model: type[Model], text: str, file: str, **more: str) -> Model:
-    keys = ", ".join(key for key in model.model_fields if key not in more)
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        found = " ".join(str(error).split())
-    if not isinstance(found, dict):
-        raise DataError(
-            f"{FOLDER}/{file} is not a YAML mapping: {found}",
-            f"It holds the keys {keys}",
-            "Mend the file",
-        )
-    try:
-        return model.model_validate(found | more)
-    except ValidationError as error:
-        # A misspelt key is also a missing one: the misspelling is the better news.
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in first["loc"])
-        raise DataError(
-            f"{FOLDER}/{file}: `{key}`: {first['msg']}",
-            f"It holds the keys {keys}",
-            "Mend that key",
-        ) from error
+    found = config.load_mapping(text, f"{FOLDER}/{file}", "a feature")
+    named = found | {"slug": file.removesuffix(".yaml")}
+    return config.validate(Feature, named, f"{FOLDER}/{file}")
 
 
 def fill(feature: Feature, lexicon: Lexicon) -> tuple[Pair, ...]:

@@ -132,7 +132,7 @@ def listed(cell: str, where: str) -> tuple[str, ...]:
     """
     try:
         value = ast.literal_eval(cell)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         value = cell
     return texts(value, where)
 

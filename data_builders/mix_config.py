@@ -11,7 +11,14 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from data_builders import mix_check
 from data_builders.mix_draw import Match
 from data_builders.training_types import Form
-from probe.config import NAME_PATTERN, Strict, did_you_mean, parse, shipped_files
+from probe.config import (
+    NAME_PATTERN,
+    Strict,
+    did_you_mean,
+    parse,
+    read_text,
+    shipped_files,
+)
 from probe.types import ConfigError, GroupValue, UsageError
 
 DOSE = "dose"
@@ -196,14 +203,7 @@ def read_mix(ref: str) -> Mix:
     """
     path = Path(ref)
     if path.suffix in (".yaml", ".yml"):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"{ref} cannot be read: {error}",
-                "A mix is a shipped name, or a YAML file",
-                "Check the path",
-            ) from error
+        text = read_text(path, "A mix is a shipped name, or a YAML file")
         mix = parse(Mix, text, ref, "a mix")
         mix._file = path
         mix_check.check(mix)

@@ -11,13 +11,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from probe.config import Strict
-from probe.types import ConfigError
+from probe.config import Strict, load_mapping, read_text, validate
 
 SHIPPED = "protocols/global_opinions.yaml"
+_WHAT = "a protocol"
 
 
 def _with_slots(*slots: str) -> AfterValidator:
@@ -103,42 +102,15 @@ def load(file: Path | None) -> Protocol:
         file: YAML with any of the shipped file's keys.
 
     Raises:
-        ConfigError: The file cannot be read, is not YAML, or has a key or a text that
-            does not fit; with file and key.
+        UsageError: The file cannot be read.
+        ConfigError: It is not YAML, or has a key or a text that does not fit; with file
+            and key.
     """
     shipped = resources.files("data_builders") / SHIPPED
-    found = yaml.safe_load(shipped.read_text(encoding="utf-8"))
-    for key, value in ({} if file is None else _mapping(file)).items():
-        both = isinstance(value, dict) and isinstance(found.get(key), dict)
-        found[key] = found[key] | value if both else value
-    try:
-        return Protocol.model_validate(found)
-    except ValidationError as error:
-        # A misspelt key is also a missing one: the misspelling is the better news.
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-        raise ConfigError(
-            f"{file or SHIPPED}: `{key}`: {first['msg'].removeprefix('Value error, ')}",
-            f"A protocol has the keys of data_builders/{SHIPPED}",
-            "Mend that key",
-        ) from error
-
-
-def _mapping(file: Path) -> dict[str, object]:
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{file} cannot be read as YAML: {' '.join(str(error).split())}",
-            "--protocol names a YAML file in UTF-8",
-            "Check the path and the line named above",
-        ) from error
-    if not isinstance(found, dict):
-        raise ConfigError(
-            f"{file} is empty"
-            if found is None
-            else f"{file} holds {type(found).__name__}, not a mapping",
-            "A protocol is a YAML mapping with letters, answers or persona",
-            f"See data_builders/{SHIPPED} for an example",
-        )
-    return found
+    found = load_mapping(shipped.read_text("utf-8"), SHIPPED, _WHAT)
+    if file is not None:
+        text = read_text(file, "--protocol names a YAML file in UTF-8")
+        for key, value in load_mapping(text, str(file), _WHAT).items():
+            both = isinstance(value, dict) and isinstance(found.get(key), dict)
+            found[key] = found[key] | value if both else value
+    return validate(Protocol, found, str(file or SHIPPED))

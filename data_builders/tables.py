@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_builders import cells
 from probe.types import DataError
 
 SUFFIXES = (".csv", ".jsonl")
@@ -180,11 +181,13 @@ def of_lines(path: Path, data: bytes, lines: list[Line]) -> Table:
         lines: Its rows, all with the same columns.
 
     Raises:
-        DataError: There are none.
+        DataError: There are none, or they have no columns.
     """
-    if not lines:
+    if not lines or not lines[0].values:
         raise DataError(
-            f"{path} has no rows", "A table has at least one row", "Add rows"
+            f"{path} has no {'columns' if lines else 'rows'}",
+            "A table has at least one column and one row",
+            "Add what is missing",
         )
     return Table(
         path=path,
@@ -212,6 +215,8 @@ def check_separator(header: Sequence[str], path: Path) -> None:
 
 
 def _csv_lines(path: Path, text: str) -> list[Line]:
+    # The library's own limit, 128 KiB a cell, is shorter than some answers.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines: list[Line] = []
     try:
@@ -224,17 +229,17 @@ def _csv_lines(path: Path, text: str) -> list[Line]:
                 "Rename or remove one of them",
             )
         check_separator(header, path)
-        for cells in reader:
+        for row in reader:
             where = f"{path}, line {reader.line_num}"
-            if not cells:
+            if not row:
                 continue
-            if len(cells) != len(header):
+            if len(row) != len(header):
                 raise DataError(
-                    f"{where}: {len(cells)} cells under {len(header)} columns",
+                    f"{where}: {len(row)} cells under {len(header)} columns",
                     "Every row has a cell for each column",
                     "Quote cells that hold a comma or a line break",
                 )
-            values: dict[str, object] = dict(zip(header, cells, strict=True))
+            values: dict[str, object] = dict(zip(header, row, strict=True))
             lines.append(Line(where=where, values=values))
     except csv.Error as error:
         raise DataError(
@@ -253,17 +258,14 @@ def _json_lines(path: Path, text: str) -> list[Line]:
             continue
         where = f"{path}, line {number}"
         try:
-            values = json.loads(line)
-            if "\\u" in line:
-                # Half a surrogate pair can be escaped, and is no text.
-                json.dumps(values, ensure_ascii=False).encode()
+            values = cells.read_json(line)
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{where}: not JSON ({error.msg}, column {error.colno})",
                 "A jsonl has one JSON object per line",
                 "Mend that line",
             ) from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(
                 f"{where}: {error}",
                 "A jsonl has one JSON object per line, of texts and numbers that can "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,13 +33,16 @@ LANG = "lang"
 """Group that can be found out where a source lacks it (`tagged`)."""
 
 
+Reader = Callable[[str, Sequence[sources.Located]], training_table.Read]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingSource:
     """A shipped source of rows."""
 
     name: str
     form: Form
-    reader: Callable[[str, Sequence[sources.Located]], training_table.Read]
+    reader: Reader
     published: str
     """Name in `source_list`: fetched from the hub where there is no data folder."""
     local: tuple[str, ...] = ()
@@ -47,54 +50,33 @@ class TrainingSource:
     `published`."""
 
 
-_READ = (
-    TrainingSource(
-        name="oasst1_sft",
-        form="sft",
-        reader=training_oasst.sft,
-        published="oasst1",
-        local=("oasst1_en_fi_sft", "oasst1_fi"),
+_LISTED: Mapping[str, tuple[Form, Reader, str, tuple[str, ...]]] = {
+    "oasst1_sft": (
+        "sft",
+        training_oasst.sft,
+        "oasst1",
+        ("oasst1_en_fi_sft", "oasst1_fi"),
     ),
-    TrainingSource(
-        name="oasst1_pairs",
-        form="preference",
-        reader=training_oasst.pairs,
-        published="oasst1",
-        local=("oasst1_en_fi_pairs", "oasst1_fi"),
+    "oasst1_pairs": (
+        "preference",
+        training_oasst.pairs,
+        "oasst1",
+        ("oasst1_en_fi_pairs", "oasst1_fi"),
     ),
-    TrainingSource(
-        name="ultrafeedback",
-        form="preference",
-        reader=training_readers.pairs,
-        published="ultrafeedback",
-        local=("ultrafeedback_clean",),
-    ),
-    TrainingSource(
-        name="hh_rlhf_harmless",
-        form="preference",
-        reader=training_readers.pairs,
-        published="hh_rlhf_harmless",
-        local=("hh_rlhf_harmless_test",),
-    ),
-    TrainingSource(
-        name="hh_rlhf_helpful",
-        form="preference",
-        reader=training_readers.pairs,
-        published="hh_rlhf_helpful",
-    ),
-    TrainingSource(
-        name="tulu2_sft",
-        form="sft",
-        reader=training_readers.tulu,
-        published="tulu2_sft",
-    ),
-    TrainingSource(
-        name="blend",
-        form="sft",
-        reader=training_readers.blend,
-        published="blend",
-        local=("blend_country_qa",),
-    ),
+    **{
+        name: ("preference", training_readers.pairs, name, local)
+        for name, local in (
+            ("ultrafeedback", ("ultrafeedback_clean",)),
+            ("hh_rlhf_harmless", ("hh_rlhf_harmless_test",)),
+            ("hh_rlhf_helpful", ()),
+        )
+    },
+    "tulu2_sft": ("sft", training_readers.tulu, "tulu2_sft", ()),
+    "blend": ("sft", training_readers.blend, "blend", ("blend_country_qa",)),
+}
+_READ = tuple(
+    TrainingSource(name=name, form=form, reader=reader, published=home, local=local)
+    for name, (form, reader, home, local) in _LISTED.items()
 )
 _MADE = ("dialect_rows", "country_preferences")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,9 +30,9 @@ def table(path: Path) -> tables.Table:
         if path.suffix == ".gz":
             text = gzip.decompress(data).decode()
             # Not str.splitlines: it also splits at U+2028, legal inside JSON.
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            rows = [cells.read_json(line) for line in text.split("\n") if line.strip()]
         else:
-            rows = json.loads(data)
+            rows = cells.read_json(data.decode())
     except (OSError, EOFError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read: {error}",

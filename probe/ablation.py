@@ -29,13 +29,13 @@ from pydantic import (
 
 from probe.config import (
     NAME_PATTERN,
-    Dtype,
     Strict,
     did_you_mean,
     parse,
+    read_text,
     shipped_files,
 )
-from probe.types import UsageError
+from probe.types import Dtype, UsageError
 
 StageName = Literal["sft", "dpo", "reward"]
 Arm = Literal["treatment", "placebo"]
@@ -274,15 +274,7 @@ def read(ref: str) -> Ablation:
                 did_you_mean(ref, names),
             )
         path = Path(str(resources.files("data_builders") / names[ref]))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(
-            f"{path} cannot be read: {reason}",
-            "ABLATION is a YAML file, or a shipped name",
-            f"Check the path; shipped are {', '.join(shipped())}",
-        ) from error
+    text = read_text(path, "ABLATION is a YAML file, or a shipped name")
     found = parse(Ablation, text, str(path), "an ablation")
     changes = {
         "stages": tuple(_beside(path.parent, one, _STAGE) for one in found.stages),

@@ -10,19 +10,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
 from data_builders import probes, select, sources
 from probe import models
-from probe.config import Dtype, Kind, ModelConfig
+from probe.config import Kind, ModelConfig
 from probe.models import Resolved, resolve
-from probe.score import RunResult, run
-from probe.store import Manifest
 from probe.types import (
     BuildOptions,
     DataError,
+    Dtype,
     Item,
     Measure,
     MissingDataError,
@@ -31,6 +30,9 @@ from probe.types import (
     UsageError,
     versioned,
 )
+
+if TYPE_CHECKING:
+    from probe.score import RunResult
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class Settings:
     trust_remote_code: bool = False
     template: Literal["config", "plain"] = "config"
     """`plain`: a policy reads text without its chat template."""
+    adapter_base: Path | None = None
+    """Folder of the base of a bare adapter; None: as the adapter records it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,11 @@ def configure(ref: str, settings: Settings) -> ModelConfig:
         UsageError: No such model, or a reward model that is to read plain text.
         ConfigError: A config that is wrong or needs code the user did not allow.
     """
-    config = models.resolve_model(ref, trust_remote_code=settings.trust_remote_code)
+    config = models.resolve_model(
+        ref,
+        trust_remote_code=settings.trust_remote_code,
+        adapter_base=settings.adapter_base,
+    )
     if settings.template == "plain" and config.kind is not Kind.POLICY:
         raise UsageError(
             f"--template plain is given, and model '{config.name}' is of kind "
@@ -90,7 +98,20 @@ def configure(ref: str, settings: Settings) -> ModelConfig:
         )
     if settings.dtype is not None:
         config = config.model_copy(update={"dtype": settings.dtype})
+    for note in _notes(config, settings):
+        logger.warning("warning: model '%s': %s", config.name, note)
     return config
+
+
+def _notes(config: ModelConfig, settings: Settings) -> tuple[str, ...]:
+    """What a reader of the scores must know of how they came to be."""
+    bare = config.bare and settings.template == "config"
+    if not bare or config.template != resolve.BASE_TEMPLATE:
+        return ()
+    return (
+        f"scored as plain text ({config.template!r}), since the checkpoint has no chat "
+        f"template; that is right for a base model alone",
+    )
 
 
 def prepare(config: ModelConfig, settings: Settings) -> Prepared:
@@ -101,7 +122,7 @@ def prepare(config: ModelConfig, settings: Settings) -> Prepared:
     """
     resolved = models.resolve_weights(config)
     if settings.template == "plain":
-        config = plain(config, resolved)
+        config = plain(config)
     return Prepared(
         config=config,
         resolved=resolved,
@@ -110,7 +131,7 @@ def prepare(config: ModelConfig, settings: Settings) -> Prepared:
     )
 
 
-def plain(config: ModelConfig, resolved: Resolved) -> ModelConfig:
+def plain(config: ModelConfig) -> ModelConfig:
     """The policy without its chat template, under a name of its own: ``NAME-plain``.
 
     It reads `resolve.BASE_TEMPLATE` after the BOS that the tokenizer itself writes, not
@@ -119,24 +140,16 @@ def plain(config: ModelConfig, resolved: Resolved) -> ModelConfig:
 
     Args:
         config: A policy; one that reads that template anyway stays as it is.
-        resolved: Where its tokenizer lies.
-
-    Raises:
-        ConfigError: As `models.load_encoder`.
     """
     if config.template == resolve.BASE_TEMPLATE:
         return config
     changes = {
         "name": f"{config.name}-plain",
         "template": resolve.BASE_TEMPLATE,
-        "bos": "none",
+        "bos": "tokenizer",
         "golden": (),
     }
-    bare = config.model_copy(update=changes)
-    encoder = models.load_encoder(bare, resolved)
-    if encoder.bos_id not in encoder.own_prefix:
-        return bare
-    return bare.model_copy(update={"bos": "exactly_one"})
+    return config.model_copy(update=changes)
 
 
 def build_items(
@@ -228,7 +241,8 @@ def score_probe(
         InterruptedRunError: Ctrl-C; the run can be continued.
         ProbeError: As raised by the scorer for text it cannot score.
     """
-    from probe.models import checkpoints
+    from probe.score import run
+    from probe.store import Manifest
 
     config, settings = prepared.config, prepared.settings
     manifest = Manifest(
@@ -249,11 +263,11 @@ def score_probe(
         resolved=prepared.resolved.as_record(),
         sources=sources.digests(probe.sources, options.data, options.languages),
         packages={name: metadata.version(name) for name in _PACKAGES},
-        device=str(checkpoints.place(settings.device, config.dtype).device),
         dtype=config.dtype,
         seed=settings.seed,
         limit=select.sampled(probe, items, limit),
         dropped=dict(probe.dropped(options)) if probe.dropped else {},
+        notes=_notes(config, settings),
     )
 
     total = sum(len(item.candidates) for item in items)
@@ -269,6 +283,12 @@ def score_probe(
     def progress(done: int) -> None:
         bar.update(done - bar.n)
 
+    def device() -> str:
+        # Imported once there is something to score: its start takes seconds.
+        from probe.models import checkpoints
+
+        return str(checkpoints.place(settings.device, config.dtype).device)
+
     with closing(bar):
         return run(
             items,
@@ -276,4 +296,5 @@ def score_probe(
             root=settings.runs,
             manifest=manifest,
             progress=progress,
+            device=device,
         )

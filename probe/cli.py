@@ -6,56 +6,48 @@ Heavy imports stand inside the verbs, so that ``rm-probe --help`` is instant.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import logging
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from probe.options import (
-    Articles,
-    ArticlesOpt,
-    Base,
-    BaseOpt,
+    BaseFolderOpt,
     BatchOpt,
     ColumnsOpt,
-    CommonOpt,
-    CountriesOpt,
     DataOpt,
     DeviceOpt,
-    DialectOpt,
-    DtypeOpt,
-    FamiliesOpt,
-    LanguageOpt,
-    LanguagesOpt,
+    DrawOptions,
+    GroupOptions,
+    ItemOptions,
+    JsonOpt,
     LimitOpt,
     Listing,
+    LoadOptions,
     MixedOpt,
     ModelArg,
-    Normalisation,
-    NormalisationOpt,
     OpinionsOpt,
-    PersonasOpt,
+    OutOpt,
     ProbeArg,
-    ProtocolOpt,
-    Reader,
+    ReaderOpt,
     ReferenceOpt,
+    ReportOptions,
     RunArgs,
     RunsOpt,
-    SeedOpt,
-    ShotsOpt,
-    Span,
-    SpanOpt,
-    Template,
+    ScoreOptions,
+    StageOptions,
     TemplateOpt,
     TrustOpt,
-    build_options,
-    check_read,
+    check_folder,
+    check_out,
     for_one_probe,
+    grouped,
     load_probe,
     read_columns,
     read_country,
@@ -65,6 +57,7 @@ from probe.options import (
     read_runs,
     read_settings,
     read_wanted,
+    run_folders,
 )
 from probe.types import (
     CheckFailedError,
@@ -108,17 +101,16 @@ def ls(
     from probe import listing
 
     listings = {
-        Listing.probes: listing.ls_probes,
-        Listing.models: listing.ls_models,
-        Listing.opinions: listing.ls_opinions,
-        Listing.ablations: listing.ls_ablations,
-        Listing.runs: lambda: listing.ls_runs(runs),
+        "probes": listing.ls_probes,
+        "models": listing.ls_models,
+        "opinions": listing.ls_opinions,
+        "ablations": listing.ls_ablations,
+        "runs": lambda: listing.ls_runs(runs),
     }
-    for name in [what] if what else list(Listing):
+    for name in [what] if what else listings:
         if what is None:
-            print(f"{name.value}:")
-        rows = listings[name]()
-        _print_table(rows or [(f"no {name.value} in {runs}",)])
+            print(f"{name}:")
+        _print_table(listings[name]() or [(f"no {name} in {runs}",)])
         if what is None:
             print()
 
@@ -131,37 +123,34 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 @app.command()
+@grouped
 def show(
     probe: ProbeArg,
     model: ModelArg,
-    n: Annotated[int, typer.Option("-n", help="How many candidates")] = 1,
-    data: DataOpt = None,
-    countries: CountriesOpt = None,
-    articles: ArticlesOpt = Articles.english,
-    span: SpanOpt = Span.country,
-    protocol: ProtocolOpt = None,
-    personas: PersonasOpt = None,
-    languages: LanguagesOpt = None,
-    shots: ShotsOpt = 1,
+    chosen: ItemOptions,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many candidates")] = 1,
     columns: ColumnsOpt = None,
-    template: TemplateOpt = Template.config,
+    template: TemplateOpt = "config",
     trust_remote_code: TrustOpt = False,
+    adapter_base: BaseFolderOpt = None,
 ) -> None:
     """Print the exact text and tokens a model reads; no weights are loaded."""
     from probe import audit as audits
     from probe import models
     from probe.config import Kind
 
-    options = build_options(
-        data, countries, articles, span, protocol, personas, languages, shots
-    )
+    options = chosen.read()
     loaded = load_probe(probe, columns)
-    settings = read_settings(trust_remote_code=trust_remote_code, template=template)
+    settings = read_settings(
+        trust_remote_code=trust_remote_code,
+        template=template,
+        adapter_base=adapter_base,
+    )
     config = audits.configure(model, settings)
     options = for_one_probe(loaded, config, options)
     resolved = models.resolve_weights(config, with_tensors=False)
-    if template is Template.plain:
-        config = audits.plain(config, resolved)
+    if template == "plain":
+        config = audits.plain(config)
     encoder = models.load_encoder(config, resolved)
     shown = 0
     for item in loaded.build(options):
@@ -185,6 +174,8 @@ def show(
             print(f"token ids   {list(ids)}")
             print(f"answer span tokens [{encoded.answer_start}, {encoded.answer_end})")
             print(f"BOS         {encoder.leading_bos(ids)} ({config.bos})")
+            if encoded.error is not None:
+                print(f"unscored    {encoded.error}")
             print(f"straddles   {encoded.straddles}")
             print(f"truncated   {encoded.truncated_tokens} tokens")
             print()
@@ -205,21 +196,17 @@ def _print_prompt(item: Item, encoder: Encoder) -> None:
 
 
 @app.command()
-def check(
-    model: ModelArg,
-    device: DeviceOpt = None,
-    dtype: DtypeOpt = None,
-    trust_remote_code: TrustOpt = False,
-) -> None:
+@grouped
+def check(model: ModelArg, how: LoadOptions) -> None:
     """Run golden pairs and invariance checks on a loaded model."""
     from probe import models
     from probe.audit import configure, prepare
+
+    settings = how.read()
+    prepared = prepare(configure(model, settings), settings)
+    # Imported here: a wrong name is said before the start of torch.
     from probe.check import run_checks
 
-    settings = read_settings(
-        device=device, dtype=dtype, trust_remote_code=trust_remote_code
-    )
-    prepared = prepare(configure(model, settings), settings)
     print(
         f"{prepared.config.name}: "
         f"{'verified' if prepared.config.verified else 'not verified'} config, "
@@ -228,9 +215,11 @@ def check(
     scorer = models.load_scorer(
         prepared.config, prepared.resolved, device=settings.device
     )
-    results = run_checks(prepared.config, prepared.resolved, scorer)
-    for result in results:
-        print(f"{'ok  ' if result.ok else 'FAIL'}  {result.name}: {result.detail}")
+    results = []
+    for result in run_checks(prepared.config, prepared.resolved, scorer):
+        results.append(result)
+        verdict = "ok  " if result.ok else "FAIL"
+        print(f"{verdict}  {result.name}: {result.detail}", flush=True)
     failed = [result for result in results if not result.ok]
     if failed:
         raise CheckFailedError(
@@ -241,41 +230,24 @@ def check(
 
 
 @app.command()
+@grouped
 def score(
     probe: ProbeArg,
     model: ModelArg,
+    chosen: ItemOptions,
+    how: ScoreOptions,
     limit: LimitOpt = None,
-    countries: CountriesOpt = None,
-    data: DataOpt = None,
-    runs: RunsOpt = Path("runs"),
-    articles: ArticlesOpt = Articles.english,
-    span: SpanOpt = Span.country,
-    protocol: ProtocolOpt = None,
-    personas: PersonasOpt = None,
-    languages: LanguagesOpt = None,
-    shots: ShotsOpt = 1,
     columns: ColumnsOpt = None,
-    device: DeviceOpt = None,
-    dtype: DtypeOpt = None,
-    batch_tokens: BatchOpt = None,
-    seed: SeedOpt = 0,
-    template: TemplateOpt = Template.config,
-    trust_remote_code: TrustOpt = False,
 ) -> None:
     """Score one probe with one model; continues a run that stopped."""
     from probe import audit as audits
 
-    options = build_options(
-        data, countries, articles, span, protocol, personas, languages, shots
-    )
-    settings = read_settings(
-        runs, device, dtype, batch_tokens, seed, trust_remote_code, template
-    )
+    options, settings = chosen.read(), how.read()
     loaded = load_probe(probe, columns)
     config = audits.configure(model, settings)
     options = for_one_probe(loaded, config, options)
     # Bad data must end the call before weights are fetched.
-    items = audits.build_items(loaded, options, limit=limit, seed=seed)
+    items = audits.build_items(loaded, options, limit=limit, seed=settings.seed)
     prepared = audits.prepare(config, settings)
     _say_resolved(model, prepared.config)
     load = audits.loader(prepared)
@@ -286,6 +258,7 @@ def score(
 
 
 @app.command("import")
+@grouped
 def import_(
     probe: ProbeArg,
     files: Annotated[
@@ -295,19 +268,9 @@ def import_(
             help="csv or jsonl; or DIALECT=FILE of RewardBench's results for each",
         ),
     ],
-    model: Annotated[str, typer.Option("--model", help="Label for the model")],
-    limit: LimitOpt = None,
-    countries: CountriesOpt = None,
-    data: DataOpt = None,
+    model: Annotated[str, typer.Option(help="Label for the model")],
+    chosen: DrawOptions,
     runs: RunsOpt = Path("runs"),
-    articles: ArticlesOpt = Articles.english,
-    span: SpanOpt = Span.country,
-    protocol: ProtocolOpt = None,
-    personas: PersonasOpt = None,
-    languages: LanguagesOpt = None,
-    shots: ShotsOpt = 1,
-    columns: ColumnsOpt = None,
-    seed: SeedOpt = 0,
 ) -> None:
     """Store scores recorded elsewhere as runs: one for each file, or for all GROUPs.
 
@@ -315,17 +278,13 @@ def import_(
     that `export` writes with the same options. The first GROUP is the one that the
     others are compared with.
     """
+    check_folder("--runs", runs)
+    (loaded, options), found = chosen.of(probe), read_files(files)
     from tqdm import tqdm
 
     from probe.recorded import Asked, import_file, import_groups
 
-    options = build_options(
-        data, countries, articles, span, protocol, personas, languages, shots
-    )
-    loaded = load_probe(probe, columns)
-    check_read(loaded, options)
-    asked = Asked(options=options, limit=limit, seed=seed)
-    found = read_files(files)
+    asked = Asked(options=options, limit=chosen.limit, seed=chosen.seed)
     if isinstance(found, dict):
         result = import_groups(loaded, found, model=model, root=runs, argv=sys.argv)
         _say_counts(result.path)
@@ -338,26 +297,14 @@ def import_(
 
 
 @app.command()
+@grouped
 def export(
     probe: ProbeArg,
+    chosen: DrawOptions,
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write [standard output]")
+        Path | None, typer.Option(help="File to write [standard output]")
     ] = None,
-    reader: Annotated[
-        Reader | None,
-        typer.Option("--reader", help="Kind of model [reward, if it fits one]"),
-    ] = None,
-    limit: LimitOpt = None,
-    countries: CountriesOpt = None,
-    data: DataOpt = None,
-    articles: ArticlesOpt = Articles.english,
-    span: SpanOpt = Span.country,
-    protocol: ProtocolOpt = None,
-    personas: PersonasOpt = None,
-    languages: LanguagesOpt = None,
-    shots: ShotsOpt = 1,
-    columns: ColumnsOpt = None,
-    seed: SeedOpt = 0,
+    reader: ReaderOpt = None,
 ) -> None:
     """Write what is to be scored, as jsonl, for a model that runs elsewhere.
 
@@ -366,15 +313,11 @@ def export(
     from data_builders import select
     from probe import export as exports
 
-    options = build_options(
-        data, countries, articles, span, protocol, personas, languages, shots
-    )
-    loaded = load_probe(probe, columns)
-    check_read(loaded, options)
-    if reader is None:
-        reader = Reader.reward if "reward" in loaded.fits else Reader.policy
-    options = dataclasses.replace(options, reader=reader.value)
-    lines = exports.lines(select.build(loaded, options, limit, seed), reader.value)
+    loaded, options = chosen.of(probe)
+    reader = reader or ("reward" if "reward" in loaded.fits else "policy")
+    options = dataclasses.replace(options, reader=reader)
+    items = select.build(loaded, options, chosen.limit, chosen.seed)
+    lines = exports.lines(items, reader)
     if out is None:
         for line in lines:
             print(line)
@@ -383,53 +326,25 @@ def export(
 
 
 @app.command()
+@grouped
 def audit(
     model: ModelArg,
-    data: DataOpt = None,
+    chosen: ItemOptions,
+    how: ScoreOptions,
+    what: ReportOptions,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Report folder [reports/MODEL]")
+        Path | None, typer.Option(help="Report folder [reports/MODEL]")
     ] = None,
     limit: LimitOpt = None,
-    countries: CountriesOpt = None,
-    runs: RunsOpt = Path("runs"),
-    opinions: OpinionsOpt = None,
-    reference: ReferenceOpt = "USA",
-    base: BaseOpt = Base.two,
-    normalisation: NormalisationOpt = Normalisation.sum,
-    common: CommonOpt = None,
-    reference_dialect: DialectOpt = None,
-    reference_language: LanguageOpt = "eng_Latn",
-    articles: ArticlesOpt = Articles.english,
-    span: SpanOpt = Span.country,
-    protocol: ProtocolOpt = None,
-    personas: PersonasOpt = None,
-    languages: LanguagesOpt = None,
-    shots: ShotsOpt = 1,
-    device: DeviceOpt = None,
-    dtype: DtypeOpt = None,
-    batch_tokens: BatchOpt = None,
-    seed: SeedOpt = 0,
-    template: TemplateOpt = Template.config,
-    trust_remote_code: TrustOpt = False,
 ) -> None:
     """Score every probe that fits the model, then write the report."""
-    options = build_options(
-        data, countries, articles, span, protocol, personas, languages, shots
-    )
-    settings = read_settings(
-        runs, device, dtype, batch_tokens, seed, trust_remote_code, template
-    )
+    from probe.audit import configure
+
     # Read before hours of scoring, so that a misspelt name ends the call at once.
-    wanted = read_wanted(
-        opinions,
-        reference,
-        base,
-        normalisation,
-        common,
-        reference_dialect,
-        reference_language,
-    )
-    _audit(model, None, options, settings, limit, out, wanted)
+    check_out(out)
+    options, settings = chosen.read(), how.read()
+    config, wanted = configure(model, settings), what.read()
+    _audit(config, model, None, options, settings, limit, out, wanted)
 
 
 @app.command()
@@ -437,11 +352,9 @@ def reproduce(
     paper: Annotated[
         str, typer.Argument(metavar="PAPER", help=f"One of: {', '.join(PAPERS)}")
     ],
-    recorded: Annotated[
-        Path, typer.Option("--recorded", help="Copy of the authors' repository")
-    ],
+    recorded: Annotated[Path, typer.Option(help="Copy of the authors' repository")],
     data: DataOpt = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    as_json: JsonOpt = False,
 ) -> None:
     """Put a paper's published numbers beside ours, from its authors' outputs.
 
@@ -456,6 +369,9 @@ def reproduce(
             "PAPER names a paper whose published numbers are known here",
             did_you_mean(paper, PAPERS),
         )
+    from probe.recorded import repository, tydiqa
+
+    found = repository.find(recorded)
     from tqdm import tqdm
 
     from analysis import paper as published
@@ -464,9 +380,7 @@ def reproduce(
     from analysis.paper_measures import COMPARED, REFERENCE, rank
     from analysis.paper_table import closing, figure_tables
     from analysis.paper_tydiqa import score
-    from probe.recorded import repository, tydiqa
 
-    found = repository.find(recorded)
     gold = tydiqa.gold(data, recorded) if found.has_answers else tydiqa.Gold()
     steps = found.n_runs + len(published.FIGURES)
     with tqdm(total=steps, desc="reproduce", unit=" steps", delay=2.0) as bar:
@@ -519,17 +433,18 @@ def reproduce(
 def correlate(
     run: RunArgs,
     opinions: OpinionsOpt = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    as_json: JsonOpt = False,
     reference: ReferenceOpt = "USA",
     mixed: MixedOpt = False,
 ) -> None:
     """Rank correlation of runs with opinion polls, and with each other."""
+    paths = run_folders(run)
     from tqdm import tqdm
 
     from analysis.console import estimate_text, poll_table, view_summary, view_table
     from analysis.countries_axis import analyse_countries
 
-    runs = [one for one in read_runs(run, mixed) if one.manifest.axis == "countries"]
+    runs = [one for one in read_runs(paths, mixed) if one.manifest.axis == "countries"]
     if not runs:
         raise UsageError(
             f"none of {', '.join(map(str, run))} scored countries",
@@ -579,45 +494,31 @@ def correlate(
 
 
 @app.command()
+@grouped
 def report(
     run: RunArgs,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the report")],
-    opinions: OpinionsOpt = None,
-    reference: ReferenceOpt = "USA",
-    base: BaseOpt = Base.two,
-    normalisation: NormalisationOpt = Normalisation.sum,
-    common: CommonOpt = None,
-    reference_dialect: DialectOpt = None,
-    reference_language: LanguageOpt = "eng_Latn",
+    out: Annotated[Path, typer.Option(help="Folder for the report")],
+    what: ReportOptions,
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
-    wanted = read_wanted(
-        opinions,
-        reference,
-        base,
-        normalisation,
-        common,
-        reference_dialect,
-        reference_language,
-    )
-    _report(read_runs(run, mixed), out, wanted)
+    check_out(out)
+    paths, wanted = run_folders(run), what.read()
+    _report(read_runs(paths, mixed), out, wanted)
 
 
 @app.command()
+@grouped
 def compare(
     run: RunArgs,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for a report")
+    what: StageOptions,
+    out: OutOpt = None,
+    families: Annotated[
+        Path | None,
+        typer.Option(help="YAML with your lineages, instead of the shipped ones"),
     ] = None,
-    families: FamiliesOpt = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    as_json: JsonOpt = False,
     mixed: MixedOpt = False,
-    reference: ReferenceOpt = "USA",
-    reference_dialect: DialectOpt = None,
-    reference_language: LanguageOpt = "eng_Latn",
-    base: BaseOpt = Base.two,
-    normalisation: NormalisationOpt = Normalisation.sum,
 ) -> None:
     """What each stage of training changed, and for whom; or models side by side.
 
@@ -626,20 +527,14 @@ def compare(
     are compared with. With --mixed, versions of a probe may differ where what both have
     scored is the same text.
     """
+    check_out(out)
+    paths, wanted = run_folders(run), what.read()
     from tqdm import tqdm
 
     from analysis.stages_console import CLOSING, stage_tables
     from analysis.stages_runs import compare_runs
 
-    wanted = read_wanted(
-        None,
-        reference,
-        base,
-        normalisation,
-        dialect=reference_dialect,
-        language=reference_language,
-    )
-    runs = read_runs(run, mixed)
+    runs = read_runs(paths, mixed)
     lineages = read_lineages(families, runs)
     with tqdm(total=len(runs), desc="compare", unit=" runs", delay=2.0) as bar:
         found = compare_runs(runs, lineages, wanted, step=bar.update)
@@ -663,13 +558,12 @@ def langid(
             help="A csv, json, jsonl or parquet file, or OWNER/NAME[@REVISION]",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the tags")] = Path(
-        "langid"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the tags")] = Path("langid"),
     split: Annotated[str, typer.Option(help="Of a data set of the hub")] = "train",
     columns: ColumnsOpt = None,
 ) -> None:
     """Language shares of a training set, where two detectors agree."""
+    check_folder("--out", out)
     from tqdm import tqdm
 
     from data_builders import langid as detectors
@@ -678,6 +572,7 @@ def langid(
 
     found = training_rows.read(source, split=split, columns=read_columns(columns))
     texts = [turn.text for turn in found.turns]
+    print("loading two detectors, lingua and fastText's lid.176", file=sys.stderr)
     with tqdm(total=len(texts), desc="langid", unit=" texts", delay=2.0) as bar:
         tags = detectors.tag(texts, bar.update)
     print(f"{found.name}: {found.n_rows:,} rows, {len(texts):,} texts")
@@ -695,12 +590,11 @@ def langid(
 @app.command()
 def train(
     ablation: Annotated[
-        str,
-        typer.Argument(metavar="ABLATION", help="A YAML file, or a shipped name"),
+        str, typer.Argument(metavar="ABLATION", help="A YAML file, or a shipped name")
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for everything it makes (ablations/NAME)"),
+        typer.Option(help="Folder for everything it makes (ablations/NAME)"),
     ] = None,
     data: DataOpt = None,
     device: DeviceOpt = None,
@@ -713,9 +607,10 @@ def train(
     from probe import ablation as ablations
     from probe import sweep
 
-    build_options(data, None, Articles.english, Span.country)
+    ItemOptions(data=data).read()  # a folder, or none
     found = ablations.read(ablation)
     folder = out or Path("ablations") / found.name
+    check_folder("--out", folder)
     settings = read_settings(device=device, batch_tokens=batch_tokens)
     prepared = sweep.prepare(found, out=folder, data=data, settings=settings)
     scored = sweep.run(prepared)
@@ -730,57 +625,55 @@ def train(
         _card(runs, lengths, prepared.base.config.name, folder / "report")
     if found.shares is not None and runs:
         try:
-            _doses(runs, curves, folder / "report", read_wanted(None, "USA"))
+            _doses(runs, curves, folder / "report", read_wanted())
             return
         except NoSlopeError as error:
             # What they score is a report all the same.
             print(f"note: {error}", file=sys.stderr)
     if runs:
-        _report(runs, folder / "report", read_wanted(None, "USA"))
+        _report(runs, folder / "report", read_wanted())
     if curves:
         _curves(curves, folder / "report" / "learning")
 
 
 @app.command()
+@grouped
 def doseresponse(
     run: RunArgs,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for a report")
-    ] = None,
+    what: GroupOptions,
+    out: OutOpt = None,
     learning: Annotated[
         list[Path] | None,
-        typer.Option("--learning", help="learning.csv of an ablation, for its curves"),
+        typer.Option(help="learning.csv of an ablation, for its curves"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
+    as_json: JsonOpt = False,
     mixed: MixedOpt = False,
-    reference: ReferenceOpt = "USA",
-    reference_dialect: DialectOpt = None,
-    reference_language: LanguageOpt = "eng_Latn",
 ) -> None:
     """What the share of training data with an attribute did: the report of `train`."""
-    wanted = read_wanted(
-        None, reference, dialect=reference_dialect, language=reference_language
-    )
-    _doses(read_runs(run, mixed), learning or [], out, wanted, as_json=as_json)
+    check_out(out)
+    paths, wanted = run_folders(run), what.read()
+    _doses(read_runs(paths, mixed), learning or [], out, wanted, as_json=as_json)
 
 
 @app.command()
 def demo(
     runs: RunsOpt = Path("runs"),
-    out: Annotated[Path, typer.Option("--out", help="Folder for the report")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for the report")] = Path(
         "reports/demo"
     ),
     limit: LimitOpt = None,
 ) -> None:
     """Audit a small reward model on bundled questions: one report in minutes."""
-    options = build_options(None, None, Articles.english, Span.country)
-    settings = read_settings(runs)
+    options, settings = ItemOptions().read(), read_settings(runs=runs)
     probe = load_probe(DEMO_PROBE)
-    wanted = read_wanted(None, "USA")
-    _audit(DEMO_MODEL, [probe], options, settings, limit, out, wanted)
+    from probe.audit import configure
+
+    config, wanted = configure(DEMO_MODEL, settings), read_wanted()
+    _audit(config, DEMO_MODEL, [probe], options, settings, limit, out, wanted)
 
 
 def _audit(
+    config: ModelConfig,
     model: str,
     only: list[Probe] | None,
     options: BuildOptions,
@@ -792,8 +685,9 @@ def _audit(
     """Scores `only` (None: every probe that fits), then writes the report."""
     from probe import audit as audits
 
-    config = audits.configure(model, settings)
     prepared = audits.prepare(config, settings)
+    target = out or Path("reports") / prepared.config.name
+    check_out(target)
     _say_resolved(model, prepared.config)
     options = dataclasses.replace(options, reader=config.kind.fits)
     found = audits.fitting(config) if only is None else only
@@ -806,7 +700,6 @@ def _audit(
         )
         _say_counts(result.path)
         paths.append(result.path)
-    target = out or Path("reports") / prepared.config.name
     _report(read_runs(paths), target, wanted)
 
 
@@ -902,13 +795,14 @@ def _say_resolved(ref: str, config: ModelConfig) -> None:
 
 
 def _say_counts(path: Path) -> None:
-    from probe.recorded.files import NOT_THERE
     from probe.store import read_manifest, read_scores
 
     manifest = read_manifest(path)
     counts = manifest.counts
     scored, missing = counts.done, 0
     if manifest.kind == "imported":
+        from probe.recorded.files import NOT_THERE
+
         scored -= counts.unscored
         missing = read_scores(path)["error"].to_pylist().count(NOT_THERE)
     extra = "".join(
@@ -928,7 +822,14 @@ def _say_counts(path: Path) -> None:
 
 
 def main() -> None:
-    """Entry point: prints a `ProbeError` as one message and exits with its code."""
+    """Entry point: prints a `ProbeError` as one message and exits with its code.
+
+    So it does with what the operating system says of a path, wherever it says it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal need not have every sign of every language.
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("probe").setLevel(logging.INFO)
     # peft imports it, and it then says that it lacks an optional kernel.
@@ -939,8 +840,20 @@ def main() -> None:
     try:
         app()
     except ProbeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _fail(error)
+    except OSError as error:
+        named = str(error.filename or "a file")
+        problem = UsageError(
+            f"{named[:200]}{'...' * (len(named) > 200)}: {error.strerror or error}",
+            "What is named can be read or written, and the disk has room",
+            "Check the path, its permissions and the disk",
+        )
+        _fail(problem)
+
+
+def _fail(error: ProbeError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

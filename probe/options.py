@@ -6,15 +6,18 @@ Heavy imports stand inside the functions, so that ``rm-probe --help`` is instant
 from __future__ import annotations
 
 import dataclasses
-import enum
+import inspect
 import logging
+import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_type_hints
 
 import typer
 
-from probe.types import UsageError
+from probe.types import Dtype, UsageError
 
 if TYPE_CHECKING:
     from analysis.load import Run
@@ -28,65 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Dtype(enum.StrEnum):
-    """Precision of the forward pass."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    float16 = "float16"
-
-
-class Template(enum.StrEnum):
-    """What a policy reads around a question and its answer."""
-
-    config = "config"
-    plain = "plain"
-
-
-class Articles(enum.StrEnum):
-    """Rule for articles before country names."""
-
-    english = "english"
-    paper = "paper"
-
-
-class Span(enum.StrEnum):
-    """What a policy scores in country probes."""
-
-    country = "country"
-    response = "response"
-
-
-class Reader(enum.StrEnum):
-    """Which side of `Probe.fits` items are written for."""
-
-    reward = "reward"
-    policy = "policy"
-
-
-class Base(enum.StrEnum):
-    """Logarithm of the Jensen-Shannon distance."""
-
-    two = "2"
-    e = "e"
-
-
-class Normalisation(enum.StrEnum):
-    """What of a policy's options the softmax is taken of."""
-
-    sum = "sum"
-    mean_nll = "mean_nll"
-
-
-class Listing(enum.StrEnum):
-    """What `ls` lists."""
-
-    probes = "probes"
-    models = "models"
-    opinions = "opinions"
-    ablations = "ablations"
-    runs = "runs"
-
+Listing = Literal["probes", "models", "opinions", "ablations", "runs"]
+"""What `ls` lists."""
 
 ModelArg = Annotated[
     str,
@@ -104,74 +50,49 @@ ProbeArg = Annotated[
 RunArgs = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run folders, or folders of runs")
 ]
-RunsOpt = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs")]
+RunsOpt = Annotated[Path, typer.Option(help="Folder that holds the runs")]
 DataOpt = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder with local copies of the data (else the hub)"),
+    typer.Option(help="Folder with local copies of the data (else the hub)"),
 ]
 LimitOpt = Annotated[
-    int | None,
-    typer.Option("--limit", help="Items per probe, drawn stratified by a fixed seed"),
+    int | None, typer.Option(help="Items per probe, drawn stratified by a fixed seed")
 ]
-CountriesOpt = Annotated[
-    str | None,
-    typer.Option("--countries", help="Only these, as ISO3 codes: USA,IND,NGA"),
+ReaderOpt = Annotated[
+    Literal["reward", "policy"] | None,
+    typer.Option(help="Kind of model that scores it [reward, if the probe fits one]"),
 ]
-ArticlesOpt = Annotated[
-    Articles, typer.Option("--articles", help="Rule for articles before names")
-]
-SpanOpt = Annotated[
-    Span, typer.Option("--span", help="What a policy scores in country probes")
-]
-ProtocolOpt = Annotated[
-    Path | None,
-    typer.Option("--protocol", help="YAML with your wording of survey questions"),
-]
-PersonasOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--personas", help="Ask survey questions also from the view of IND,NGA"
-    ),
-]
-LanguagesOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--languages", help="Only these, by code, tag or name: eng_Latn,hi,German"
-    ),
-]
-ShotsOpt = Annotated[
-    int,
-    typer.Option("--shots", min=0, help="Worked examples before a tydiqa question"),
-]
+SeedOpt = Annotated[int, typer.Option(help="Fixes the draw of --limit")]
 ColumnsOpt = Annotated[
     str | None,
     typer.Option(
-        "--columns",
-        help="How your file calls our columns: dialect=variety,prompt=question",
+        help="How your file calls our columns: dialect=variety,prompt=question"
     ),
 ]
 DeviceOpt = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps [best here]")
-]
-DtypeOpt = Annotated[
-    Dtype | None, typer.Option("--dtype", help="Instead of the config's precision")
+    str | None, typer.Option(help="cpu, cuda, cuda:1, mps [best here]")
 ]
 TemplateOpt = Annotated[
-    Template,
-    typer.Option("--template", help="A policy's own, or plain text without a chat's"),
+    Literal["config", "plain"],
+    typer.Option(help="A policy's own, or plain text without a chat's"),
 ]
 BatchOpt = Annotated[
     int | None,
-    typer.Option("--batch-tokens", min=1, help="Tokens of one forward pass"),
+    typer.Option(min=1, max=2**31 - 1, help="Tokens of one forward pass"),
 ]
-SeedOpt = Annotated[int, typer.Option("--seed", help="Fixes the draw of --limit")]
 TrustOpt = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint"),
 ]
+BaseFolderOpt = Annotated[
+    Path | None,
+    typer.Option("--adapter-base", help="Folder of the base of a bare adapter"),
+]
+BaseFolderOpt = Annotated[
+    Path | None, typer.Option(help="Folder of the base of a bare adapter")
+]
 OpinionsOpt = Annotated[
-    list[str] | None,
-    typer.Option("--opinions", help="Only this poll (repeatable); see ls opinions"),
+    list[str] | None, typer.Option(help="Only this poll (repeatable); see ls opinions")
 ]
 MixedOpt = Annotated[
     bool,
@@ -180,44 +101,201 @@ MixedOpt = Annotated[
     ),
 ]
 ReferenceOpt = Annotated[
-    str, typer.Option("--reference", help="Country that others are compared with")
+    str, typer.Option(help="Country that others are compared with")
 ]
-DialectOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--reference-dialect",
-        help="Dialect that others are compared with [each probe's own]",
-    ),
-]
-LanguageOpt = Annotated[
-    str,
-    typer.Option(
-        "--reference-language",
-        help="Language that others are compared with, as a code such as eng_Latn",
-    ),
-]
-FamiliesOpt = Annotated[
-    Path | None,
-    typer.Option(
-        "--families", help="YAML with your lineages, instead of the shipped ones"
-    ),
-]
-BaseOpt = Annotated[
-    Base, typer.Option("--base", help="Logarithm of similarities of opinions")
-]
-NormalisationOpt = Annotated[
-    Normalisation,
-    typer.Option(
-        "--normalisation",
-        help="Policies' options: summed log-probability, or minus mean token NLL",
-    ),
-]
-CommonOpt = Annotated[
-    str | None,
-    typer.Option(
-        "--common", help="Countries whose common survey questions are compared"
-    ),
-]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print records")]
+OutOpt = Annotated[Path | None, typer.Option(help="Folder for a report")]
+
+
+def grouped(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb as the command line sees it: each group's options by themselves.
+
+    A parameter whose type is a dataclass of options stands for all of them; the verb
+    is handed them as one value.
+    """
+    hints = get_type_hints(verb, include_extras=True)
+    groups: dict[str, type[Any]] = {}
+    shown: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(verb).parameters.items():
+        if not dataclasses.is_dataclass(kind := hints[name]):
+            shown.append(parameter.replace(annotation=kind))
+            continue
+        groups[name] = cast("type[Any]", kind)
+        types = get_type_hints(kind, include_extras=True)
+        shown += [
+            inspect.Parameter(
+                one.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=one.default,
+                annotation=types[one.name],
+            )
+            for one in dataclasses.fields(kind)
+        ]
+
+    def command(**given: Any) -> None:
+        for name, kind in groups.items():
+            fields = [one.name for one in dataclasses.fields(kind)]
+            given[name] = kind(**{field: given.pop(field) for field in fields})
+        verb(**given)
+
+    command.__name__, command.__doc__ = verb.__name__, verb.__doc__
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [one.replace(kind=keyword) for one in shown]
+    )
+    command.__annotations__ = {one.name: one.annotation for one in shown}
+    return command
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemOptions:
+    """What a user may choose about a probe's items."""
+
+    data: DataOpt = None
+    countries: Annotated[
+        str | None, typer.Option(help="Only these, as ISO3 codes: USA,IND,NGA")
+    ] = None
+    articles: Annotated[
+        Literal["english", "paper"], typer.Option(help="Rule for articles before names")
+    ] = "english"
+    span: Annotated[
+        Literal["country", "response"],
+        typer.Option(help="What a policy scores in country probes"),
+    ] = "country"
+    protocol: Annotated[
+        Path | None, typer.Option(help="YAML with your wording of survey questions")
+    ] = None
+    personas: Annotated[
+        str | None,
+        typer.Option(help="Ask survey questions also from the view of IND,NGA"),
+    ] = None
+    languages: Annotated[
+        str | None,
+        typer.Option(help="Only these, by code, tag or name: eng_Latn,hi,German"),
+    ] = None
+    shots: Annotated[
+        int, typer.Option(min=0, help="Worked examples before a tydiqa question")
+    ] = 1
+
+    def read(self) -> BuildOptions:
+        """As builders read it.
+
+        Raises:
+            DataError: `--data` is no folder, or a country or language is unknown.
+            UsageError: `--protocol` is no file, or a list is empty.
+        """
+        from probe.types import BuildOptions, DataError
+
+        if self.data is not None and not self.data.is_dir():
+            raise DataError(
+                f"--data {self.data} is not a folder",
+                "--data names a folder with local copies of the data",
+                "Check the path, or leave --data away to use the hub",
+            )
+        if self.protocol is not None and not self.protocol.is_file():
+            raise UsageError(
+                f"--protocol {self.protocol} is no file",
+                "--protocol names a YAML file with the wording of survey questions",
+                "Check the path",
+            )
+        return BuildOptions(
+            data=self.data,
+            countries=_countries("--countries", self.countries),
+            articles=self.articles,
+            span=self.span,
+            protocol=self.protocol,
+            personas=_countries("--personas", self.personas) or (),
+            languages=_languages(self.languages),
+            shots=self.shots,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions(ItemOptions):
+    """The same, and which of the items: for what is scored elsewhere."""
+
+    limit: LimitOpt = None
+    columns: ColumnsOpt = None
+    seed: SeedOpt = 0
+
+    def of(self, name: str) -> tuple[Probe, BuildOptions]:
+        """The probe called so, and its options; errors as `read` and `check_read`."""
+        options, probe = self.read(), load_probe(name, self.columns)
+        check_read(probe, options)
+        return probe, options
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How a model is loaded."""
+
+    device: DeviceOpt = None
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="Instead of the config's precision")
+    ] = None
+    trust_remote_code: TrustOpt = False
+    adapter_base: BaseFolderOpt = None
+
+    def read(self) -> Settings:
+        """How a user wants the model to run."""
+        return read_settings(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreOptions(LoadOptions):
+    """How a model is loaded and run, and where the scores go."""
+
+    runs: RunsOpt = Path("runs")
+    batch_tokens: BatchOpt = None
+    seed: SeedOpt = 0
+    template: TemplateOpt = "config"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupOptions:
+    """Which groups the others are compared with."""
+
+    reference: ReferenceOpt = "USA"
+    reference_dialect: Annotated[
+        str | None,
+        typer.Option(help="Dialect that others are compared with [each probe's own]"),
+    ] = None
+    reference_language: Annotated[
+        str,
+        typer.Option(
+            help="Language that others are compared with, as a code such as eng_Latn"
+        ),
+    ] = "eng_Latn"
+
+    def read(self) -> Wanted:
+        """What a user wants of a report; errors as the parts'."""
+        return read_wanted(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOptions(GroupOptions):
+    """The same, and how answers to survey questions are measured."""
+
+    base: Annotated[
+        Literal["2", "e"], typer.Option(help="Logarithm of similarities of opinions")
+    ] = "2"
+    normalisation: Annotated[
+        Literal["sum", "mean_nll"],
+        typer.Option(
+            help="Policies' options: summed log-probability, or minus mean token NLL"
+        ),
+    ] = "sum"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(StageOptions):
+    """The same, and what people said that models are held against."""
+
+    opinions: OpinionsOpt = None
+    common: Annotated[
+        str | None,
+        typer.Option(help="Countries whose common survey questions are compared"),
+    ] = None
 
 
 def load_probe(name: str, columns: str | None = None) -> Probe:
@@ -302,23 +380,34 @@ def read_files(given: list[str]) -> list[Path] | dict[str, Path]:
 def _file(path: str) -> Path:
     if not Path(path).is_file():
         raise UsageError(
-            f"{path} is no file",
-            "FILE is a file of recorded scores",
-            "Check the path",
+            f"{path} is no file", "FILE is a file of recorded scores", "Check the path"
         )
     return Path(path)
 
 
 def read_runs(paths: list[Path], mixed: bool = False) -> list[Run]:
-    """The runs called RUN: run folders, or folders of runs.
+    """The runs of `run_folders`.
+
+    Raises:
+        UsageError: As `run_folders`.
+        StoreError: As `analysis.load.load_runs`.
+    """
+    found = run_folders(paths)
+    # Imported here, as in `read_wanted`: a wrong name is said before a slow start.
+    from analysis.load import load_runs
+
+    return list(load_runs(found, mixed=mixed))
+
+
+def run_folders(paths: list[Path]) -> list[Path]:
+    """The folders of the runs called RUN: run folders, or folders of runs.
 
     Of a folder of runs, those that stopped before their first score are left out.
 
     Raises:
         UsageError: A path holds no run.
-        StoreError: As `analysis.load.load_runs`.
+        StoreError: A run cannot be read.
     """
-    from analysis.load import load_runs
     from probe.store import find_runs, has_scores
 
     found: list[Path] = []
@@ -336,7 +425,7 @@ def read_runs(paths: list[Path], mixed: bool = False) -> list[Run]:
                 logger.warning("left out    %s: nothing scored yet", one)
             here = [one for one in here if one not in empty]
         found += [one for one in here if one not in found]
-    return list(load_runs(found, mixed=mixed))
+    return found
 
 
 def read_polls(names: list[str] | None) -> list[Poll]:
@@ -397,48 +486,6 @@ def check_read(probe: Probe, options: BuildOptions) -> None:
         )
 
 
-def build_options(
-    data: Path | None,
-    countries: str | None,
-    articles: Articles,
-    span: Span,
-    protocol: Path | None = None,
-    personas: str | None = None,
-    languages: str | None = None,
-    shots: int = 1,
-) -> BuildOptions:
-    """What a user chose about the items, as builders read it.
-
-    Raises:
-        DataError: `--data` is no folder, or a country or language is unknown.
-        UsageError: `--protocol` is no file, or a list is empty.
-    """
-    from probe.types import BuildOptions, DataError
-
-    if data is not None and not data.is_dir():
-        raise DataError(
-            f"--data {data} is not a folder",
-            "--data names a folder with local copies of the data",
-            "Check the path, or leave --data away to use the hub",
-        )
-    if protocol is not None and not protocol.is_file():
-        raise UsageError(
-            f"--protocol {protocol} is no file",
-            "--protocol names a YAML file with the wording of survey questions",
-            "Check the path",
-        )
-    return BuildOptions(
-        data=data,
-        countries=_countries("--countries", countries),
-        articles=articles.value,
-        span=span.value,
-        protocol=protocol,
-        personas=_countries("--personas", personas) or (),
-        languages=_languages(languages),
-        shots=shots,
-    )
-
-
 def _countries(option: str, names: str | None) -> tuple[str, ...] | None:
     """Crosswalk keys of a comma-separated list, each once; None: not given."""
     if names is None:
@@ -469,33 +516,32 @@ def _listed(option: str, names: str, what: str, example: str) -> list[str]:
 
 
 def read_wanted(
-    opinions: list[str] | None,
-    reference: str,
-    base: Base = Base.two,
-    normalisation: Normalisation = Normalisation.sum,
+    *,
+    opinions: list[str] | None = None,
+    reference: str = "USA",
+    base: Literal["2", "e"] = "2",
+    normalisation: Literal["sum", "mean_nll"] = "sum",
     common: str | None = None,
-    dialect: str | None = None,
-    language: str = "eng_Latn",
+    reference_dialect: str | None = None,
+    reference_language: str = "eng_Latn",
 ) -> Wanted:
     """What a user wants of a report; errors as the parts'."""
+    from data_builders import languages
+
+    polls, country = read_polls(opinions), read_country(reference)
+    countries = _countries("--common", common)
+    language = languages.resolve(reference_language)
     from analysis.part import Wanted
 
     return Wanted(
-        polls=read_polls(opinions),
-        reference=read_country(reference),
-        base=2 if base is Base.two else "e",
-        normalisation=normalisation.value,
-        common=_countries("--common", common),
-        reference_dialect=dialect,
-        reference_language=read_language(language),
+        polls=polls,
+        reference=country,
+        base=2 if base == "2" else "e",
+        normalisation=normalisation,
+        common=countries,
+        reference_dialect=reference_dialect,
+        reference_language=language,
     )
-
-
-def read_language(label: str) -> str:
-    """Code of a language in any spelling; errors as `languages.resolve`."""
-    from data_builders import languages
-
-    return languages.resolve(label)
 
 
 def read_lineages(path: Path | None, runs: list[Run]) -> tuple[Lineage, ...]:
@@ -510,24 +556,59 @@ def read_lineages(path: Path | None, runs: list[Run]) -> tuple[Lineage, ...]:
     return load_families(path, {run.model for run in runs})
 
 
+def check_folder(option: str, path: Path | None) -> None:
+    """Checks that what will be written can be, before anything slow.
+
+    Raises:
+        UsageError: `path`, or the first folder above it that is there, is a file or
+            cannot be written to.
+    """
+    if path is None:
+        return
+    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(
+            f"{option} {path}: {there} is "
+            + ("read-only" if there.is_dir() else "no folder"),
+            f"{option} names a folder that can be written to",
+            "Name another one",
+        )
+
+
+def check_out(out: Path | None) -> None:
+    """Checks that a report can be written; errors as `written.try_folder`."""
+    from analysis.written import try_folder
+
+    if out is not None:
+        try_folder(out)
+
+
 def read_settings(
+    *,
     runs: Path = Path("runs"),
     device: str | None = None,
     dtype: Dtype | None = None,
     batch_tokens: int | None = None,
     seed: int = 0,
     trust_remote_code: bool = False,
-    template: Template = Template.config,
+    template: Literal["config", "plain"] = "config",
+    adapter_base: Path | None = None,
 ) -> Settings:
-    """How a user wants a model to run."""
+    """How a user wants a model to run.
+
+    Raises:
+        UsageError: `--runs` cannot be written.
+    """
+    check_folder("--runs", runs)
     from probe.audit import Settings
 
     return Settings(
         runs=runs,
         device=device,
-        dtype=None if dtype is None else dtype.value,
+        dtype=dtype,
         batch_tokens=batch_tokens,
         seed=seed,
         trust_remote_code=trust_remote_code,
-        template=template.value,
+        template=template,
+        adapter_base=adapter_base,
     )

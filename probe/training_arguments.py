@@ -11,8 +11,7 @@ from typing import Any
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from probe.ablation import StagePlan
-from probe.config import Dtype
-from probe.types import ConfigError
+from probe.types import ConfigError, Dtype
 
 
 def checked(

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+"""Precision of weights and sums."""
+
 GroupValue = str | float | None
 """A value of a group column: a label, a number, or unknown."""
 
@@ -38,10 +41,14 @@ class ProbeError(Exception):
             expected: What must be.
             action: What the user can do about it.
         """
-        self.found = found.rstrip(".")
-        self.expected = expected.rstrip(".")
-        self.action = action.rstrip(".")
+        self.found, self.expected, self.action = map(_part, (found, expected, action))
         super().__init__(f"{self.found}. {self.expected}. {self.action}.")
+
+
+def _part(text: str) -> str:
+    """A part of a message; what a file holds may be too long to be read in one."""
+    text = text.rstrip(".")
+    return text if len(text) <= 2000 else f"{text[:1600]} ... {text[-300:]}"
 
 
 class UsageError(ProbeError):
@@ -277,6 +284,8 @@ class Encoded:
     """A token at the answer's edge also covers characters outside the answer."""
     input_sha: str
     """sha256 (first 16 hex digits) of the rendered text, before tokenisation."""
+    error: str | None = None
+    """Why it cannot be scored; it has no tokens then."""
 
     @property
     def n_prompt_tokens(self) -> int:

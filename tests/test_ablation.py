@@ -76,7 +76,7 @@ def test_messages(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
 def test_names_and_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'language_sft'"):
         ablation.read("language_stf")
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match=r"none\.yaml does not exist"):
         ablation.read(str(tmp_path / "none.yaml"))
 
 

@@ -42,8 +42,8 @@ def scorer(config: ModelConfig) -> Any:
 
 def checks(config: ModelConfig, loaded: Any = None) -> dict[str, Check]:
     loaded = loaded or scorer(config)
-    found = run_checks(config, resolve_weights(config), loaded)
-    assert len({check.name for check in found}) == 6
+    found = list(run_checks(config, resolve_weights(config), loaded))
+    assert len({check.name for check in found}) == 7
     return {check.name: check for check in found}
 
 

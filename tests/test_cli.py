@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,13 +46,20 @@ def test_help_imports_nothing_heavy() -> None:
         (["report", "nowhere", "--out", "x"], "nowhere does not exist"),
         (["score", "where_from", "x", "--countries", "USA,Atlantis"], "Atlantis"),
         (["score", "where_from", "smollm2_135m_instruct", "--limit", "0"], "--limit"),
-        (["audit", "x", "--opinions", "gallup_2032"], "did you mean 'gallup_20"),
+        (["audit", "yi_6b", "--opinions", "gallup_2032"], "did you mean 'gallup_20"),
         (["audit", "internlm2_1_8b_reward"], "--trust-remote-code"),
         (["score", "where_from", "x", "--countries", ""], "--countries is empty"),
         (["import", "where_from", "no.csv", "--model", "m"], "no.csv is no file"),
         (["train", "language_stf"], "did you mean 'language_sft'"),
-        (["train", "no/such.yaml"], "no/such.yaml cannot be read"),
+        (["train", "no/such.yaml"], "no/such.yaml does not exist"),
         (["doseresponse", "nowhere"], "nowhere does not exist"),
+        (["compare", "nowhere"], "nowhere does not exist"),
+        (["report", "nowhere", "--out", "/dev/null/x"], "/dev/null is no folder"),
+        (["score", "where_from", "yi_6b", "--runs", "/dev/null"], "--runs /dev/null"),
+        (["score", "where_from", "n" * 300], "nnn...: File name too long"),
+        (["score", "n" * 300, "yi_6b"], "nnn...: File name too long"),
+        (["train", f"{'n' * 300}.yaml"], "File name too long"),
+        (["langid", "n" * 300], "File name too long"),
     ],
 )
 def test_bad_usage_is_one_message(
@@ -63,6 +72,93 @@ def test_bad_usage_is_one_message(
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("args", "heavy"),
+    [
+        (["score", "where_from", "nonsense"], {"pandas", "pyarrow"}),
+        (["score", "nonsense", "yi_6b"], {"pandas", "pyarrow"}),
+        (["score", "no.csv", "yi_6b"], {"pandas", "pyarrow"}),
+        (["score", "where_from", "bad.yaml"], {"pandas", "pyarrow"}),
+        (["score", "where_from", "yi_6b", "--data", "no"], {"pandas", "pyarrow"}),
+        (["show", "where_from", "nonsense"], {"pandas", "pyarrow"}),
+        (["check", "nonsense"], {"pandas", "pyarrow"}),
+        (["audit", "nonsense"], {"pandas", "pyarrow"}),
+        (["train", "nonsense"], {"pandas"}),
+        (["import", "where_from", "no.csv", "--model", "m"], {"pandas", "pyarrow"}),
+        (["report", "nowhere", "--out", "x"], {"pandas"}),
+        (["compare", "nowhere"], {"pandas"}),
+    ],
+)
+def test_a_wrong_name_is_said_before_what_starts_slowly(
+    tmp_path: Path, args: list[str], heavy: set[str]
+) -> None:
+    (tmp_path / "bad.yaml").write_text("name: [")
+    heavy = heavy | {"torch", "transformers", "scipy"}
+    code = (
+        "import sys\n"
+        "from probe import cli\n"
+        f"sys.argv = ['rm-probe', *{args!r}]\n"
+        "try:\n    cli.main()\nexcept SystemExit as error:\n    print(error.code)\n"
+        f"print(sorted({heavy!r} & {{*sys.modules}}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout.splitlines() == ["2", "[]"]
+    assert done.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["score", "where_from", "bomb_name.yaml"], "too many values"),
+        (["score", "where_from", "bigint.yaml"], "line 4: '9999"),
+        (["score", "where_from", "date.yaml"], "inputs/model is no folder"),
+        (["score", "where_from", "deep.yaml"], "line 4: nested more than"),
+        (["score", "where_from", "unhash.yaml"], "line 4: a key is a list"),
+        (["score", "deepmsg.csv", "yi_6b"], "line 2, column 'messages'"),
+        (["score", "hdr.csv", "yi_6b"], "hdr.csv has no rows"),
+    ],
+)
+def test_handed_files_are_one_message(
+    cases: Path, tmp_path: Path, args: list[str], message: str
+) -> None:
+    inputs = cases / "inputs"
+    full = [inputs / one if "." in one else one for one in args]
+    start = time.monotonic()
+    done = rm_probe(*full, "--runs", tmp_path / "runs", cwd=inputs)
+    # Within 5 s on a machine that does nothing else.
+    assert time.monotonic() - start < 30
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.startswith("error: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_odd_signs_are_printed_whatever_the_terminal(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*CLI, "score", "where_from", "mod\u00e8le"],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"'mod\\xe8le'" in done.stderr
+
+
+@pytest.mark.parametrize("number", [str(10**30), "0", "-1"])
+def test_a_number_out_of_range_is_a_usage_error(tmp_path: Path, number: str) -> None:
+    done = rm_probe(
+        "score", "where_from", "yi_6b", "--batch-tokens", number, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and "--batch-tokens" in done.stderr
 
 
 def test_hub_unreachable_and_no_data(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -408,9 +409,81 @@ def test_not_yaml(text: str) -> None:
     assert "line" in problem.found
 
 
-@pytest.mark.parametrize("text", ["", "- name: m\n", "policy\n", "7\n"])
+@pytest.mark.parametrize("text", ["- name: m\n", "policy\n", "7\n"])
 def test_not_a_mapping(text: str) -> None:
     assert "not a mapping" in error(text).found
+
+
+def test_nothing() -> None:
+    assert "holds nothing" in error("").found
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("9" * 5000, "line 4: '9999.* is no value: .*4300 digits"),
+        ("0x" + "f" * 6000, "line 4: .* is no value: .*4300 digits"),
+        ("0x_", "line 4: '0x_' is no value"),
+        ("!!int x", "line 4: 'x' is no value"),
+        ("!!timestamp 2024-13-45", "line 4: could not determine a constructor"),
+        ("!!set {a, b}", "line 4: could not determine a constructor"),
+        ("{[1, 2]: 3}", "line 4: a key is a list or a mapping"),
+        ("{1: 2, 1: 3}", "line 4: the key '1' stands twice"),
+        ("[" * 3000, "line 4: nested more than 40 deep"),
+        ("&a [*a]", r"line 4: \*a stands inside what it is"),
+        ("[&a [x, x], " + "*a, " * 9000 + "]", "line 4: too many values"),
+        ("[" + "x, " * 20_000 + "]", "line 4: too many values"),
+        (r'"\ud800"', "line 4: .* is no value: .*surrogates"),
+        (r'"a\0"', "line 4: .* is no value: a NUL character"),
+        (r'"\UFFFFFFFF"', "line 4"),
+        ("a\0", "not YAML: .*special characters"),
+        (".nan", "`license`"),
+    ],
+)
+def test_odd_values_are_one_error_with_its_line(value: str, message: str) -> None:
+    start = time.process_time()
+    problem = error(f"{POLICY}license: {value}\n")
+    assert re.search(message, problem.found), problem.found
+    assert time.process_time() - start < 5
+
+
+def test_a_date_is_a_text() -> None:
+    for date in ("2024-13-45", "2024-01-02", "2001-12-14t21:59:43.10-05:00"):
+        config = parse_config(f"{POLICY}license: {date}\n", "m.yaml")
+        assert config.license == date
+
+
+def test_aliases_of_one_text_are_read() -> None:
+    text = "golden: [{user: &a hello, assistant: *a, score: 1}]"
+    config = parse_config(f"{POLICY}{text}\n", "m.yaml")
+    assert config.golden[0].assistant == "hello"
+
+
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(POLICY + "# long\n" * 50_000)
+    with pytest.raises(ConfigError, match="is larger than 262,144 bytes"):
+        load_file(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("bigint", "line 4: '9999.* is no value"),
+        ("bomb_name", "too many values"),
+        ("deep", "line 4: nested more than 40 deep"),
+        ("unhash", "line 4: a key is a list"),
+        ("dupkey_protocol", "line 2: the key 'persona' stands twice"),
+    ],
+)
+def test_handed_files(cases: Path, file: str, message: str) -> None:
+    path = cases / "inputs" / f"{file}.yaml"
+    start = time.process_time()
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_file(path)
+    assert str(path) in str(caught.value)
+    assert time.process_time() - start < 5
+    assert load_file(cases / "inputs" / "date.yaml").license == "2024-13-45"
 
 
 def test_yaml_cannot_run_code() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from data_builders import dialect_features, select
 from data_builders.dialect_features import FILLINGS, Lexicon
-from probe.types import BuildOptions, DataError, Item, versioned
+from probe.types import BuildOptions, ConfigError, Item, ProbeError, versioned
 
 PROBE = dialect_features.PROBE
 
@@ -332,8 +332,13 @@ def test_blanks_close_up_where_a_side_is_empty() -> None:
         ("English: A", "English: D", r"`varieties\.Indian English`"),
         ("about: A", "abuot: A", r"`abuot`"),
         ("answer:", "reply:", r"`frames\.0\.reply`"),
-        ("title: T", "- T", r"x\.yaml is not a YAML mapping"),
-        ("title: T", "title: [", r"x\.yaml is not a YAML mapping"),
+        ("title: T", "- T", r"x\.yaml is not YAML: line"),
+        ("title: T", "title: [", r"x\.yaml is not YAML: line"),
+        (
+            "title: T",
+            "title: T\ntitle: U",
+            r"x\.yaml is not YAML: line.*'title' stands",
+        ),
         ("[the|]", "the", r"`frames\.0`.*0 brackets"),
         ("[the|]", "[the|] [a|]", r"`frames\.0`.*2 brackets"),
         ("[the|]", "[the|a|]", r"`frames\.0`.*0 brackets"),
@@ -351,10 +356,10 @@ def test_a_wrong_file_is_refused_with_its_key(old: str, new: str, match: str) ->
     assert pairs(HEAD + FRAME)
     text = HEAD + FRAME
     assert old in text
-    with pytest.raises(DataError, match=match):
+    with pytest.raises(ProbeError, match=match):
         pairs(text.replace(old, new, 1))
 
 
 def test_a_wrong_lexicon_is_refused() -> None:
-    with pytest.raises(DataError, match=r"features/lexicon\.yaml: `slots\.n\.0`"):
+    with pytest.raises(ConfigError, match=r"features/lexicon\.yaml: `slots\.n\.0`"):
         dialect_features.parse_lexicon("slots: {n: [1, 2]}")

@@ -12,21 +12,26 @@ from scipy import stats
 from scipy.special import expit
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from analysis.doseresponse_fit import Items, Slope, difference, items_of, slope
-from analysis.doseresponse_gap import equal_slopes, gap_items
-from analysis.doseresponse_lines import (
+from analysis.doseresponse_fit import (
     BLOCKS,
     MIXED,
     OWN,
     PLAIN,
     SINGULAR,
     Design,
+    Items,
+    Slope,
+    difference,
+    equal_slopes,
+    gap_items,
+    items_of,
     lack_of_fit,
     line,
     seeds_interval,
+    slope,
     unequal_seeds,
 )
-from analysis.doseresponse_method import CAVEATS, FALSE_POSITIVES
+from analysis.doseresponse_report import FALSE_POSITIVES, caveats
 from analysis.paired import t_test
 from analysis.records import ALPHA
 from analysis.resample import Floats
@@ -252,7 +257,7 @@ def test_the_interval_of_few_seeds_is_as_narrow_as_the_caveat_says(
     """Fixed random numbers: 1,500 sweeps."""
     low, high = FALSE_POSITIVES[ratio]
     assert low <= false_positives(crossed(shares, seeds), ratio, 1500) <= high
-    assert f"{100 * low:g} to {100 * high:g}%" in CAVEATS[0]
+    assert f"{100 * low:g} to {100 * high:g}%" in caveats()[0]
 
 
 @pytest.mark.parametrize("ratio", [0, 2, 4])

@@ -13,26 +13,29 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import doseresponse_figures, figures
-from analysis.doseresponse import DoseMeasure
+from analysis import doseresponse_report, figures
+from analysis.doseresponse import (
+    ANALYSIS,
+    FEW_CHECKPOINTS,
+    NO_FREEDOM,
+    DoseMeasure,
+)
 from analysis.doseresponse_console import sweep_tables
-from analysis.doseresponse_figures import dose_figure
 from analysis.doseresponse_findings import (
     DOUBT,
+    line_name,
     measure_findings,
     part_findings,
     summary_findings,
 )
-from analysis.doseresponse_measures import (
-    ANALYSIS,
-    FEW_CHECKPOINTS,
-    NO_FREEDOM,
+from analysis.doseresponse_report import (
+    build_sweeps,
+    dose_figure,
+    level_table,
+    write_sweeps,
 )
-from analysis.doseresponse_report import build_sweeps, write_sweeps
 from analysis.doseresponse_runs import DoseAnalysis, analyse_sweeps
 from analysis.doseresponse_sweep import find_sweeps
-from analysis.doseresponse_tables import level_table
-from analysis.doseresponse_words import line_name
 from analysis.drawing import Panel
 from analysis.html import Page, render_markdown
 from analysis.load import Run, load_runs
@@ -354,7 +357,7 @@ def test_charts_fit_the_schema(
         drawn.append(name)
         return Panel(name=name, svg="", png=b"")
 
-    monkeypatch.setattr(doseresponse_figures, "render", check)
+    monkeypatch.setattr(doseresponse_report, "render", check)
     monkeypatch.setattr(figures, "render", check)
     build_sweeps(found)
     assert len(drawn) == 5 + 3
@@ -378,7 +381,7 @@ def test_a_panel_of_shares_holds_its_line_and_little_else(
 
     falling = dict.fromkeys(CODES[:2], -0.9)
     paths = sweep(tmp_path, few_items, falling, seeds=range(2))
-    monkeypatch.setattr(doseresponse_figures, "render", check)
+    monkeypatch.setattr(doseresponse_report, "render", check)
     dose_figure(measure_of(analysed(paths)), "prefix")
     assert len(seen) == 3 and any(least < 0 for _, least in seen)
     assert all(low > min(least, 0) - 6 for low, least in seen)

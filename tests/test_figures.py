@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis import (
-    dialects_md3_figures,
-    dialects_pairs_figures,
+    dialects_md3,
+    dialects_pairs,
     drawing,
     figures,
     worldmap,
@@ -222,7 +222,7 @@ def test_every_chart_is_valid_vega_lite(monkeypatch: pytest.MonkeyPatch) -> None
         checked.append(name)
         return drawing.Panel(name=name, svg="", png=b"")
 
-    for module in (figures, worldmap, dialects_md3_figures, dialects_pairs_figures):
+    for module in (figures, worldmap):
         monkeypatch.setattr(module, "render", check)
     nan = math.nan
     points = pd.DataFrame({"country": ["A", "B"], "x": [1.0, 2.0], "y": [2.0, 1.0]})
@@ -274,7 +274,7 @@ def test_every_chart_is_valid_vega_lite(monkeypatch: pytest.MonkeyPatch) -> None
         legend="l",
         digits=1,
     )
-    dialects_md3_figures.grouped_bars(
+    dialects_md3.grouped_bars(
         pd.DataFrame(
             {"group": ["g"], "bar": "b", "value": 1.0, "ci_low": 0.5, "ci_high": 2}
         ).assign(chance=1.0),
@@ -282,7 +282,7 @@ def test_every_chart_is_valid_vega_lite(monkeypatch: pytest.MonkeyPatch) -> None
         axis_title="a",
     )
     for several in (False, True):
-        dialects_pairs_figures.bars(
+        dialects_pairs.bars(
             pd.DataFrame(
                 {"dialect": ["d"], "model": "m", "accuracy": 60.0, "low": 50.0}
             ).assign(high=70.0, reference=True),

@@ -194,13 +194,14 @@ def test_the_whole_option_may_be_scored(data: Path, tmp_path: Path) -> None:
         ),
         ("answers: {phrasings: {}}", "answers.phrasings"),
         ("letters: {promt: '{question} {options}'}", "letters.promt"),
-        ("", "is empty"),
+        ("", "holds nothing"),
         ("answers: {prompt: '{question}', phrasings: {a: b}}", "{text} exactly once"),
         ("persona: nobody", "persona"),
         ("leters: {}", "leters"),
         ("- 1", "holds list"),
-        ("a: [", "cannot be read as YAML"),
-        ("letters: 2001-99-99", "cannot be read as YAML"),
+        ("persona: 'A {country}'\npersona: 'B {country}'", "'persona' stands twice"),
+        ("a: [", "is not YAML: line 1"),
+        ("letters: 2001-99-99", "letters"),
     ],
 )
 def test_a_wrong_protocol_names_file_and_key(

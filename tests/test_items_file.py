@@ -160,12 +160,19 @@ def test_bad_files_name_the_file_and_the_line(
         assert word in str(error.value)
 
 
+def test_a_cell_may_be_longer_than_128_kib(tmp_path: Path) -> None:
+    answer = "long " * 40_000 + "end"
+    text = f"item_id,candidate_id,prompt,answer\n1,a,b,{answer}\n"
+    [item] = load(write(tmp_path, text)).build(BuildOptions())
+    assert item.candidates[0].answer == answer
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ('{"item_id": 1', ["line 1", "not JSON"]),
         (f'{{"item_id": {"9" * 5000}}}', ["line 1", "5000 digits"]),
-        ("[" * 100_000, ["line 1", "recursion"]),
+        ("[" * 100_000, ["line 1", "nested too deep"]),
         (
             '{"item_id":"1","prompt":"\\ud800","candidate_id":"b","answer":"c"}',
             ["line 1", "surrogates"],
@@ -180,6 +187,7 @@ def test_bad_files_name_the_file_and_the_line(
             ["line 1", "column 'g'"],
         ),
         ("[1]", ["line 1", "list"]),
+        ("{}", ["no columns"]),
         (
             '{"item_id":"1","prompt":"a","candidate_id":"b","answer":"c"}\n\n'
             '{"item_id":"1","prompt":"a","candidate_id":"d"}',

@@ -12,15 +12,21 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis import learning_figures
+from analysis import learning_report
 from analysis.drawing import Panel
 from analysis.html import Figure, Table
-from analysis.learning import Learning, in_order, read_curves
-from analysis.learning_curves import group_curve, half_steps
-from analysis.learning_data import COLUMNS
-from analysis.learning_figures import accuracy_figure, margin_figure
+from analysis.learning import (
+    COLUMNS,
+    Learning,
+    group_curve,
+    half_steps,
+    in_order,
+    read_curves,
+)
 from analysis.learning_report import (
+    accuracy_figure,
     learning_section,
+    margin_figure,
     order_finding,
     write_learning,
 )
@@ -357,7 +363,7 @@ def test_charts_fit_the_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         chart.to_dict(validate=True)
         return Panel(name=name, svg="", png=b"")
 
-    monkeypatch.setattr(learning_figures, "render", check)
+    monkeypatch.setattr(learning_report, "render", check)
     one = read(tmp_path, rows({"English": rising(60), "Finnish": rising(25)}))
     assert accuracy_figure([one], "x").panels[0].name == "x-dpo-treatment-50"
     assert margin_figure([one], "x").panels[0].name == "x-dpo-treatment-50-margin"
@@ -374,7 +380,7 @@ def test_a_group_has_one_colour_in_all_panels(
         scales.append(layer["encoding"]["color"]["scale"]["domain"])
         return Panel(name=name, svg="", png=b"")
 
-    monkeypatch.setattr(learning_figures, "render", check)
+    monkeypatch.setattr(learning_report, "render", check)
     content = rows({"English": rising(60), "Finnish": rising(25)})
     content += rows({"English": rising(25), "Finnish": rising(60)}, arm="placebo")
     curves = read_curves([written(tmp_path, content)])

@@ -11,8 +11,8 @@ import pytest
 
 from analysis.html import Table
 from analysis.opinions import OpinionAnalysis, analyse_opinions, load_opinion_run
-from analysis.opinions_closest import Closest, find_closest
 from analysis.opinions_common import SAME_SHARES, common_set
+from analysis.opinions_countries import Closest, find_closest
 from analysis.opinions_data import opinion_table
 from analysis.opinions_findings import (
     across_findings,
@@ -21,8 +21,7 @@ from analysis.opinions_findings import (
     run_findings,
 )
 from analysis.opinions_measures import Scribe
-from analysis.opinions_report import opinions_section
-from analysis.opinions_tables import diversity_table, measure_table
+from analysis.opinions_report import diversity_table, measure_table, opinions_section
 from analysis.resample import Floats, question_counts, unstratified
 from data_builders import countries, survey
 from probe.types import Candidate, DataError, Item

@@ -12,11 +12,14 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError, safe_open
 
 from probe.types import WeightsError
+
+if TYPE_CHECKING:
+    import torch
 
 # State of a training run beside a checkpoint's weights.
 _NOT_WEIGHTS = re.compile(
@@ -148,6 +151,9 @@ def load(where: Mapping[str, Path], names: Iterable[str]) -> dict[str, torch.Ten
 
 
 def _unpickled(path: Path) -> dict[str, torch.Tensor]:
+    # Imported here: a wrong name of a model is said before its slow start.
+    import torch
+
     try:
         # Only the zip format, torch's since 1.6, can be memory-mapped.
         state = torch.load(

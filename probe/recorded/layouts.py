@@ -71,6 +71,12 @@ def read_wide(frame: pd.DataFrame, file: Path) -> Recorded:
                 f"Sentiment is one of {', '.join(askreddit.SENTIMENTS)}",
                 "Mend the cell",
             )
+        if not slots.has_one_slot(response):
+            raise DataError(
+                f"{file}, question {question!r}: Response Format = {response!r}",
+                f"A response format holds {slots.SLOT} exactly once",
+                "Mend the cell",
+            )
         items.append(
             Item(
                 id=askreddit.item_id(question, response),

@@ -6,14 +6,13 @@ five forbidden words, and the authors' own verdicts on both.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from data_builders import md3, md3_published
+from data_builders import cells, md3, md3_published
 from probe.recorded import files
 from probe.types import DataError
 
@@ -116,8 +115,8 @@ def _probabilities(cell: str, wanted: int, where: str) -> float:
         return np.nan
     try:
         # As Python and numpy write it, which JSON reads in another spelling.
-        values = json.loads(cell.replace("nan", "NaN"))
-    except json.JSONDecodeError:
+        values = cells.read_json(cell.replace("nan", "NaN"))
+    except ValueError:
         values = None
     if (
         not isinstance(values, list)

@@ -9,7 +9,6 @@ run.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data_builders import countries, global_opinions, protocols, sources, survey
+from data_builders import cells, countries, global_opinions, protocols, sources, survey
 from data_builders.survey import Question
 from probe.recorded import files
 from probe.recorded.files import Recorded
@@ -128,8 +127,8 @@ def _question(text: str, options: str, known: Mapping[str, Question]) -> Questio
 def _probs(cell: str, question: Question) -> list[float] | str:
     """A probability for each option, or why the cell has none."""
     try:
-        found = json.loads(cell)
-    except (ValueError, RecursionError):
+        found = cells.read_json(cell)
+    except ValueError:
         found = None
     if not isinstance(found, list) or not all(
         isinstance(p, int | float) and not isinstance(p, bool) and 0 <= p <= 1

@@ -7,7 +7,6 @@ Its runner writes them in three forms: `_all.jsonl`, a row per pair with `chosen
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -109,14 +108,14 @@ def _json_columns(file: Path) -> Table:
     """Reads one JSON object with a list per column, as RewardBench publishes scores."""
     try:
         data = file.read_bytes()
-        found = json.loads(data)
+        found = cells.read_json(data.decode())
     except OSError as error:
         raise DataError(
             f"{file} cannot be read: {error.strerror}",
             "It must be a file of recorded scores",
             "Check the path",
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(
             f"{file} is not JSON ({error})",
             "A .json of recorded scores is one object with a list for each column",
@@ -154,8 +153,8 @@ def _number(line: Line, column: str) -> float:
         if value.strip().casefold() in ("", "nan"):
             return math.nan
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = cells.read_json(value)
+        except ValueError:
             value = math.inf
     if isinstance(value, list):
         if len(value) != 1:
