@@ -34,6 +34,7 @@ under labels permuted within rows, and its interval is no test.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ from analysis import paired
 from analysis.dialects_pairs_data import CHOSEN, REJECTED, Flags, PairTable
 from analysis.disparity import Disparity, best_minus_worst
 from analysis.load import UNITS
-from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval, shared_counts
+from analysis.paired import MIN_CLUSTERS, TOO_FEW_CLUSTERS, Interval, resampled
 from analysis.records import Record, record_of
 from analysis.resample import Floats, percentile_interval
 
@@ -325,8 +326,8 @@ def _ranked(
     estimate = float(paired.rank_biserial(means, ones)[0])
     if len(means) < MIN_CLUSTERS or not paired.varies(differences):
         return Interval(estimate=estimate)
-    resampled = paired.rank_biserial(means, shared_counts(len(means), draws, seed))
-    low, high = percentile_interval(resampled)
+    correlations = functools.partial(paired.rank_biserial, means)
+    low, high = percentile_interval(resampled(correlations, len(means), draws, seed))
     return Interval(estimate=estimate, low=float(low), high=float(high))
 
 

@@ -20,7 +20,7 @@ from analysis.axes import has_section
 from analysis.dialects import dialect_outcomes
 from analysis.html import number
 from analysis.languages_data import Answers, likeliest, read_answers
-from analysis.load import Run, item_meta
+from analysis.load import Run, clusters, item_meta
 from analysis.opinions import normalised
 from analysis.opinions_data import opinion_table
 from analysis.opinions_measures import TESTED_QUESTIONS, js_matrix
@@ -276,11 +276,7 @@ def _preferences(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
         group=[ALL] * len(pairs)
         if column is None
         else pairs[column].astype(object).fillna("(empty)"),
-        # Pairs whose prompts are not known stand each for itself.
-        cluster=[
-            f"prompt {prompt}" if prompt else f"pair {item}"
-            for prompt, item in zip(prompts, pairs["item_id"], strict=True)
-        ],
+        cluster=clusters(run, pairs["item_id"], prompts),
         value=correct.to_numpy(dtype=np.float64),
     )
     return (

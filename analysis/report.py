@@ -27,9 +27,10 @@ from analysis.html import (
     render_markdown,
     text_cell,
 )
-from analysis.load import Run
+from analysis.load import NOT_YET, Run
 from analysis.part import AxisPart, RunPart, Wanted
 from analysis.records import Record, dumps
+from analysis.wording import count_of
 from analysis.written import PAGES, SIGNATURE, try_folder, write_files
 from probe.types import UsageError
 
@@ -39,6 +40,9 @@ SUMMARY_RUNS = 2
 """Up to so many runs the summary holds every finding of each; of more, the headline
 of each. Every finding stands in the run's own section, but for a report of one run,
 whose summary is just that."""
+
+UNSCORED = 3
+"""Up to so many reasons why pairs have no score stand there, the commonest."""
 
 NOTES = 3
 """Up to so many notes stand at the top of the page; more stay in the manifest."""
@@ -298,6 +302,14 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{number(counts.done, 0)} of {number(counts.expected, 0)} pairs are "
                 "scored."
             )
+        if run.near:
+            found.append(
+                f"{run.name}: {count_of(len(run.near), 'pair')} are near duplicates, "
+                "as of one template, and count as "
+                f"{count_of(len(set(run.near.values())), 'cluster')}."
+            )
+        if text := _unscored(run):
+            found.append(f"{run.name}: {text}.")
         if manifest.counts.truncated:
             text = (
                 f"{number(manifest.counts.truncated, 0)} of "
@@ -316,6 +328,18 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
 def _cautions(run: Run) -> tuple[str, ...]:
     """Notes on a run that was scored here; those of others say where they are from."""
     return run.manifest.notes if run.manifest.kind == "scored" else ()
+
+
+def _unscored(run: Run) -> str | None:
+    """How many pairs have no score, and why; None: what was asked for has one."""
+    errors = run.frame.loc[run.frame["score"].isna(), "error"]
+    counts = errors[errors != NOT_YET].value_counts()
+    if counts.empty:
+        return None
+    return (
+        f"{number(counts.sum(), 0)} of {number(len(run.frame), 0)} pairs without a "
+        f"score: {_dropped(dict(counts.head(UNSCORED)))}"
+    )
 
 
 def _names_of(some: Sequence[Run], runs: Sequence[Run]) -> list[str]:

@@ -155,21 +155,8 @@ def plain(config: ModelConfig) -> ModelConfig:
 def build_items(
     probe: Probe, options: BuildOptions, *, limit: int | None, seed: int
 ) -> list[Item]:
-    """The probe's items for this call.
-
-    Args:
-        probe: The benchmark.
-        options: What the user chose about its text.
-        limit: Number of items, drawn by `seed` and stratified; None: all.
-        seed: Fixes the draw; a larger limit contains a smaller one.
-
-    Raises:
-        DataError: The probe's data cannot be had or is malformed.
-    """
-    items = list(probe.build(options))
-    if limit is None:
-        return items
-    return select.limit_items(items, probe.item_columns, limit, seed, probe.unit)
+    """The probe's items for this call: as `select.build`."""
+    return select.build(probe, options, limit, seed)
 
 
 def fitting(config: ModelConfig) -> list[Probe]:
@@ -221,12 +208,6 @@ def loader(prepared: Prepared) -> Callable[[], models.Scorer]:
         )
 
     return load
-
-
-def _units(probe: Probe, items: Sequence[Item]) -> int:
-    if probe.unit is None:
-        return len(items)
-    return len({item.groups[probe.unit] for item in items})
 
 
 def _measures(kind: Kind, items: Sequence[Item]) -> tuple[str, ...]:
@@ -284,8 +265,7 @@ def score_probe(
         packages={name: metadata.version(name) for name in _PACKAGES},
         dtype=config.dtype,
         seed=settings.seed,
-        # A probe with fewer units than the limit was not sampled.
-        limit=limit if limit is not None and _units(probe, items) >= limit else None,
+        limit=select.sampled(probe, items, limit),
         dropped=dict(probe.dropped(options)) if probe.dropped else {},
         notes=_notes(config, settings),
     )

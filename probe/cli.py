@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -39,11 +39,13 @@ from probe.options import (
     RunArgs,
     RunsOpt,
     ScoreOptions,
+    SeedOpt,
     StageOptions,
     TemplateOpt,
     TrustOpt,
     check_folder,
     check_out,
+    check_read,
     for_one_probe,
     grouped,
     load_probe,
@@ -57,7 +59,13 @@ from probe.options import (
     read_wanted,
     run_folders,
 )
-from probe.types import CheckFailedError, NoSlopeError, ProbeError, UsageError
+from probe.types import (
+    CheckFailedError,
+    DataError,
+    NoSlopeError,
+    ProbeError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from analysis.load import Run
@@ -250,38 +258,83 @@ def score(
 
 
 @app.command("import")
+@grouped
 def import_(
     probe: ProbeArg,
     files: Annotated[
         list[str],
         typer.Argument(
             metavar="[GROUP=]FILE...",
-            help="csv files; or DIALECT=FILE of RewardBench's results for each",
+            help="csv or jsonl; or DIALECT=FILE of RewardBench's results for each",
         ),
     ],
     model: Annotated[str, typer.Option(help="Label for the model")],
-    data: DataOpt = None,
+    chosen: ItemOptions,
+    limit: LimitOpt = None,
     runs: RunsOpt = Path("runs"),
+    columns: ColumnsOpt = None,
+    seed: SeedOpt = 0,
 ) -> None:
     """Store scores recorded elsewhere as runs: one for each file, or for all GROUPs.
 
-    The first GROUP is the one that the others are compared with.
+    A file of item_id, candidate_id and score is joined to the probe's own items: those
+    that `export` writes with the same options. The first GROUP is the one that the
+    others are compared with.
     """
     check_folder("--runs", runs)
-    loaded, found = load_probe(probe), read_files(files)
+    loaded, found = load_probe(probe, columns), read_files(files)
+    options = chosen.read()
+    check_read(loaded, options)
     from tqdm import tqdm
 
-    from probe.recorded import import_file, import_groups
+    from probe.recorded import Asked, import_file, import_groups
 
+    asked = Asked(options=options, limit=limit, seed=seed)
     if isinstance(found, dict):
         result = import_groups(loaded, found, model=model, root=runs, argv=sys.argv)
         _say_counts(result.path)
         return
     for file in tqdm(found, desc="import", unit=" files", delay=2.0):
         result = import_file(
-            loaded, file, model=model, root=runs, data=data, argv=sys.argv
+            loaded, file, model=model, root=runs, asked=asked, argv=sys.argv
         )
         _say_counts(result.path)
+
+
+@app.command()
+@grouped
+def export(
+    probe: ProbeArg,
+    chosen: ItemOptions,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write [standard output]")
+    ] = None,
+    reader: Annotated[
+        Literal["reward", "policy"] | None,
+        typer.Option(help="Kind of model [reward, if it fits one]"),
+    ] = None,
+    limit: LimitOpt = None,
+    columns: ColumnsOpt = None,
+    seed: SeedOpt = 0,
+) -> None:
+    """Write what is to be scored, as jsonl, for a model that runs elsewhere.
+
+    Its scores, with item_id, candidate_id and score, come back with `import`.
+    """
+    from data_builders import select
+    from probe import export as exports
+
+    loaded, options = load_probe(probe, columns), chosen.read()
+    check_read(loaded, options)
+    if reader is None:
+        reader = "reward" if "reward" in loaded.fits else "policy"
+    options = dataclasses.replace(options, reader=reader)
+    lines = exports.lines(select.build(loaded, options, limit, seed), reader)
+    if out is None:
+        for line in lines:
+            print(line)
+    else:
+        print(f"written     {out}  {exports.write(out, lines):,} answers")
 
 
 @app.command()
@@ -351,7 +404,11 @@ def reproduce(
                 measure=one.measure,
                 frame=one.frame,
             )
-            rankings.append(rank(run))
+            try:
+                rankings.append(rank(run))
+            except DataError as error:
+                # One file with too few scores; the others have theirs.
+                print(f"note: {error}", file=sys.stderr)
             bar.update()
         evidence = Evidence(
             rankings=tuple(rankings),
@@ -750,14 +807,20 @@ def _say_resolved(ref: str, config: ModelConfig) -> None:
 
 
 def _say_counts(path: Path) -> None:
-    from probe.store import read_manifest
+    from probe.recorded.files import NOT_THERE
+    from probe.store import read_manifest, read_scores
 
     manifest = read_manifest(path)
     counts = manifest.counts
+    scored, missing = counts.done, 0
+    if manifest.kind == "imported":
+        scored -= counts.unscored
+        missing = read_scores(path)["error"].to_pylist().count(NOT_THERE)
     extra = "".join(
         f", {number:,} {what}"
         for number, what in (
-            (counts.unscored, "unscored"),
+            (missing, "missing"),
+            (counts.unscored - missing, "unscored"),
             (counts.truncated, "truncated"),
             *(
                 (number, f"left out ({why})")
@@ -766,7 +829,7 @@ def _say_counts(path: Path) -> None:
         )
         if number
     )
-    print(f"run         {path}  {counts.done:,} of {counts.expected:,} scored{extra}")
+    print(f"run         {path}  {scored:,} of {counts.expected:,} scored{extra}")
 
 
 def main() -> None:

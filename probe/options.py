@@ -71,6 +71,7 @@ TemplateOpt = Annotated[
     Literal["config", "plain"],
     typer.Option(help="A policy's own, or plain text without a chat's"),
 ]
+SeedOpt = Annotated[int, typer.Option(help="Fixes the draw of --limit")]
 BatchOpt = Annotated[
     int | None,
     typer.Option(min=1, max=2**31 - 1, help="Tokens of one forward pass"),
@@ -227,7 +228,7 @@ class ScoreOptions(LoadOptions):
 
     runs: RunsOpt = Path("runs")
     batch_tokens: BatchOpt = None
-    seed: Annotated[int, typer.Option(help="Fixes the draw of --limit")] = 0
+    seed: SeedOpt = 0
     template: TemplateOpt = "config"
 
 
@@ -438,10 +439,16 @@ def read_country(label: str) -> str:
 def for_one_probe(
     probe: Probe, config: ModelConfig, options: BuildOptions
 ) -> BuildOptions:
-    """The options as one model reads one probe.
+    """The options as one model reads one probe; errors as `check_read`."""
+    check_read(probe, options)
+    return dataclasses.replace(options, reader=config.kind.fits)
+
+
+def check_read(probe: Probe, options: BuildOptions) -> None:
+    """Checks that a probe reads the options given.
 
     Raises:
-        UsageError: An option is given that the probe would ignore.
+        UsageError: It would ignore one.
     """
     given = {
         "articles": options.articles != "english",
@@ -458,7 +465,6 @@ def for_one_probe(
             f"{probe.name} reads {', '.join(sorted(probe.words)) or 'none of these'}",
             "Leave it away",
         )
-    return dataclasses.replace(options, reader=config.kind.fits)
 
 
 def _countries(option: str, names: str | None) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ LEVEL = {
     "probe.config": 1,
     "probe.encode": 1,
     "probe.checkpoint": 2,
+    "probe.export": 3,
     "probe.families": 2,
     "probe.held_out": 2,
     "probe.rope": 1,
@@ -49,6 +50,7 @@ ANALYSIS_MAY = (
     "probe.sums",
     "data_builders.countries",
     "data_builders.country_opinions",
+    "data_builders.mix_duplicates",
 )
 COMPOSES = ("probe.cli", "probe.options")
 """The command line puts probe and analysis together; nobody imports it."""
