@@ -308,8 +308,8 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 "as of one template, and count as "
                 f"{count_of(len(set(run.near.values())), 'cluster')}."
             )
-        if text := _unscored(run):
-            found.append(f"{run.name}: {text}.")
+        if unscored := _unscored(run):
+            found.append(f"{run.name}: {unscored}.")
         if manifest.counts.truncated:
             text = (
                 f"{number(manifest.counts.truncated, 0)} of "
@@ -325,6 +325,11 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _cautions(run: Run) -> tuple[str, ...]:
+    """Notes on a run that was scored here; those of others say where they are from."""
+    return run.manifest.notes if run.manifest.kind == "scored" else ()
+
+
 def _unscored(run: Run) -> str | None:
     """How many pairs have no score, and why; None: what was asked for has one."""
     errors = run.frame.loc[run.frame["score"].isna(), "error"]
@@ -335,11 +340,6 @@ def _unscored(run: Run) -> str | None:
         f"{number(counts.sum(), 0)} of {number(len(run.frame), 0)} pairs without a "
         f"score: {_dropped(dict(counts.head(UNSCORED)))}"
     )
-
-
-def _cautions(run: Run) -> tuple[str, ...]:
-    """Notes on a run that was scored here; those of others say where they are from."""
-    return run.manifest.notes if run.manifest.kind == "scored" else ()
 
 
 def _names_of(some: Sequence[Run], runs: Sequence[Run]) -> list[str]:

@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -23,7 +23,6 @@ from probe.options import (
     ColumnsOpt,
     DataOpt,
     DeviceOpt,
-    DrawOptions,
     GroupOptions,
     ItemOptions,
     JsonOpt,
@@ -35,17 +34,18 @@ from probe.options import (
     OpinionsOpt,
     OutOpt,
     ProbeArg,
-    ReaderOpt,
     ReferenceOpt,
     ReportOptions,
     RunArgs,
     RunsOpt,
     ScoreOptions,
+    SeedOpt,
     StageOptions,
     TemplateOpt,
     TrustOpt,
     check_folder,
     check_out,
+    check_read,
     for_one_probe,
     grouped,
     load_probe,
@@ -269,8 +269,11 @@ def import_(
         ),
     ],
     model: Annotated[str, typer.Option(help="Label for the model")],
-    chosen: DrawOptions,
+    chosen: ItemOptions,
+    limit: LimitOpt = None,
     runs: RunsOpt = Path("runs"),
+    columns: ColumnsOpt = None,
+    seed: SeedOpt = 0,
 ) -> None:
     """Store scores recorded elsewhere as runs: one for each file, or for all GROUPs.
 
@@ -279,12 +282,14 @@ def import_(
     others are compared with.
     """
     check_folder("--runs", runs)
-    (loaded, options), found = chosen.of(probe), read_files(files)
+    loaded, found = load_probe(probe, columns), read_files(files)
+    options = chosen.read()
+    check_read(loaded, options)
     from tqdm import tqdm
 
     from probe.recorded import Asked, import_file, import_groups
 
-    asked = Asked(options=options, limit=chosen.limit, seed=chosen.seed)
+    asked = Asked(options=options, limit=limit, seed=seed)
     if isinstance(found, dict):
         result = import_groups(loaded, found, model=model, root=runs, argv=sys.argv)
         _say_counts(result.path)
@@ -300,11 +305,17 @@ def import_(
 @grouped
 def export(
     probe: ProbeArg,
-    chosen: DrawOptions,
+    chosen: ItemOptions,
     out: Annotated[
         Path | None, typer.Option(help="File to write [standard output]")
     ] = None,
-    reader: ReaderOpt = None,
+    reader: Annotated[
+        Literal["reward", "policy"] | None,
+        typer.Option(help="Kind of model [reward, if it fits one]"),
+    ] = None,
+    limit: LimitOpt = None,
+    columns: ColumnsOpt = None,
+    seed: SeedOpt = 0,
 ) -> None:
     """Write what is to be scored, as jsonl, for a model that runs elsewhere.
 
@@ -313,11 +324,12 @@ def export(
     from data_builders import select
     from probe import export as exports
 
-    loaded, options = chosen.of(probe)
-    reader = reader or ("reward" if "reward" in loaded.fits else "policy")
+    loaded, options = load_probe(probe, columns), chosen.read()
+    check_read(loaded, options)
+    if reader is None:
+        reader = "reward" if "reward" in loaded.fits else "policy"
     options = dataclasses.replace(options, reader=reader)
-    items = select.build(loaded, options, chosen.limit, chosen.seed)
-    lines = exports.lines(items, reader)
+    lines = exports.lines(select.build(loaded, options, limit, seed), reader)
     if out is None:
         for line in lines:
             print(line)

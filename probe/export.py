@@ -22,7 +22,7 @@ def lines(items: Iterable[Item], reader: Literal["reward", "policy"]) -> Iterato
     for item in items:
         messages = [{"role": m.role, "content": m.content} for m in item.messages]
         for one in item.candidates:
-            row = {
+            row: dict[str, object] = {
                 "item_id": item.id,
                 "candidate_id": one.id,
                 "messages": messages,

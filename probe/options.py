@@ -58,11 +58,6 @@ DataOpt = Annotated[
 LimitOpt = Annotated[
     int | None, typer.Option(help="Items per probe, drawn stratified by a fixed seed")
 ]
-ReaderOpt = Annotated[
-    Literal["reward", "policy"] | None,
-    typer.Option(help="Kind of model that scores it [reward, if the probe fits one]"),
-]
-SeedOpt = Annotated[int, typer.Option(help="Fixes the draw of --limit")]
 ColumnsOpt = Annotated[
     str | None,
     typer.Option(
@@ -76,6 +71,7 @@ TemplateOpt = Annotated[
     Literal["config", "plain"],
     typer.Option(help="A policy's own, or plain text without a chat's"),
 ]
+SeedOpt = Annotated[int, typer.Option(help="Fixes the draw of --limit")]
 BatchOpt = Annotated[
     int | None,
     typer.Option(min=1, max=2**31 - 1, help="Tokens of one forward pass"),
@@ -208,21 +204,6 @@ class ItemOptions:
             languages=_languages(self.languages),
             shots=self.shots,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawOptions(ItemOptions):
-    """The same, and which of the items: for what is scored elsewhere."""
-
-    limit: LimitOpt = None
-    columns: ColumnsOpt = None
-    seed: SeedOpt = 0
-
-    def of(self, name: str) -> tuple[Probe, BuildOptions]:
-        """The probe called so, and its options; errors as `read` and `check_read`."""
-        options, probe = self.read(), load_probe(name, self.columns)
-        check_read(probe, options)
-        return probe, options
 
 
 @dataclass(frozen=True, kw_only=True)

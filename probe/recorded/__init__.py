@@ -37,7 +37,7 @@ from probe.recorded.files import (
     uncollected,
 )
 from probe.recorded.joined import WHOLE, Asked
-from probe.store import Manifest, RunFolder, read_run
+from probe.store import Manifest, RunFolder, read_manifest
 from probe.types import DataError, ItemRow, Probe, ScoreRow, UsageError
 
 if TYPE_CHECKING:
@@ -158,9 +158,10 @@ def _store(recorded: Recorded, manifest: Manifest, root: Path) -> RunResult:
     with uncollected(), RunFolder.open(root, manifest) as folder:
         folder.write_items(rows)
         folder.append(_missing(recorded, rows, folder))
-        counts = read_run(folder.path)[0].counts
+        folder.save(status="complete")
+        counts = read_manifest(folder.path).counts
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        folder.save(status="complete", counts=counts, finished=finished)
+        folder.save(counts=counts, finished=finished)
         return RunResult(path=folder.path, counts=counts)
 
 
