@@ -324,9 +324,5 @@ def test_a_row_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> N
 def test_items_and_rows_that_stand_twice_are_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "own.csv"
     file.write_text(text)
-<<<<<<< HEAD
     with pytest.raises(DataError, match=r"the same .*\(1\): line 2 and line 6"):
-=======
-    with pytest.raises(DataError, match=r"1 rows are the same .* line 2 and line 6"):
->>>>>>> main
         probes.load(str(file))
