@@ -84,7 +84,12 @@ def holm(head: str, of: Of) -> Column:
 
 def interval(head: str, of: Of, digits: int = 2) -> Column:
     """Two bounds."""
-    return head, lambda row: interval_cell(*of(row), digits)
+
+    def cell(row: object) -> Cell:
+        low, high = of(row)
+        return interval_cell(low, high, digits)
+
+    return head, cell
 
 
 def value(head: str, of: Of, digits: int = 2, scale: float = 1.0) -> Column:

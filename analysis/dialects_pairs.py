@@ -231,10 +231,6 @@ def _effect_table(run: PairRun, settings: Sequence[Setting], id: str) -> Table:
         for setting in settings
         for dialect in (*run.compared(setting), *_without(run, setting))
     ]
-    of: dict[str, col.Of] = {
-        metric: lambda row, metric=metric: run.of(row[0], metric, row[1])
-        for metric in METRICS
-    }
     frame = [
         record.to_json() | {"identical": run.counts[setting.key, dialect].identical}
         for setting, dialect in rows
@@ -243,6 +239,9 @@ def _effect_table(run: PairRun, settings: Sequence[Setting], id: str) -> Table:
     ]
     known = "" if run.table.texts_known else " (not known)"
     varied = col.text("Varied", lambda row: row[0].title)
+
+    def of(metric: str) -> col.Of:
+        return lambda row: run.of(row[0], metric, row[1])
 
     def identical(row: tuple[Setting, str]) -> int | None:
         counts = run.counts[row[0].key, row[1]]
@@ -265,14 +264,14 @@ def _effect_table(run: PairRun, settings: Sequence[Setting], id: str) -> Table:
             col.text("Dialect", lambda row: name_of(row[1])),
             col.count("Rows", lambda row: run.counts[row[0].key, row[1]].n),
             col.count("Identical", identical),
-            *col.estimate("Difference", of["mean_difference"], digits),
-            col.holm("p (t, Holm)", of["mean_difference"]),
-            *col.estimate("d_z", of["cohens_d_z"]),
-            *col.estimate("d_av", of["cohens_d_av"]),
-            col.value("Rank-biserial", of["rank_biserial"]),
-            col.holm("p (Wilcoxon, Holm)", of["rank_biserial"]),
-            col.value("Preferred, %", of["reference_preferred"], 0, 100),
-            col.value("Detectable d_z", of["minimum_detectable_d_z"]),
+            *col.estimate("Difference", of("mean_difference"), digits),
+            col.holm("p (t, Holm)", of("mean_difference")),
+            *col.estimate("d_z", of("cohens_d_z")),
+            *col.estimate("d_av", of("cohens_d_av")),
+            col.value("Rank-biserial", of("rank_biserial")),
+            col.holm("p (Wilcoxon, Holm)", of("rank_biserial")),
+            col.value("Preferred, %", of("reference_preferred"), 0, 100),
+            col.value("Detectable d_z", of("minimum_detectable_d_z")),
         ],
         rows=rows,
         frame=pd.DataFrame(frame),
@@ -308,7 +307,7 @@ def length_table(run: PairRun, prefix: str) -> Table | None:
     setting, digits = run.headline, digits_of(run)
     unit = run.table.length_unit or ""
     metrics = ("mean_difference", EQUAL_LENGTH, LENGTH)
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (dialect, *(run.of(setting, metric, dialect) for metric in metrics))
         for dialect in run.compared(setting)
     ]
@@ -379,6 +378,10 @@ def subset_table(run: PairRun, prefix: str) -> Table | None:
     wide = frame.pivot(index="subset", columns="dialect", values="accuracy")
     wide = wide[list(run.accuracy.correct)]
     sizes = frame.groupby("subset")["n"].min()
+
+    def share(at: int) -> col.Of:
+        return lambda row: float(row[1][at])
+
     return col.table(
         id=f"{prefix}-subsets",
         title=f"Accuracy by subset ({rows_text(int(sizes.sum()))})",
@@ -390,7 +393,7 @@ def subset_table(run: PairRun, prefix: str) -> Table | None:
             col.text("Subset", lambda row: str(row[0])),
             col.count("Rows", lambda row: float(sizes[row[0]])),
             *(
-                col.number(name_of(str(dialect)), lambda row, at=at: float(row[1][at]))
+                col.number(name_of(str(dialect)), share(at))
                 for at, dialect in enumerate(wide)
             ),
         ],
@@ -449,7 +452,8 @@ def across_findings(analysis: PairAnalysis) -> tuple[Finding, ...]:
 
 
 def _span(values: Sequence[float]) -> str:
-    return span_text(filter(math.isfinite, values)) or "not computed"
+    known = [value for value in values if math.isfinite(value)]
+    return span_text(known) or "not computed"
 
 
 def _worst(run: PairRun) -> Record | None:

@@ -167,6 +167,10 @@ def checkpoint_table(found: DoseAnalysis) -> Table:
         for one in sweep.checkpoints
         for training in (one.training,)
     ]
+
+    def number_at(key: str) -> col.Of:
+        return lambda row: row[1][key]
+
     return col.table(
         id="checkpoints",
         title="Checkpoints",
@@ -182,7 +186,7 @@ def checkpoint_table(found: DoseAnalysis) -> Table:
             col.text("Arm", lambda row: row[1]["arm"]),
             ("Share", lambda row: share_cell(row[0])),
             *(
-                col.count(head, lambda row, head=head: row[1][head.lower()])
+                col.count(head, number_at(head.lower()))
                 for head in ("Seed", "Rows", "Tokens")
             ),
             col.count("Probes", lambda row: len(row[1]["probes"].split())),
@@ -228,8 +232,8 @@ def slope_table(measure: DoseMeasure, prefix: str) -> Table:
         ends = (None, None) if found is None else (found.low, found.high)
         return shown(measure, ends[0]), shown(measure, ends[1])
 
-    def controlled(row: Row, placebo: str) -> Estimate | None:
-        return next(
+    def controlled(placebo: str) -> col.Of:
+        return lambda row: next(
             (
                 each.estimate
                 for each in row[0].controlled
@@ -267,10 +271,7 @@ def slope_table(measure: DoseMeasure, prefix: str) -> Table:
             *(
                 column
                 for placebo in placebos
-                for column in tested(
-                    f"Less {placebo}",
-                    lambda row, placebo=placebo: controlled(row, placebo),
-                )
+                for column in tested(f"Less {placebo}", controlled(placebo))
             ),
             col.p("Straight", lambda row: row[2].lack_of_fit),
             col.p("Seeds alike", lambda row: row[2].unequal_seeds),

@@ -31,7 +31,7 @@ from analysis.labels import ALIGNS, place_labels
 
 
 def titled(
-    chart: alt.Chart | alt.LayerChart,
+    chart: alt.Chart | alt.LayerChart | alt.FacetChart,
     name: str,
     data: pd.DataFrame,
     title: str | None = None,
@@ -42,7 +42,7 @@ def titled(
     return render(chart, name, {"rows": json_rows(data)})
 
 
-def names_axis(field: str, space: int, *, padding: int = 8, **scale: float) -> alt.Y:
+def names_axis(field: str, space: int, *, padding: int = 8, **scale: Any) -> alt.Y:
     """A vertical axis of names in their order, which take `space` pixels.
 
     Args:
@@ -58,7 +58,7 @@ def names_axis(field: str, space: int, *, padding: int = 8, **scale: float) -> a
         domain=False,
         labelPadding=padding,
     )
-    shared = {"scale": alt.Scale(**scale)} if scale else {}
+    shared: Any = {"scale": alt.Scale(**scale)} if scale else {}
     return alt.Y(field, sort=None, title=None, axis=axis, **shared)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import altair as alt
 import numpy as np
@@ -613,7 +614,7 @@ def length_table(run: LanguageRun, prefix: str) -> Table:
         for code in run.ordered()
     }
     of: dict[str, col.Of] = {
-        metric: lambda code, metric=metric: run.find(metric, code)
+        metric: partial(run.find, metric)
         for metric in (
             "mean_prompt_tokens",
             "mean_passage_characters",
@@ -645,7 +646,7 @@ def length_table(run: LanguageRun, prefix: str) -> Table:
             *([times] if answers.crossed else []),
             col.value("Characters of a passage", of["mean_passage_characters"], 0),
             *(
-                col.count(name, lambda code, name=name: missed[code][name])
+                col.count(name, {code: n[name] for code, n in missed.items()}.get)
                 for name in flags
             ),
             *(

@@ -92,6 +92,10 @@ def measure_table(run: OpinionRun, prefix: str) -> Table:
     reference = run.similarity.reference
     against = bool(frame["common_difference"].notna().any())
     hot = [column for column in ("t0.5", "t2") if column in frame]
+
+    def at(column: str) -> col.Of:
+        return lambda row: float(frame[column].loc[row.Index])
+
     differences = (
         *_bounded("Difference", "common_difference"),
         col.p("p (Holm)", lambda row: row.common_difference_p_holm),
@@ -125,14 +129,7 @@ def measure_table(run: OpinionRun, prefix: str) -> Table:
             col.count("Ordinal questions", lambda row: row.n_wasserstein),
             *_bounded("Rank correlation", "rank_correlation", "rank", 2),
             col.count("Questions", lambda row: row.n_rank),
-            *(
-                col.number(
-                    f"At T = {one[1:]}",
-                    lambda row, one=one: float(frame[one].loc[row.Index]),
-                    3,
-                )
-                for one in hot
-            ),
+            *(col.number(f"At T = {one[1:]}", at(one), 3) for one in hot),
         ],
         rows=rows_of(frame),
         frame=frame.reset_index(),
@@ -147,10 +144,14 @@ STANDING = (("Fidelity", 3), ("Effective countries", 1), ("Relative entropy", 2)
 
 def standing_columns(of: col.Of) -> list[col.Column]:
     """The three records that `of` gives, each with its interval."""
+
+    def record(at: int) -> col.Of:
+        return lambda row: of(row)[at]
+
     return [
         column
         for at, (head, digits) in enumerate(STANDING)
-        for column in col.estimate(head, lambda row, at=at: of(row)[at], digits)
+        for column in col.estimate(head, record(at), digits)
     ]
 
 
