@@ -35,6 +35,7 @@ import logging
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,8 +69,9 @@ BOS_COUNT = {"exactly_one": 1, "none": 0, "literal_plus_tokenizer": 2}
 # `strftime_now`), which would change the scores overnight. This is the date Llama 3.1's
 # own template falls back to, at midnight.
 _TEMPLATE_DATE = datetime(2024, 7, 26, tzinfo=UTC)
-_RENDER_SECONDS = 2.0
-"""A chat template takes a millisecond; one that takes so long is no chat template."""
+_RENDER_SECONDS = 1.0
+"""Of computing. A chat template takes a millisecond, and compiled the first time some
+50; one that takes so long is none."""
 # A template is a program of the checkpoint's: it fails in its own ways.
 _TEMPLATE_ERRORS = (
     *(jinja2.TemplateError, ArithmeticError, AssertionError, AttributeError),
@@ -248,9 +250,15 @@ class Encoder:
     # -- text ---------------------------------------------------------------
 
     def _jinja_text(
-        self, item_id: str, turns: Sequence[tuple[str, str]], answer: str
+        self, what: str, turns: Sequence[tuple[str, str]], answer: str
     ) -> str:
-        """What the chat template writes of (role, content) turns and an answer."""
+        """What the chat template writes of (role, content) turns and an answer.
+
+        Args:
+            what: Names the dialogue in errors.
+            turns: What stands before the answer.
+            answer: The assistant's last turn.
+        """
         who = f"the chat template of {self.config.where}"
         try:
             with _limited(_RENDER_SECONDS):
@@ -272,7 +280,7 @@ class Encoder:
             own = isinstance(error, jinja2.TemplateError)
             detail = " ".join(str(error).split())[:200]
             raise DataError(
-                f"item '{item_id}': {who} refuses its messages: "
+                f"{what}: {who} refuses its messages: "
                 f"{detail if own else f'{type(error).__name__}: {detail}'}",
                 "Messages must be of roles and order the template accepts",
                 "Use a probe that fits the model, or another `template`",
@@ -290,8 +298,7 @@ class Encoder:
 
     def _frame(self, item: Item) -> _Frame:
         if not self.literal:
-            turns = _turns(item)
-            text = self._jinja_text(item.id, turns, _SENTINEL)
+            text = self._jinja_text(f"item '{item.id}'", _turns(item), _SENTINEL)
             found = list(_WRITTEN.finditer(text))
             if len(found) != 1:
                 raise ConfigError(
@@ -300,7 +307,7 @@ class Encoder:
                     "A template writes the assistant's last answer exactly once",
                     "Use another `template`",
                 )
-            self._assert_none_dropped(item, turns, text)
+            self._assert_none_dropped(item, text)
             slot = found[0]
             return _Frame(
                 before=text[: slot.start()],
@@ -332,18 +339,17 @@ class Encoder:
         ]
         return _Frame(before="".join(parts), after=self.literal[-1], plain=True)
 
-    def _assert_none_dropped(
-        self, item: Item, turns: Sequence[tuple[str, str]], text: str
-    ) -> None:
+    def _assert_none_dropped(self, item: Item, text: str) -> None:
         """Every message stands in what the template wrote, however it is written.
 
         A mark in its place shows that, once for each order of roles; and where a
         message does not stand there as it is, a mark beside it.
         """
+        turns = _turns(item)
         roles = tuple(role for role, _ in turns)
         if roles not in self._whole:
             self._whole[roles] = all(
-                self._writes(item, turns, at, _MARK) for at in range(len(turns))
+                self._writes(item, at, _MARK) for at in range(len(turns))
             )
         written = text.casefold()
         for at, (role, content) in enumerate(turns):
@@ -351,7 +357,7 @@ class Encoder:
             if not said or (self._whole[roles] and said.casefold() in written):
                 continue
             beside = (f"{said}\n{_MARK}", f"{_MARK}\n{said}")
-            if not any(self._writes(item, turns, at, one) for one in beside):
+            if not any(self._writes(item, at, one) for one in beside):
                 raise DataError(
                     f"item '{item.id}': the chat template of {self.config.where} "
                     f"leaves out message {at + 1}, of role {role}",
@@ -359,16 +365,14 @@ class Encoder:
                     "Use a probe without such messages, or another `template`",
                 )
 
-    def _writes(
-        self, item: Item, turns: Sequence[tuple[str, str]], at: int, marked: str
-    ) -> bool:
+    def _writes(self, item: Item, at: int, marked: str) -> bool:
         """Whether a mark in a message is written, or the message refused with it."""
-        others = [*turns[:at], (turns[at][0], marked), *turns[at + 1 :]]
+        turns = _turns(item)
+        turns[at] = (turns[at][0], marked)
         try:
-            text = self._jinja_text(item.id, others, _SENTINEL)
+            return _MARK in self._jinja_text(f"item '{item.id}'", turns, _SENTINEL)
         except DataError:
             return True
-        return _MARK in text
 
     def _with_answer(
         self, frame: _Frame, item: Item, candidate: Candidate
@@ -384,7 +388,7 @@ class Encoder:
             and not self._quoted.search(answer)
         ):
             return whole, as_it_is
-        text = self._jinja_text(item.id, _turns(item), answer)
+        text = self._jinja_text(f"item '{item.id}'", _turns(item), answer)
         return text, as_it_is if text == whole else _places(answer, text, frame)
 
     def _rendered(
@@ -637,15 +641,22 @@ class Encoder:
         Returns:
             `tokenizer` where there is none: the template begins otherwise from one
             dialogue to the next, or the tokenizer closes texts that it does not begin.
+
+        Raises:
+            DataError: The chat template refuses every dialogue.
         """
-        texts = []
+        texts, refused = [], None
         if self.literal:
             texts = [_A_WORD.join(self.literal[::2])]
         else:
             for roles in (["user"], ["system", "user"], ["user", "assistant", "user"]):
                 turns = [(role, _A_WORD) for role in roles]
-                with contextlib.suppress(DataError):
+                try:
                     texts.append(self._jinja_text("a dialogue", turns, _A_WORD))
+                except DataError as error:
+                    refused = error
+        if not texts and refused is not None:
+            raise refused
         bodies = self._backend.encode_batch(texts, add_special_tokens=False)
         counts = {self.leading_bos(body.ids) for body in bodies}
         if len(counts) != 1:
@@ -796,16 +807,22 @@ def _messages(turns: Sequence[tuple[str, str]], answer: str) -> list[dict[str, s
 
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError after so long, in the main thread: others get no signals."""
+    """Raises TimeoutError after so much computing, in the main thread.
+
+    Others get no signals.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    began = time.thread_time()
+
     def ring(*_: object) -> None:
-        raise TimeoutError
+        if time.thread_time() - began >= seconds:
+            raise TimeoutError
 
     handler = signal.signal(signal.SIGALRM, ring)
-    left, every = signal.setitimer(signal.ITIMER_REAL, seconds)
+    left, every = signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 8)
     try:
         yield
     finally:
