@@ -259,11 +259,13 @@ class Encoder:
             turns: What stands before the answer.
             answer: The assistant's last turn.
         """
+        both = (*turns, ("assistant", answer))
+        messages = [{"role": role, "content": content} for role, content in both]
         who = f"the chat template of {self.config.where}"
         try:
             with _limited(_RENDER_SECONDS):
                 text = self.tokenizer.apply_chat_template(
-                    _messages(turns, answer),
+                    messages,
                     chat_template=self._jinja,
                     tokenize=False,
                     add_generation_prompt=False,
@@ -477,25 +479,6 @@ class Encoder:
                 item.candidates, rendered, bodies, crossed, strict=True
             )
         ]
-
-    def plain_ids(self, tokenizer: Any, item: Item, candidate: Candidate) -> list[int]:
-        """What the library reads: `tokenizer(text)`, or `apply_chat_template`.
-
-        Args:
-            tokenizer: The model's, as it is stored.
-            item: The prompt.
-            candidate: One of its answers.
-        """
-        if self.literal:
-            rendered = self.render(item, candidate)
-            return list(tokenizer(rendered.text + rendered.after)["input_ids"])
-        found = tokenizer.apply_chat_template(
-            _messages(_turns(item), candidate.answer),
-            chat_template=self._jinja,
-            return_dict=True,
-            date_string=_TEMPLATE_DATE.strftime("%d %b %Y"),
-        )
-        return list(found["input_ids"])
 
     def prompt(self, item: Item) -> Prompt:
         """What a policy reads before it answers an item in its own words: rule 5.
@@ -800,21 +783,12 @@ def _turns(item: Item) -> list[tuple[str, str]]:
     return [(message.role, message.content) for message in item.messages]
 
 
-def _messages(turns: Sequence[tuple[str, str]], answer: str) -> list[dict[str, str]]:
-    both = (*turns, ("assistant", answer))
-    return [{"role": role, "content": content} for role, content in both]
-
-
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError after so much computing, in the main thread.
-
-    Others get no signals.
-    """
+    """Raises TimeoutError after so much computing; other threads get no signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
     began = time.thread_time()
 
     def ring(*_: object) -> None:
