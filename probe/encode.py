@@ -396,8 +396,13 @@ class Encoder:
     def _rendered(
         self, frame: _Frame, item: Item, candidate: Candidate, kind: Kind
     ) -> Rendered:
-        text, places = self._with_answer(frame, item, candidate)
-        answer = candidate.answer
+        error, answer = None, candidate.answer
+        places: Sequence[int | None]
+        try:
+            text, places = self._with_answer(frame, item, candidate)
+        except DataError as refusal:
+            # The prompt it has written: it is the answer that it refuses.
+            text, places, error = frame.before, [None] * len(answer), str(refusal)
         start, end = 0, len(answer)
         if kind is Kind.POLICY and candidate.span is not None:
             start, end = candidate.span
@@ -408,11 +413,10 @@ class Encoder:
                     "A span lies inside its answer and is not empty",
                     "Mend the probe's spans",
                 )
-        error = None
         found = places[start:end]
         if not isinstance(places, range):
             found = [place for place in found if place is not None]
-            if not found and answer[start:end].strip():
+            if error is None and not found and answer[start:end].strip():
                 error = "the chat template changes the answer beyond recognition"
         first = last = len(frame.before)
         if found:
@@ -685,20 +689,10 @@ class Encoder:
         kind: Kind,
         crossed: bool,
     ) -> Encoded:
-        if rendered.error is not None:
-            return Encoded(
-                item_id=item.id,
-                candidate_id=candidate.id,
-                token_ids=(),
-                answer_start=0,
-                answer_end=0,
-                truncated_tokens=0,
-                straddles=False,
-                input_sha=rendered.sha,
-                error=rendered.error,
-            )
         ids: list[int] = body.ids
         start, end, straddles = _answer_tokens(body, len(ids), rendered)
+        if rendered.error is not None:
+            start = end = len(ids)
         prefix, suffix, spared = self._around(ids[0] if ids else None)
         if kind is Kind.POLICY:
             ids, suffix = ids[:end], ()
@@ -735,6 +729,7 @@ class Encoder:
             truncated_tokens=over,
             straddles=straddles or crossed,
             input_sha=rendered.sha,
+            error=rendered.error,
         )
 
     def _cut(self, ids: list[int], over: int, spared: int) -> list[int]:
