@@ -277,7 +277,8 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
             f"Not verified: {join_words(list(unverified))}. Some field of the config "
             "could not be checked against a run of the published code."
         )
-    found += [f"{run.name}: {note}." for run in runs for note in _cautions(run)]
+    ours = [run for run in runs if run.manifest.kind == "scored"]
+    found += [f"{run.name}: {note}." for run in ours for note in run.manifest.notes]
     limits: dict[int, list[Run]] = {}
     for run in runs:
         if run.manifest.limit is not None:
@@ -325,11 +326,6 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _cautions(run: Run) -> tuple[str, ...]:
-    """Notes on a run that was scored here; those of others say where they are from."""
-    return run.manifest.notes if run.manifest.kind == "scored" else ()
-
-
 def _unscored(run: Run) -> str | None:
     """How many pairs have no score, and why; None: what was asked for has one."""
     errors = run.frame.loc[run.frame["score"].isna(), "error"]
@@ -366,12 +362,8 @@ def _dropped(counts: Mapping[str, int]) -> str:
 
 def run_notes(runs: Sequence[Run]) -> tuple[str, ...]:
     """Where the scores come from; of many runs, where to read that."""
-    notes = [
-        f"{run.name}: {note}."
-        for run in runs
-        if not _cautions(run)
-        for note in run.manifest.notes
-    ]
+    others = [run for run in runs if run.manifest.kind == "imported"]
+    notes = [f"{run.name}: {note}." for run in others for note in run.manifest.notes]
     if len(notes) > NOTES:
         return ("Where the scores of each run come from stands in the manifest below.",)
     return tuple(notes)

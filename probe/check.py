@@ -5,6 +5,7 @@ Every check compares two ways to the same number, or a promise with what is ther
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,28 +139,36 @@ def _tokens(
     config: ModelConfig, resolved: Resolved, scorer: Scorer, encoded: Sequence[Encoded]
 ) -> Check:
     """The library itself reads the same tokens, unless `bos` says otherwise."""
-    tokenizer, encoder = load_tokenizer(config, resolved.tokenizer), scorer.encoder
-    pairs = [(item, candidate) for item in _items() for candidate in item.candidates]
-    theirs = [encoder.plain_ids(tokenizer, *pair) for pair in pairs]
+    encoder = scorer.encoder
+    tokenizer = load_tokenizer(resolved.tokenizer, config.trust_remote_code)
+    texts = []
+    for item in _items():
+        for candidate in item.candidates:
+            # Alone, a chat template writes it for real.
+            alone = dataclasses.replace(item, candidates=(candidate,))
+            rendered = encoder.render(alone, candidate)
+            texts.append(rendered.text + rendered.after)
+    plain = bool(encoder.literal)
+    theirs = [tokenizer(one, add_special_tokens=plain)["input_ids"] for one in texts]
     # A policy stops reading at its answer's end.
     policy = config.kind is Kind.POLICY
     equal = sum(
         list(one.token_ids) == (ids[: len(one.token_ids)] if policy else ids)
         for one, ids in zip(encoded, theirs, strict=True)
     )
-    how = "tokenizer(text)" if encoder.literal else "apply_chat_template"
+    how = "tokenizer(text)" if plain else "apply_chat_template"
     counts = {
         "before a plain text": encoder.leading_bos(tokenizer("a")["input_ids"]),
         f"by {how}": encoder.leading_bos(theirs[0]),
         "here": encoder.leading_bos(encoded[0].token_ids),
     }
-    detail = f"{equal} of {len(pairs)} texts as {how} gives them"
+    detail = f"{equal} of {len(texts)} texts as {how} gives them"
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{count} {where}" for where, count in counts.items())
         detail += f"; leading BOS: {found} (`bos: {config.bos}` in the config decides)"
     return Check(
         name="tokens of the library",
-        ok=equal == len(pairs) or config.bos != "tokenizer",
+        ok=equal == len(texts) or config.bos != "tokenizer",
         detail=detail,
     )
 

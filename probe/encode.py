@@ -35,6 +35,7 @@ import logging
 import re
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,8 +69,9 @@ BOS_COUNT = {"exactly_one": 1, "none": 0, "literal_plus_tokenizer": 2}
 # `strftime_now`), which would change the scores overnight. This is the date Llama 3.1's
 # own template falls back to, at midnight.
 _TEMPLATE_DATE = datetime(2024, 7, 26, tzinfo=UTC)
-_RENDER_SECONDS = 2.0
-"""A chat template takes a millisecond; one that takes so long is no chat template."""
+_RENDER_SECONDS = 1.0
+"""Of computing. A chat template takes a millisecond, and compiled the first time some
+50; one that takes so long is none."""
 # A template is a program of the checkpoint's: it fails in its own ways.
 _TEMPLATE_ERRORS = (
     *(jinja2.TemplateError, ArithmeticError, AssertionError, AttributeError),
@@ -248,14 +250,22 @@ class Encoder:
     # -- text ---------------------------------------------------------------
 
     def _jinja_text(
-        self, item_id: str, turns: Sequence[tuple[str, str]], answer: str
+        self, what: str, turns: Sequence[tuple[str, str]], answer: str
     ) -> str:
-        """What the chat template writes of (role, content) turns and an answer."""
+        """What the chat template writes of (role, content) turns and an answer.
+
+        Args:
+            what: Names the dialogue in errors.
+            turns: What stands before the answer.
+            answer: The assistant's last turn.
+        """
+        both = (*turns, ("assistant", answer))
+        messages = [{"role": role, "content": content} for role, content in both]
         who = f"the chat template of {self.config.where}"
         try:
             with _limited(_RENDER_SECONDS):
                 text = self.tokenizer.apply_chat_template(
-                    _messages(turns, answer),
+                    messages,
                     chat_template=self._jinja,
                     tokenize=False,
                     add_generation_prompt=False,
@@ -272,7 +282,7 @@ class Encoder:
             own = isinstance(error, jinja2.TemplateError)
             detail = " ".join(str(error).split())[:200]
             raise DataError(
-                f"item '{item_id}': {who} refuses its messages: "
+                f"{what}: {who} refuses its messages: "
                 f"{detail if own else f'{type(error).__name__}: {detail}'}",
                 "Messages must be of roles and order the template accepts",
                 "Use a probe that fits the model, or another `template`",
@@ -290,8 +300,7 @@ class Encoder:
 
     def _frame(self, item: Item) -> _Frame:
         if not self.literal:
-            turns = _turns(item)
-            text = self._jinja_text(item.id, turns, _SENTINEL)
+            text = self._jinja_text(f"item '{item.id}'", _turns(item), _SENTINEL)
             found = list(_WRITTEN.finditer(text))
             if len(found) != 1:
                 raise ConfigError(
@@ -300,7 +309,7 @@ class Encoder:
                     "A template writes the assistant's last answer exactly once",
                     "Use another `template`",
                 )
-            self._assert_none_dropped(item, turns, text)
+            self._assert_none_dropped(item, text)
             slot = found[0]
             return _Frame(
                 before=text[: slot.start()],
@@ -332,18 +341,17 @@ class Encoder:
         ]
         return _Frame(before="".join(parts), after=self.literal[-1], plain=True)
 
-    def _assert_none_dropped(
-        self, item: Item, turns: Sequence[tuple[str, str]], text: str
-    ) -> None:
+    def _assert_none_dropped(self, item: Item, text: str) -> None:
         """Every message stands in what the template wrote, however it is written.
 
         A mark in its place shows that, once for each order of roles; and where a
         message does not stand there as it is, a mark beside it.
         """
+        turns = _turns(item)
         roles = tuple(role for role, _ in turns)
         if roles not in self._whole:
             self._whole[roles] = all(
-                self._writes(item, turns, at, _MARK) for at in range(len(turns))
+                self._writes(item, at, _MARK) for at in range(len(turns))
             )
         written = text.casefold()
         for at, (role, content) in enumerate(turns):
@@ -351,7 +359,7 @@ class Encoder:
             if not said or (self._whole[roles] and said.casefold() in written):
                 continue
             beside = (f"{said}\n{_MARK}", f"{_MARK}\n{said}")
-            if not any(self._writes(item, turns, at, one) for one in beside):
+            if not any(self._writes(item, at, one) for one in beside):
                 raise DataError(
                     f"item '{item.id}': the chat template of {self.config.where} "
                     f"leaves out message {at + 1}, of role {role}",
@@ -359,16 +367,14 @@ class Encoder:
                     "Use a probe without such messages, or another `template`",
                 )
 
-    def _writes(
-        self, item: Item, turns: Sequence[tuple[str, str]], at: int, marked: str
-    ) -> bool:
+    def _writes(self, item: Item, at: int, marked: str) -> bool:
         """Whether a mark in a message is written, or the message refused with it."""
-        others = [*turns[:at], (turns[at][0], marked), *turns[at + 1 :]]
+        turns = _turns(item)
+        turns[at] = (turns[at][0], marked)
         try:
-            text = self._jinja_text(item.id, others, _SENTINEL)
+            return _MARK in self._jinja_text(f"item '{item.id}'", turns, _SENTINEL)
         except DataError:
             return True
-        return _MARK in text
 
     def _with_answer(
         self, frame: _Frame, item: Item, candidate: Candidate
@@ -384,14 +390,19 @@ class Encoder:
             and not self._quoted.search(answer)
         ):
             return whole, as_it_is
-        text = self._jinja_text(item.id, _turns(item), answer)
+        text = self._jinja_text(f"item '{item.id}'", _turns(item), answer)
         return text, as_it_is if text == whole else _places(answer, text, frame)
 
     def _rendered(
         self, frame: _Frame, item: Item, candidate: Candidate, kind: Kind
     ) -> Rendered:
-        text, places = self._with_answer(frame, item, candidate)
-        answer = candidate.answer
+        error, answer = None, candidate.answer
+        places: Sequence[int | None]
+        try:
+            text, places = self._with_answer(frame, item, candidate)
+        except DataError as refusal:
+            # The prompt it has written: it is the answer that it refuses.
+            text, places, error = frame.before, [None] * len(answer), str(refusal)
         start, end = 0, len(answer)
         if kind is Kind.POLICY and candidate.span is not None:
             start, end = candidate.span
@@ -402,11 +413,10 @@ class Encoder:
                     "A span lies inside its answer and is not empty",
                     "Mend the probe's spans",
                 )
-        error = None
         found = places[start:end]
         if not isinstance(places, range):
             found = [place for place in found if place is not None]
-            if not found and answer[start:end].strip():
+            if error is None and not found and answer[start:end].strip():
                 error = "the chat template changes the answer beyond recognition"
         first = last = len(frame.before)
         if found:
@@ -473,25 +483,6 @@ class Encoder:
                 item.candidates, rendered, bodies, crossed, strict=True
             )
         ]
-
-    def plain_ids(self, tokenizer: Any, item: Item, candidate: Candidate) -> list[int]:
-        """What the library reads: `tokenizer(text)`, or `apply_chat_template`.
-
-        Args:
-            tokenizer: The model's, as it is stored.
-            item: The prompt.
-            candidate: One of its answers.
-        """
-        if self.literal:
-            rendered = self.render(item, candidate)
-            return list(tokenizer(rendered.text + rendered.after)["input_ids"])
-        found = tokenizer.apply_chat_template(
-            _messages(_turns(item), candidate.answer),
-            chat_template=self._jinja,
-            return_dict=True,
-            date_string=_TEMPLATE_DATE.strftime("%d %b %Y"),
-        )
-        return list(found["input_ids"])
 
     def prompt(self, item: Item) -> Prompt:
         """What a policy reads before it answers an item in its own words: rule 5.
@@ -637,15 +628,22 @@ class Encoder:
         Returns:
             `tokenizer` where there is none: the template begins otherwise from one
             dialogue to the next, or the tokenizer closes texts that it does not begin.
+
+        Raises:
+            DataError: The chat template refuses every dialogue.
         """
-        texts = []
+        texts, refused = [], None
         if self.literal:
             texts = [_A_WORD.join(self.literal[::2])]
         else:
             for roles in (["user"], ["system", "user"], ["user", "assistant", "user"]):
                 turns = [(role, _A_WORD) for role in roles]
-                with contextlib.suppress(DataError):
+                try:
                     texts.append(self._jinja_text("a dialogue", turns, _A_WORD))
+                except DataError as error:
+                    refused = error
+        if not texts and refused is not None:
+            raise refused
         bodies = self._backend.encode_batch(texts, add_special_tokens=False)
         counts = {self.leading_bos(body.ids) for body in bodies}
         if len(counts) != 1:
@@ -691,20 +689,10 @@ class Encoder:
         kind: Kind,
         crossed: bool,
     ) -> Encoded:
-        if rendered.error is not None:
-            return Encoded(
-                item_id=item.id,
-                candidate_id=candidate.id,
-                token_ids=(),
-                answer_start=0,
-                answer_end=0,
-                truncated_tokens=0,
-                straddles=False,
-                input_sha=rendered.sha,
-                error=rendered.error,
-            )
         ids: list[int] = body.ids
         start, end, straddles = _answer_tokens(body, len(ids), rendered)
+        if rendered.error is not None:
+            start = end = len(ids)
         prefix, suffix, spared = self._around(ids[0] if ids else None)
         if kind is Kind.POLICY:
             ids, suffix = ids[:end], ()
@@ -741,6 +729,7 @@ class Encoder:
             truncated_tokens=over,
             straddles=straddles or crossed,
             input_sha=rendered.sha,
+            error=rendered.error,
         )
 
     def _cut(self, ids: list[int], over: int, spared: int) -> list[int]:
@@ -789,23 +778,20 @@ def _turns(item: Item) -> list[tuple[str, str]]:
     return [(message.role, message.content) for message in item.messages]
 
 
-def _messages(turns: Sequence[tuple[str, str]], answer: str) -> list[dict[str, str]]:
-    both = (*turns, ("assistant", answer))
-    return [{"role": role, "content": content} for role, content in both]
-
-
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError after so long, in the main thread: others get no signals."""
+    """Raises TimeoutError after so much computing; other threads get no signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    began = time.thread_time()
 
     def ring(*_: object) -> None:
-        raise TimeoutError
+        if time.thread_time() - began >= seconds:
+            raise TimeoutError
 
     handler = signal.signal(signal.SIGALRM, ring)
-    left, every = signal.setitimer(signal.ITIMER_REAL, seconds)
+    left, every = signal.setitimer(signal.ITIMER_REAL, seconds, seconds / 8)
     try:
         yield
     finally:

@@ -159,7 +159,11 @@ def whole_weights(plan: StagePlan, folder: Path, device: str | None) -> Path:
         resolved = models.resolve_weights(config)
         placement = checkpoints.place(device, dtype_of(plan))
         model = checkpoints.causal_lm(config, resolved, "weights", placement)
-        _save(model, models.load_tokenizer(config, resolved.tokenizer), whole)
+        _save(
+            model,
+            models.load_tokenizer(resolved.tokenizer, config.trust_remote_code),
+            whole,
+        )
     state.wait_for_everyone()
     return whole
 

@@ -27,7 +27,9 @@ def tokenizer_of(request: Request) -> Any:
         ConfigError: There is no chat template, or no token to pad with.
     """
     config = request.base.config
-    tokenizer = load_tokenizer(config, request.base.resolved.tokenizer)
+    tokenizer = load_tokenizer(
+        request.base.resolved.tokenizer, config.trust_remote_code
+    )
     if request.plan.chat_template is not None:
         tokenizer.chat_template = template_text(request)
     elif config.template.endswith(".jinja"):

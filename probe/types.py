@@ -285,7 +285,7 @@ class Encoded:
     input_sha: str
     """sha256 (first 16 hex digits) of the rendered text, before tokenisation."""
     error: str | None = None
-    """Why it cannot be scored; it has no tokens then."""
+    """Why it cannot be scored; it has no answer tokens then."""
 
     @property
     def n_prompt_tokens(self) -> int:

@@ -13,6 +13,7 @@ import torch
 
 from probe.check import Check, plain_score, run_checks
 from probe.config import Golden, ModelConfig
+from probe.encode import Encoder
 from probe.models import load_scorer, resolve_model, resolve_weights, weights
 from probe.models.reward import RewardScorer
 from probe.types import Encoded, Measure
@@ -115,6 +116,51 @@ def test_replaced_head(config: ModelConfig) -> None:
 def test_other_precision(config: ModelConfig) -> None:
     asked = config.model_copy(update={"dtype": "bfloat16"})
     assert failing(checks(asked, scorer(config))) == {"dtype and attention"}
+
+
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [
+        ("bos_nobody_adds/cls", "apply_chat_template"),
+        ("eos_added_by_tokenizer", "tokenizer(text)"),
+    ],
+)
+def test_the_library_reads_the_same_tokens(cases: Path, case: str, how: str) -> None:
+    found = checks(resolve_model(str(cases / case)))
+    assert not failing(found)
+    detail = found["tokens of the library"].detail
+    assert detail == f"12 of 12 texts as {how} gives them"
+
+
+def test_tokens_that_the_library_would_not_read(
+    config: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Encoder, "_own", lambda self: ((), (2,)))
+    found = checks(config)
+    assert "tokens of the library" in failing(found)
+    assert found["tokens of the library"].detail.startswith("0 of 12 texts as apply_")
+
+
+def test_bos_of_the_tokenizer_and_of_the_template_are_shown(tmp_path: Path) -> None:
+    chat = byte_tokenizer(adds_bos=False, chat_template=CHAT_TEMPLATE)
+    asked = resolve_model(str(llama_classifier(tmp_path / "m", chat)))
+    name = "tokens of the library"
+    assert checks(asked)[name].detail == (
+        "12 of 12 texts as apply_chat_template gives them; leading BOS: 0 before a "
+        "plain text, 1 by apply_chat_template, 1 here (`bos: tokenizer` in the config "
+        "decides)"
+    )
+    # Who asks for one that nobody writes gets it, and is told.
+    template = CHAT_TEMPLATE.replace("{{ bos_token }}", "")
+    chat = byte_tokenizer(adds_bos=False, chat_template=template)
+    asked = resolve_model(str(llama_classifier(tmp_path / "n", chat)))
+    found = checks(asked.model_copy(update={"bos": "exactly_one"}))
+    assert not failing(found)
+    assert found[name].detail == (
+        "0 of 12 texts as apply_chat_template gives them; leading BOS: 0 before a "
+        "plain text, 0 by apply_chat_template, 1 here (`bos: exactly_one` in the "
+        "config decides)"
+    )
 
 
 def test_other_bos(config: ModelConfig) -> None:

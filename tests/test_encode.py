@@ -820,7 +820,21 @@ LOWER = LOOP.replace("BODY", SAY.replace("m.content", "m.content | lower"))
         (LOWER, "In JAPAN.", (3, 8), "japan"),
         (CHAT_TEMPLATE, "  In Japan. ", (5, 10), "Japan"),
         (LOWER.replace("lower", "replace('a', 'o')"), "In Japan.", None, None),
+        (LOWER.replace("lower", "replace('Japan', 'Peru')"), "In Japan.", None, None),
         (LOWER.replace("lower", "reverse"), "In Japan.", None, None),
+        # It fails on this answer alone.
+        (
+            CHAT_TEMPLATE + "{{ 1 / (messages[-1].content != 'No!') }}",
+            "No!",
+            None,
+            None,
+        ),
+        (
+            CHAT_TEMPLATE + "{{ raise_exception('!') if '[' in messages[-1].content }}",
+            "[No]",
+            None,
+            None,
+        ),
     ],
 )
 def test_what_can_be_located_of_an_answer_is_scored(
@@ -844,8 +858,8 @@ def test_what_can_be_located_of_an_answer_is_scored(
     assert other.error is None
     rendered = encoder.render(what, what.candidates[1])
     if scored is None:
-        assert "changes the answer" in str(encoded.error)
-        assert (encoded.token_ids, encoded.n_answer_tokens) == ((), 0)
+        assert re.search("changes the answer|refuses its mess", str(encoded.error))
+        assert encoded.n_answer_tokens == 0
         return
     assert rendered.text[rendered.answer_start : rendered.answer_end] == scored
     tokenizer = byte_tokenizer()

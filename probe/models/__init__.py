@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from probe.config import Kind, ModelConfig
 from probe.encode import Encoder, Prompt
@@ -46,6 +46,7 @@ _NOT_SCORING = frozenset(
 )
 
 resolve_model = resolve.resolve_model
+load_tokenizer = resolve.load_tokenizer
 
 
 class Scorer(Protocol):
@@ -137,7 +138,8 @@ def load_encoder(config: ModelConfig, resolved: Resolved) -> Encoder:
     Raises:
         ConfigError: No tokenizer there, or one that does not fit the config.
     """
-    return Encoder(load_tokenizer(config, resolved.tokenizer), config)
+    tokenizer = load_tokenizer(resolved.tokenizer, config.trust_remote_code)
+    return Encoder(tokenizer, config)
 
 
 def load_scorer(
@@ -175,16 +177,8 @@ def load_scorer(
         case Kind.POLICY:
             return policy.load(config, resolved, encoder, placement, budget)
         case Kind.IMPLICIT_REWARD:
-            theirs = load_tokenizer(config, resolved.path("reference"))
+            folder = resolved.path("reference")
+            theirs = load_tokenizer(folder, config.trust_remote_code)
             return implicit.load(config, resolved, encoder, theirs, placement, budget)
         case Kind.SEQUENCE_CLASSIFIER | Kind.VALUE_HEAD:
             return reward.load(config, resolved, encoder, placement, budget)
-
-
-def load_tokenizer(config: ModelConfig, folder: Path) -> Any:
-    """The tokenizer that lies in a folder, as it is stored.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    return resolve.load_tokenizer(folder, config.trust_remote_code)
