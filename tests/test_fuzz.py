@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import gzip
 import io
 import json
 import time
@@ -229,6 +230,13 @@ def a_csv(rows: list[dict[str, Any]], sign: str = ",") -> st.SearchStrategy[byte
     return altered(valid).map(written).flatmap(lambda text: damaged(text, TEXTS))
 
 
+@st.composite
+def cut(draw: st.DrawFn, data: bytes) -> bytes:
+    """Bytes of which one is another, or whose end is missing, now and then."""
+    at = draw(st.integers(0, len(data)))
+    return draw(st.sampled_from([data, data[:at], data[:at] + b"x" + data[at + 1 :]]))
+
+
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -334,7 +342,10 @@ WIDE = [
     for r in (1, 2)
 ]  # fmt: skip
 TRAINED = [{"messages": [*TURNS, {"role": "assistant", "content": "x"}], "lang": "en"}]
-COMPLETED = [{"prompt": "a", "completion": "b", "id": 1, "key": "k", "content": "c"}]
+COMPLETED = [
+    {"prompt": "a", "completion": "b", "id": n, "key": "k", "content": "c"}
+    for n in (1, 2)
+]
 LONG = [
     {"item_id": q, "candidate_id": c, "score": 0.5, "sentiment": "positive"}
     for q in ("q1", "q2")
@@ -439,7 +450,11 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
     "training jsonl": ("t.jsonl", a_jsonl(TRAINED) | a_jsonl(PAIRS), training_own.read),
     "training json": ("t.json", a_json(COMPLETED), training_own.read),
     "training parquet": ("t.parquet", a_json(COMPLETED), training_own.read),
-    "training gz": ("t.gz", a_json(COMPLETED), training_own.read),
+    "training gz": (
+        "t.gz",
+        a_json(COMPLETED) | a_jsonl(COMPLETED).map(gzip.compress).flatmap(cut),
+        training_own.read,
+    ),
     "texts": (
         "t.jsonl",
         a_jsonl(TRAINED) | a_jsonl(TALKS) | a_jsonl(COMPLETED),
