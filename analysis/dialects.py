@@ -42,7 +42,15 @@ class Analyse(Protocol):
     def __call__(
         self, runs: Sequence[Run], wanted: Wanted, *, id: str, title: str, step: Step
     ) -> ProbePart:
-        """See `analysis.part`."""
+        """Analyses and lays out.
+
+        Args:
+            runs: Runs of one probe version, read from their folders.
+            wanted: What to compare with, as far as it is read.
+            id: Of the section; prefix of the ids and files below it.
+            title: Of the section.
+            step: Called twice a run, for a progress bar.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -460,12 +460,7 @@ def features_part(
 ) -> ProbePart:
     """Analyses and lays out runs of one probe of dialect minimal pairs.
 
-    Args:
-        runs: Runs of one probe version, read from their folders.
-        wanted: Not read: a pair's reference is its standard form.
-        id: Of the section; prefix of the ids and files below it.
-        title: Of the section.
-        step: Called twice a run, for a progress bar.
+    No reference that is wanted is read: a pair's is its standard form.
 
     Raises:
         DataError: A run has no minimal pairs, or none with scores.
@@ -527,8 +522,8 @@ def _lead(run: FeatureRun) -> str:
     )
 
 
-def _blocks(run: FeatureRun, prefix: str) -> tuple[Block, ...]:
-    found: list[Block | None] = [
+def _blocks(run: FeatureRun, prefix: str) -> list[Block | None]:
+    return [
         forest_figure(run, prefix),
         feature_table(run, prefix),
         effect_table(run, prefix),
@@ -536,4 +531,3 @@ def _blocks(run: FeatureRun, prefix: str) -> tuple[Block, ...]:
         variety_figure(run, prefix),
         variety_table(run, prefix),
     ]
-    return tuple(block for block in found if block is not None)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.load import UNITS, Run, item_meta
+from analysis.load import LENGTH_UNITS, UNITS, Run, item_meta, length_column
 from analysis.resample import Floats
 from probe.types import DataError
 
@@ -97,8 +97,7 @@ def feature_table(run: Run, label: str) -> FeatureTable:
         )
     frame = run.frame
     scored = np.isfinite(frame["score"])
-    by_token = bool(frame.loc[scored, "n_answer_tokens"].notna().all())
-    length = "n_answer_tokens" if by_token else "n_chars"
+    length = length_column(run, frame[scored]) or "n_chars"
     groups = pairs[known]
     kept = frame.pivot(index="item_id", columns="variant", values=[length, "answer"])
     kept = kept.loc[groups.index]
@@ -128,7 +127,7 @@ def feature_table(run: Run, label: str) -> FeatureTable:
         lengths=(kept[length]["standard"] - kept[length]["dialect"]).to_numpy(
             dtype=np.float64
         ),
-        length_unit="tokens" if by_token else "characters",
+        length_unit=LENGTH_UNITS[length],
         unscored=int((~known).sum()),
     )
 

@@ -4,49 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from analysis.dialects_features_analysis import FeatureResult, FeatureRun
 from analysis.html import Certainty, Finding, interval, join_words, number
 from analysis.paired import MIN_CLUSTERS
 from analysis.records import ALPHA, Record
-from analysis.wording import count_of, p_words, percent, side_of
+from analysis.wording import (
+    count_of,
+    digits_for,
+    p_words,
+    percent,
+    side_of,
+    span_text,
+    value_text,
+)
 from probe.types import Measure
 
-
-def features(count: int) -> str:
-    """``1 feature`` or ``22 features``."""
-    return count_of(count, "feature")
-
-
-def frames(count: int) -> str:
-    """``1 frame`` or ``440 frames``."""
-    return count_of(count, "frame")
-
-
-def pairs(count: int) -> str:
-    """``1 pair`` or ``880 pairs``."""
-    return count_of(count, "pair")
+features = partial(count_of, singular="feature")
+"""``1 feature`` or ``22 features``."""
+frames = partial(count_of, singular="frame")
+"""``1 frame`` or ``440 frames``."""
+pairs = partial(count_of, singular="pair")
+"""``1 pair`` or ``880 pairs``."""
 
 
 def digits_of(run: FeatureRun) -> int:
-    """Decimals at which the run's mean differences can be told apart.
-
-    Rewards have no common unit: one model's are in thousandths, another's in tens.
-    """
-    largest = max(abs(one.mean.estimate or 0.0) for one in run.features)
-    if not largest > 0:
-        return 2
-    return min(max(2 - math.floor(math.log10(largest)), 1), 6)
-
-
-def value_text(record: Record, digits: int) -> str:
-    """``0.12 (95% 0.05 to 0.19)``; without bounds it says so."""
-    if record.ci_low is None:
-        return f"{number(record.estimate, digits)} (no interval)"
-    return (
-        f"{number(record.estimate, digits)} "
-        f"(95% {interval(record.ci_low, record.ci_high, digits)})"
-    )
+    """Decimals at which the run's mean differences can be told apart."""
+    return digits_for(one.mean.estimate for one in run.features)
 
 
 def percent_text(record: Record) -> str:
@@ -241,13 +226,7 @@ def _one_text(run: FeatureRun, one: FeatureResult) -> str:
 
 
 def _power_text(run: FeatureRun) -> str:
-    values = [
-        one.detectable.estimate
-        for one in run.tested
-        if one.detectable.estimate is not None
-    ]
-    low, high = number(min(values)), number(max(values))
-    span = low if low == high else f"{low} to {high}"
+    span = span_text(one.detectable.estimate for one in run.tested)
     more = len(run.features) - len(run.tested)
     return (
         f"With so many frames a d_z of {span} (of frames' means) is found in four "

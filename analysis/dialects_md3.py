@@ -523,13 +523,6 @@ def md3_part(
 ) -> ProbePart:
     """Analyses and lays out runs of one probe of games.
 
-    Args:
-        runs: Runs of one probe version, read from their folders.
-        wanted: `reference_dialect` is read.
-        id: Of the section; prefix of the ids and files below it.
-        title: Of the section.
-        step: Called twice a run, for a progress bar.
-
     Raises:
         DataError: A run has no games of two dialects, or none with scores.
         StoreError: A run's items or scores cannot be read.
@@ -623,8 +616,8 @@ def _lead(run: GamesRun) -> str:
     )
 
 
-def _blocks(run: GamesRun, prefix: str) -> tuple[Block, ...]:
-    found: list[Block | None] = [
+def _blocks(run: GamesRun, prefix: str) -> list[Block | None]:
+    return [
         accuracy_figure(run, prefix),
         forest_figure(run, prefix),
         accuracy_table(run, prefix),
@@ -632,4 +625,3 @@ def _blocks(run: GamesRun, prefix: str) -> tuple[Block, ...]:
         game_table(run, prefix),
         spread_table(run, prefix),
     ]
-    return tuple(block for block in found if block is not None)

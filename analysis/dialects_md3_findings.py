@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
-from analysis.dialects_md3_analysis import GamesRun, Gap, OutcomeResult
+from analysis.dialects_md3_analysis import NO_SPREAD, GamesRun, Gap, OutcomeResult
 from analysis.dialects_md3_data import CHOICE, GUESS, PER_TOKEN
-from analysis.dialects_md3_measures import NO_SPREAD
 from analysis.html import Certainty, Finding, join_words, number
 from analysis.records import ALPHA, Record
 from analysis.wording import (
@@ -18,6 +18,7 @@ from analysis.wording import (
     percent,
     points,
     side_of,
+    span_text,
 )
 
 NAMES: Mapping[str, str] = {
@@ -53,14 +54,10 @@ def outcome_name(run: GamesRun, key: str) -> str:
     return "Choice (sum)" if PER_TOKEN in keys else "Choice"
 
 
-def games(count: int) -> str:
-    """``1 game`` or ``889 games``."""
-    return count_of(count, "game")
-
-
-def answers(count: int) -> str:
-    """``1 answer`` or ``418 answers``."""
-    return count_of(count, "answer")
+games = partial(count_of, singular="game")
+"""``1 game`` or ``889 games``."""
+answers = partial(count_of, singular="answer")
+"""``1 answer`` or ``418 answers``."""
 
 
 Standing = tuple[int, tuple[str, ...]]
@@ -164,12 +161,11 @@ def _power_text(
         return (
             "With so few games, or so few won, even a fall to none could not be shown.",
         )
-    low, high = points(min(falls)), points(max(falls))
     reference = run.games.reference
     return (
-        f"So many games show a fall of {low if low == high else f'{low} to {high}'} "
-        f"points below the {percent(_accuracy(one, reference).estimate)} of "
-        f"{dialect_name(reference)} in four cases of five, before Holm.",
+        f"So many games show a fall of {span_text(falls, points)} points below the "
+        f"{percent(_accuracy(one, reference).estimate)} of {dialect_name(reference)} "
+        "in four cases of five, before Holm.",
     )
 
 

@@ -36,7 +36,7 @@ from analysis.html import Block, Figure, Finding, Section, Table, number
 from analysis.load import Run
 from analysis.part import ProbePart, RunPart, Step, Wanted, models_section
 from analysis.records import ALPHA, Record
-from analysis.wording import side_of
+from analysis.wording import side_of, span_text
 
 LABEL_SPACE = 165
 """Pixels for the names of dialects."""
@@ -449,11 +449,7 @@ def across_findings(analysis: PairAnalysis) -> tuple[Finding, ...]:
 
 
 def _span(values: Sequence[float]) -> str:
-    known = sorted(value for value in values if math.isfinite(value))
-    if not known:
-        return "not computed"
-    low, high = number(known[0]), number(known[-1])
-    return low if low == high else f"{low} to {high}"
+    return span_text(filter(math.isfinite, values)) or "not computed"
 
 
 def _worst(run: PairRun) -> Record | None:
@@ -555,13 +551,6 @@ def pairs_part(
 ) -> ProbePart:
     """Analyses and lays out runs of one probe of texts in several dialects.
 
-    Args:
-        runs: Runs of one probe version, read from their folders.
-        wanted: `reference_dialect` is read.
-        id: Of the section; prefix of the ids and files below it.
-        title: Of the section.
-        step: Called twice a run, for a progress bar.
-
     Raises:
         DataError: A run has no texts in several dialects, or none with scores.
         UsageError: The reference is none of a run's dialects, or none is declared.
@@ -633,9 +622,9 @@ def _lead(run: PairRun) -> str:
     )
 
 
-def _blocks(run: PairRun, prefix: str) -> tuple[Block, ...]:
+def _blocks(run: PairRun, prefix: str) -> list[Block | None]:
     effects = effect_tables(run, prefix)
-    found: list[Block | None] = [
+    return [
         forest_figure(run, prefix),
         effects[0],
         length_table(run, prefix),
@@ -644,4 +633,3 @@ def _blocks(run: PairRun, prefix: str) -> tuple[Block, ...]:
         *effects[1:],
         subset_table(run, prefix),
     ]
-    return tuple(block for block in found if block is not None)

@@ -2,7 +2,7 @@
 
 Estimands, units, n and intervals are those of the modules it draws on:
 `dialects_pairs_effects` (what is held against what), `dialects_pairs_effects`,
-`dialects_mixed` (length) and `dialects_pairs_accuracy`. Everything a report or
+`dialects_mixed` (length) and `dialects_pairs_effects`. Everything a report or
 ``summary.json`` shows about these runs is computed here once.
 """
 
@@ -13,9 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.dialects_mixed import length_records
-from analysis.dialects_pairs_accuracy import ACCURACY, Accuracy, accuracy_of
 from analysis.dialects_pairs_data import PairTable, pair_table
-from analysis.dialects_pairs_effects import Counts, Setting, effect_records, settings_of
+from analysis.dialects_pairs_effects import (
+    ACCURACY,
+    Accuracy,
+    Counts,
+    Setting,
+    accuracy_of,
+    effect_records,
+    settings_of,
+)
 from analysis.load import Run, labels
 from analysis.records import Record, with_holm
 from analysis.resample import DRAWS, SEED

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.load import Run, item_meta
+from analysis.load import LENGTH_UNITS, Run, clusters, item_meta, length_column
 from analysis.resample import Floats
 from probe.types import DataError, UsageError
 
@@ -98,11 +98,10 @@ def pair_table(run: Run, label: str, reference: str | None) -> PairTable:
     chosen = _reference(run, reference, declared, dialects)
     rows = tuple(dict.fromkeys(frame["row"]))
     scored = np.isfinite(frame["score"])
-    unit = _length_unit(frame[scored])
-    length = "n_chars" if unit == "characters" else "n_answer_tokens"
+    length = length_column(run, frame[scored])
     prompts = frame[frame["prompt_dialect"].isin([chosen])]
     known = prompts[prompts["prompt"] != ""].drop_duplicates("row")
-    labels = dict(zip(known["row"], known["prompt"], strict=True))
+    asked = dict(zip(known["row"], known["prompt"], strict=True))
     subsets = dict(zip(frame["row"], frame["subset"], strict=True))
     same_text, same_prompt, texts_known = _same(frame, rows, chosen, declared)
     return PairTable(
@@ -111,16 +110,15 @@ def pair_table(run: Run, label: str, reference: str | None) -> PairTable:
         reference=chosen,
         dialects=tuple(one for one in dialects if one != chosen),
         rows=rows,
-        # A prompt could read like the name of a row without one.
         clusters=np.array(
-            [f"p {labels[r]}" if r in labels else f"r {r}" for r in rows], dtype=np.str_
+            clusters(run, rows, [asked.get(row, "") for row in rows]), dtype=np.str_
         ),
-        cluster="prompt" if labels else "row",
+        cluster="cluster" if run.near else "prompt" if asked else "row",
         subsets=tuple(subsets[row] for row in rows),
         roles=tuple(sorted(set(frame["role"]))),
         scores=_cells(frame, rows, "score"),
-        lengths={} if unit is None else _cells(frame, rows, length),
-        length_unit=unit,
+        lengths={} if length is None else _cells(frame, rows, length),
+        length_unit=None if length is None else LENGTH_UNITS[length],
         same_text=same_text,
         same_prompt=same_prompt,
         texts_known=texts_known,
@@ -216,12 +214,6 @@ def _reference(
             "Name one of these with --reference-dialect",
         )
     return chosen
-
-
-def _length_unit(scored: pd.DataFrame) -> str | None:
-    if scored["n_answer_tokens"].notna().all():
-        return "tokens"
-    return "characters" if (scored["answer"] != "").all() else None
 
 
 def _cells(

@@ -7,15 +7,16 @@ been.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 
+from analysis import wording
 from analysis.dialects_mixed import EQUAL_LENGTH, LENGTH, SLOPE
 from analysis.dialects_pairs_analysis import PairRun
 from analysis.dialects_pairs_effects import NO_SPREAD, SHIFT, Setting, unit_of
-from analysis.html import Certainty, Finding, interval, join_words, number
+from analysis.html import Certainty, Finding, join_words, number
 from analysis.records import Record
-from analysis.wording import count_of, p_words, percent, side_of
+from analysis.wording import count_of, digits_for, p_words, percent, side_of, span_text
 from probe.types import Measure
 
 NAMED = 6
@@ -55,27 +56,16 @@ def comparatives(run: PairRun) -> tuple[str, str, str]:
     return "finds", "less probable", "more probable"
 
 
-def rows_text(count: int) -> str:
-    """``1 row`` or ``297 rows``."""
-    return count_of(count, "row")
-
-
-def dialects_text(count: int) -> str:
-    """``1 dialect`` or ``5 dialects``."""
-    return count_of(count, "dialect")
+rows_text = partial(count_of, singular="row")
+"""``1 row`` or ``297 rows``."""
+dialects_text = partial(count_of, singular="dialect")
+"""``1 dialect`` or ``5 dialects``."""
 
 
 def digits_of(run: PairRun) -> int:
-    """Decimals at which the run's mean differences can be told apart.
-
-    Rewards have no common unit: one model's are in thousandths, another's in tens.
-    """
-    sizes = [
-        abs(one.estimate)
-        for one in run.records
-        if one.metric == "mean_difference" and one.estimate
-    ]
-    return min(max(2 - math.floor(math.log10(max(sizes))), 1), 6) if sizes else 2
+    """Decimals at which the run's mean differences can be told apart."""
+    means = (one for one in run.records if one.metric == "mean_difference")
+    return digits_for(one.estimate for one in means)
 
 
 def adjusted_p(record: Record | None) -> float | None:
@@ -84,13 +74,10 @@ def adjusted_p(record: Record | None) -> float | None:
 
 
 def value_text(record: Record | None, digits: int = 2) -> str:
-    """``0.12 (95% 0.05 to 0.19)``; without bounds, or a number, it says so."""
+    """As `wording.value_text`; without a number it says so."""
     if record is None or record.estimate is None:
         return "not computed"
-    text = number(record.estimate, digits)
-    if record.ci_low is None:
-        return f"{text} (no interval)"
-    return f"{text} (95% {interval(record.ci_low, record.ci_high, digits)})"
+    return wording.value_text(record, digits)
 
 
 def p_phrase(record: Record | None) -> str:
@@ -269,10 +256,10 @@ def _drop_power(
     ]
     if not known:
         return ()
-    low, high = number(min(known), 3), number(max(known), 3)
+    span = span_text(known, partial(number, digits=3))
     return (
-        f"Where none is shown, a change of {low if low == high else f'{low} to {high}'}"
-        " would be found in four cases of five before Holm.",
+        f"Where none is shown, a change of {span} would be found in four cases of five "
+        "before Holm.",
     )
 
 
@@ -441,11 +428,9 @@ def _power_text(run: PairRun, setting: Setting) -> tuple[str, ...]:
     ]
     if not known:
         return ()
-    low, high = number(min(known)), number(max(known))
     return (
-        f"With so many {run.table.cluster}s a d_z of "
-        f"{low if low == high else f'{low} to {high}'} is found in four cases of five "
-        "before Holm, less often after it.",
+        f"With so many {run.table.cluster}s a d_z of {span_text(known)} is found in "
+        "four cases of five before Holm, less often after it.",
     )
 
 

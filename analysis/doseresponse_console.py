@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.doseresponse import DoseMeasure
+from analysis.doseresponse import DoseMeasure, Estimate
 from analysis.doseresponse_findings import (
     bent,
     drawn_lines,
@@ -11,7 +11,6 @@ from analysis.doseresponse_findings import (
     picked,
     unequal_words,
 )
-from analysis.doseresponse_measures import Estimate
 from analysis.doseresponse_runs import SweepProbe
 from analysis.html import join_words
 from analysis.stages_console import Rows, not_in_rows, plain, tested

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.doseresponse_lines import Design
+from analysis.doseresponse_fit import Design
 from analysis.doseresponse_sweep import Checkpoint, Sweep
 from analysis.load import Run
 from analysis.outcome import Outcome

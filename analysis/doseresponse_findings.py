@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from analysis.doseresponse import DoseMeasure, GapSlope, GroupDose
-from analysis.doseresponse_measures import UNEQUAL, Estimate
+from analysis.doseresponse import UNEQUAL, DoseMeasure, Estimate, GapSlope, GroupDose
 from analysis.doseresponse_runs import SweepProbe
 from analysis.doseresponse_sweep import Sweep
 from analysis.html import Certainty, Finding, join_words, number

@@ -15,7 +15,7 @@ from scipy import stats
 from analysis import columns as col
 from analysis import figures, prose
 from analysis.countries_figures import interval_rows
-from analysis.doseresponse import ArmSlope, DoseMeasure, GroupDose
+from analysis.doseresponse import UNEQUAL, ArmSlope, DoseMeasure, Estimate, GroupDose
 from analysis.doseresponse_findings import (
     beyond_shares,
     drawn_lines,
@@ -26,7 +26,6 @@ from analysis.doseresponse_findings import (
     shares_words,
     summary_findings,
 )
-from analysis.doseresponse_measures import UNEQUAL, Estimate
 from analysis.doseresponse_runs import DoseAnalysis, SweepProbe
 from analysis.doseresponse_sweep import STAGES, Checkpoint, Sweep
 from analysis.drawing import BLUE, MUTED, Panel, json_rows, render

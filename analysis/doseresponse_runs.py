@@ -10,7 +10,7 @@ import numpy as np
 from analysis.dialects import check_reference
 from analysis.doseresponse import DoseMeasure, analyse_measure
 from analysis.doseresponse_data import Dosed, Scored, align_sweep
-from analysis.doseresponse_lines import MIN_CHECKPOINTS
+from analysis.doseresponse_fit import MIN_CHECKPOINTS
 from analysis.doseresponse_sweep import Checkpoint, Sweep, find_sweeps, other_models
 from analysis.html import join_words, number
 from analysis.load import Run

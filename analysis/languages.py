@@ -31,8 +31,14 @@ from analysis.html import (
     slugs,
     text_cell,
 )
-from analysis.languages_analysis import LanguageRun, analyse_languages
-from analysis.languages_answers import TESTED_QUESTIONS, Outcome
+from analysis.languages_analysis import (
+    BOUNDED_LANGUAGES,
+    LanguageRun,
+    analyse_languages,
+    letter,
+    place_group,
+)
+from analysis.languages_data import TESTED_QUESTIONS, Outcome
 from analysis.languages_findings import (
     NOUNS,
     TITLES,
@@ -47,7 +53,6 @@ from analysis.languages_findings import (
     run_findings,
     some,
 )
-from analysis.languages_measures import BOUNDED_LANGUAGES, letter, place_group
 from analysis.load import Run
 from analysis.part import (
     AxisPart,
@@ -1078,8 +1083,8 @@ def _lead(run: LanguageRun) -> str:
     return told
 
 
-def _blocks(run: LanguageRun, prefix: str) -> tuple[Block, ...]:
-    found: list[Block | None] = [
+def _blocks(run: LanguageRun, prefix: str) -> list[Block | None]:
+    return [
         *level_figures(run, prefix),
         level_table(run, prefix),
         difference_table(run, prefix),
@@ -1092,4 +1097,3 @@ def _blocks(run: LanguageRun, prefix: str) -> tuple[Block, ...]:
         note_table(run, prefix),
         example_table(run, prefix),
     ]
-    return tuple(block for block in found if block is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,8 @@ from scipy import stats
 
 from analysis import columns as col
 from analysis.html import Finding, Table, join_words, number
-from analysis.languages_analysis import LanguageRun
-from analysis.languages_answers import TESTED_QUESTIONS
-from analysis.languages_measures import NO_SPREAD, letter, place_group
+from analysis.languages_analysis import NO_SPREAD, LanguageRun, letter, place_group
+from analysis.languages_data import TESTED_QUESTIONS
 from analysis.records import ALPHA, Record
 from analysis.wording import (
     bounds,
@@ -24,6 +24,7 @@ from analysis.wording import (
     points,
     questions,
     side_of,
+    span_text,
 )
 
 TITLES: Mapping[str, str] = {
@@ -42,11 +43,8 @@ NOUNS: Mapping[str, str] = {
 
 MOST_NAMED = 5
 """Languages that a finding names one by one; the tables have them all."""
-
-
-def languages(count: int) -> str:
-    """``1 language`` or ``122 languages``."""
-    return count_of(count, "language")
+languages = partial(count_of, singular="language")
+"""``1 language`` or ``122 languages``."""
 
 
 def some(names: Sequence[str], most: int = MOST_NAMED) -> str:
@@ -512,11 +510,9 @@ def _gap_text(run: LanguageRun, gap: Record) -> str:
 def _power_text(run: LanguageRun, gaps: Sequence[Record]) -> tuple[str, ...]:
     metric = f"{run.key}_minimum_detectable_difference"
     found = [run.by_name[metric, gap.group].estimate for gap in gaps]
-    known = [one for one in found if one is not None]
-    if not known:
+    span = span_text(found, points)
+    if not span:
         return ()
-    low, high = points(min(known)), points(max(known))
-    span = low if low == high else f"{low} to {high}"
     return (
         f"So many questions show a difference of {span} points in four cases of five, "
         "before Holm.",

@@ -29,8 +29,7 @@ from analysis.html import (
     slugs,
     with_interval,
 )
-from analysis.learning import ALL, MARGINS, MIN_KEYS, GroupCurve, Learning
-from analysis.learning_curves import SeedCurve
+from analysis.learning import ALL, MARGINS, MIN_KEYS, GroupCurve, Learning, SeedCurve
 from analysis.paired import Interval
 from analysis.report import DOWNLOADS, Report, write_page, written_by
 from analysis.resample import Floats

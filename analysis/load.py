@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.compute as pc
 
-from probe.store import Manifest, read_items, read_manifest, read_scores
+from data_builders import mix_duplicates
+from probe.store import Manifest, read_items, read_run, read_scores
 from probe.types import GENERATED, Measure, StoreError, UsageError
 
 PRIMARY = (Measure.REWARD, Measure.IMPLICIT_REWARD, Measure.LOGPROB_MEAN)
@@ -23,6 +25,9 @@ UNITS: Mapping[Measure, str] = {
     Measure.LOGPROB_SUM: "log-probability",
 }
 """Measure -> unit of a difference of scores."""
+
+LENGTH_UNITS = {"n_answer_tokens": "tokens", "n_chars": "characters"}
+"""What `length_column` counts."""
 
 NOT_YET = "not scored yet"
 """`error` of a pair whose items are stored and whose score row is not."""
@@ -47,6 +52,10 @@ class Run:
     n_prompt_tokens, n_answer_tokens, truncated_tokens (NaN = not recorded), n_chars,
     error, prompt, answer, and the probe's group columns such as sentiment and iso3.
     """
+    near: Mapping[str, str] = field(default_factory=dict)
+    """Of a user's own pairs: those that are of one template with another (see
+    `data_builders.mix_duplicates.templates`) -> what their cluster is called. A pair is
+    a row of several dialects, else an item."""
 
     @property
     def name(self) -> str:
@@ -78,13 +87,12 @@ def load_run(path: Path, measure: Measure | None = None) -> Run:
         StoreError: The folder is no run or is damaged, has no scores, lacks the
             measure, or scores a pair that is not among its items.
     """
-    manifest = read_manifest(path)
-    scores = read_scores(path)
+    manifest, stored, scores = read_run(path)
     present = [Measure(name) for name in scores["measure"].unique().to_pylist()]
     chosen = _choose(path, present, measure)
     kept = scores.select([*_SCORE_COLUMNS, "measure"]).to_pandas()
     kept = kept[kept["measure"] == chosen.value].drop(columns="measure")
-    items = read_items(path).drop_columns(["text_sha", "meta"]).to_pandas()
+    items = stored.drop_columns(["text_sha", "meta"]).to_pandas()
     items = items[items["candidate_id"] != GENERATED]
     frame = items.merge(
         kept,
@@ -108,7 +116,69 @@ def load_run(path: Path, measure: Measure | None = None) -> Run:
     frame = _in_item_order(frame.drop(columns="_from"), items)
     frame[_COUNTS] = frame[_COUNTS].astype("float64")
     frame["measure"] = chosen.value
-    return Run(path=path, manifest=manifest, measure=chosen, frame=frame)
+    return Run(
+        path=path,
+        manifest=manifest,
+        measure=chosen,
+        frame=frame,
+        near=_near(manifest, frame),
+    )
+
+
+def own_file(manifest: Manifest) -> bool:
+    """Whether a run's items are of a user's own file: its digest is their version."""
+    version = manifest.probe_version.partition("+")[0]
+    return manifest.probe != "held_out" and bool(re.fullmatch("[0-9a-f]{8}", version))
+
+
+def _near(manifest: Manifest, frame: pd.DataFrame) -> dict[str, str]:
+    if manifest.axis not in ("preferences", "dialects") or not own_file(manifest):
+        return {}
+    parts: dict[str, dict[str, None]] = {}
+    prompts: dict[str, str] = {}
+    columns = ("row" if manifest.axis == "dialects" else "item_id", "prompt", "answer")
+    for pair, prompt, answer in zip(*(frame[name] for name in columns), strict=True):
+        prompts.setdefault(pair, prompt)
+        parts.setdefault(pair, {}).update({prompt: None, answer: None})
+    texts = {pair: "\n".join(found) for pair, found in parts.items()}
+    return mix_duplicates.templates(texts, prompts)
+
+
+def clusters(run: Run, pairs: Iterable[str], prompts: Iterable[str]) -> list[str]:
+    """What each pair is resampled with: those of its prompt, or of its template.
+
+    A pair whose prompt is not known (empty) is a cluster of its own.
+
+    Args:
+        run: The run.
+        pairs: Rows of several dialects, else items.
+        prompts: The prompt of each.
+    """
+    return [
+        # A prompt could read like the name of a pair without one.
+        f"n {run.near[pair]}"
+        if pair in run.near
+        else f"p {prompt}"
+        if prompt
+        else f"r {pair}"
+        for pair, prompt in zip(pairs, prompts, strict=True)
+    ]
+
+
+def length_column(run: Run, scored: pd.DataFrame) -> str | None:
+    """Column of the answers' lengths; None: neither tokens nor answers are known.
+
+    Tokens where every row has a count, else characters. Of a user's own file always
+    characters: its scores may come from elsewhere, without counts, and must say the
+    same.
+
+    Args:
+        run: The run.
+        scored: Those of its rows that have a score.
+    """
+    if scored["n_answer_tokens"].notna().all() and not own_file(run.manifest):
+        return "n_answer_tokens"
+    return "n_chars" if (scored["n_chars"] > 0).all() else None
 
 
 def item_meta(run: Run) -> dict[str, Mapping[str, object]]:
@@ -131,7 +201,14 @@ def item_meta(run: Run) -> dict[str, Mapping[str, object]]:
     metas: list[Mapping[str, object]] = []
     for chunk in stored["meta"].chunks:
         texts = chunk.dictionary.to_pylist()
-        parsed |= {text: json.loads(text) for text in texts if text not in parsed}
+        try:
+            parsed |= {text: json.loads(text) for text in texts if text not in parsed}
+        except ValueError as error:
+            raise StoreError(
+                f"{run.path / 'items.parquet'} is damaged: a `meta` is not JSON",
+                "A run's files are as they were written",
+                "Run the same rm-probe score or import command again",
+            ) from error
         metas += [parsed[texts[index]] for index in chunk.indices.to_pylist()]
     return dict(zip(stored["item_id"].to_pylist(), metas, strict=True))
 

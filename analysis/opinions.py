@@ -22,8 +22,12 @@ from analysis.load import Run, labels, load_run
 from analysis.opinions_common import CommonSet, common_set
 from analysis.opinions_countries import Closest, CountryResult, measure_countries
 from analysis.opinions_data import OpinionTable, opinion_table
-from analysis.opinions_diversity import Diversity, measure_diversity
-from analysis.opinions_fidelity import Fidelity, measure_fidelity
+from analysis.opinions_diversity import (
+    Diversity,
+    Fidelity,
+    measure_diversity,
+    measure_fidelity,
+)
 from analysis.opinions_measures import Scribe, columns
 from analysis.opinions_position import PositionBias, measure_position
 from analysis.opinions_steering import Steering, measure_steering
@@ -258,8 +262,6 @@ def _cross(
             [b.label],
             analysis="fidelity",
             metric="fidelity_difference",
-            unit="similarity",
-            jensen_shannon=True,
             reference="common question set",
             family="pairs of runs: fidelity_difference",
         )

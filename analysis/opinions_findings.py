@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from analysis import wording
 from analysis.drawing import rows_of
 from analysis.html import Certainty, Finding, interval, join_words, number, p_text
 from analysis.opinions import OpinionAnalysis, OpinionRun
-from analysis.opinions_diversity import Standing
-from analysis.opinions_fidelity import Fidelity
+from analysis.opinions_diversity import Fidelity, Standing
 from analysis.opinions_measures import TESTED_QUESTIONS
 from analysis.records import ALPHA, Record
 from analysis.resample import MIN_QUESTIONS
@@ -42,12 +42,7 @@ def all_of(count: int) -> str:
 
 def value_text(record: Record, digits: int = 3) -> str:
     """``0.492 (95% 0.471 to 0.513)``; without bounds it says so."""
-    if record.ci_low is None:
-        return f"{number(record.estimate, digits)} (no interval)"
-    return (
-        f"{number(record.estimate, digits)} "
-        f"(95% {interval(record.ci_low, record.ci_high, digits)})"
-    )
+    return wording.value_text(record, digits)
 
 
 def untested(record: Record) -> tuple[str, ...]:

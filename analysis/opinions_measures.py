@@ -17,15 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from analysis.opinions_data import OpinionTable
-from analysis.records import Record
+from analysis.paired import Interval
+from analysis.records import Record, record_of
 from analysis.resample import (
-    CI_LEVEL,
     MIN_QUESTIONS,
     TOO_FEW_QUESTIONS,
     Floats,
@@ -141,6 +142,11 @@ class Columns:
     """Shape (C,): two-sided, of the mean being zero; NaN with fewer than
     `TESTED_QUESTIONS`."""
 
+    def at(self, place: int) -> dict[str, Any]:
+        """Estimate and bounds of one column, for `Scribe.record`."""
+        ends = {"low": self.low[place], "high": self.high[place]}
+        return {"estimate": self.mean[place], **ends}
+
     def take(self, chosen: NDArray[np.bool_]) -> Columns:
         """Some of the columns."""
         return Columns(
@@ -217,8 +223,8 @@ class Scribe:
         *,
         analysis: str,
         metric: str,
-        unit: str,
-        jensen_shannon: bool,
+        unit: str = "similarity",
+        jensen_shannon: bool = True,
         estimate: float,
         n: int,
         low: float = np.nan,
@@ -265,25 +271,20 @@ class Scribe:
             remark = f"Jensen-Shannon {BASE_NAMES[self.base]}" + (
                 f"; {remark}" if remark else ""
             )
-        tested = bool(np.isfinite(p))
-        return Record(
+        method = f"{method}; {remark}" if remark else method
+        return record_of(
+            self.table.run,
+            Interval(estimate=float(estimate), low=float(low), high=float(high)),
             analysis=analysis,
-            probe=self.table.run.probe,
-            model=self.table.run.model,
-            run=self.table.run.name,
             metric=metric,
             unit=unit,
             group=group,
             reference=reference,
-            estimate=float(estimate) if np.isfinite(estimate) else None,
-            ci_low=float(low) if known else None,
-            ci_high=float(high) if known else None,
-            ci_level=CI_LEVEL if known else None,
-            ci_method=f"{method}; {remark}" if remark else method,
+            method=method,
+            missing=method,
             cluster="question",
-            p_value=float(p) if tested else None,
-            p_holm=None,
-            family=family if tested else None,
+            p_value=float(p) if np.isfinite(p) else None,
+            family=family,
             n=int(n),
             n_clusters=int(n),
         )
@@ -295,8 +296,8 @@ class Scribe:
         *,
         analysis: str,
         metric: str,
-        unit: str,
-        jensen_shannon: bool,
+        unit: str = "similarity",
+        jensen_shannon: bool = True,
         reference: str | None = None,
         family: str | None = None,
         remark: str = "",
@@ -308,10 +309,8 @@ class Scribe:
                 metric=metric,
                 unit=unit,
                 jensen_shannon=jensen_shannon,
-                estimate=found.mean[i],
+                **found.at(i),
                 n=found.n[i],
-                low=found.low[i],
-                high=found.high[i],
                 p=found.p[i] if family else np.nan,
                 group=group,
                 reference=reference,

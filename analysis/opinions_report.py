@@ -671,19 +671,6 @@ def difference_figure(run: OpinionRun, prefix: str) -> Figure | None:
     )
 
 
-def run_figures(run: OpinionRun, prefix: str) -> list[Block]:
-    """All figures of one run."""
-    found = (
-        map_figure(run, prefix),
-        common_figure(run, prefix),
-        difference_figure(run, prefix),
-        plane_figure([run], prefix, yardsticks=True),
-        place_figure(run, prefix),
-        steering_figure(run, prefix),
-    )
-    return [figure for figure in found if figure is not None]
-
-
 PROTOCOLS = {
     "letters": "The model chose among lettered options, once with every option at "
     "every place; its answer is the softmax of the options' log-probabilities, "
@@ -773,13 +760,17 @@ MEASURE_NAMES = {
 }
 
 
-def _blocks(run: OpinionRun, prefix: str) -> tuple[Block, ...]:
-    blocks: list[Block] = run_figures(run, prefix)
-    personas = (steering_table(run, prefix), shift_table(run, prefix))
-    blocks += [table for table in personas if table is not None]
-    blocks += [
+def _blocks(run: OpinionRun, prefix: str) -> list[Block | None]:
+    return [
+        map_figure(run, prefix),
+        common_figure(run, prefix),
+        difference_figure(run, prefix),
+        plane_figure([run], prefix, yardsticks=True),
+        place_figure(run, prefix),
+        steering_figure(run, prefix),
+        steering_table(run, prefix),
+        shift_table(run, prefix),
         diversity_table(run, prefix),
         country_table(run, prefix),
         measure_table(run, prefix),
     ]
-    return tuple(blocks)

@@ -150,8 +150,6 @@ def _persona(
             [key],
             analysis="steering",
             metric=metric,
-            unit="similarity",
-            jensen_shannon=True,
             reference=f"unsteered; persona {key}",
             family=f"personas: {metric} of {scribe.table.run.name}",
         )
@@ -177,8 +175,6 @@ def _persona(
             kept,
             analysis="steering",
             metric="js_similarity_shift",
-            unit="similarity",
-            jensen_shannon=True,
             reference=f"unsteered; persona {key}",
         ),
         shifts=pd.DataFrame(

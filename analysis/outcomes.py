@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from analysis import languages_answers
+from analysis import languages_data
 from analysis.association import MIN_COUNTRIES
 from analysis.axes import has_section
 from analysis.dialects import dialect_outcomes
 from analysis.html import number
-from analysis.languages_answers import Answers, read_answers
-from analysis.languages_data import likeliest
-from analysis.load import Run, item_meta
+from analysis.languages_data import Answers, likeliest, read_answers
+from analysis.load import Run, clusters, item_meta
 from analysis.opinions import normalised
 from analysis.opinions_data import opinion_table
 from analysis.opinions_measures import TESTED_QUESTIONS, js_matrix
@@ -51,7 +50,7 @@ def language_outcomes(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
     and one language's own where answers are short. Clusters: passages; documents.
 
     Raises:
-        DataError: As `languages_answers.read_answers`.
+        DataError: As `languages_data.read_answers`.
         StoreError: The run's items or scores cannot be read.
     """
     answers = read_answers(run, run.model, wanted.reference_language)
@@ -119,7 +118,7 @@ def _outcome(
         binary=is_binary(frame),
         crossed=is_crossed(frame),
         frame=frame,
-        fewest=languages_answers.TESTED_QUESTIONS,
+        fewest=languages_data.TESTED_QUESTIONS,
         chosen=answers.kind == "choices",
         beside=_letters(answers) if answers.kind == "choices" else "",
         names=known_as(answers.names.items()),
@@ -277,11 +276,7 @@ def _preferences(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
         group=[ALL] * len(pairs)
         if column is None
         else pairs[column].astype(object).fillna("(empty)"),
-        # Pairs whose prompts are not known stand each for itself.
-        cluster=[
-            f"prompt {prompt}" if prompt else f"pair {item}"
-            for prompt, item in zip(prompts, pairs["item_id"], strict=True)
-        ],
+        cluster=clusters(run, pairs["item_id"], prompts),
         value=correct.to_numpy(dtype=np.float64),
     )
     return (

@@ -1,7 +1,7 @@
 """What stages are compared by on the dialect axis: games, pairs, features.
 
 The values are those that each analysis counts, before it averages them: see
-`dialects_md3_data`, `dialects_pairs_accuracy`, `dialects_pairs_effects` and
+`dialects_md3_data`, `dialects_pairs_effects`, `dialects_pairs_effects` and
 `dialects_features_data`.
 """
 
@@ -13,9 +13,8 @@ from analysis import paired
 from analysis.dialects_features_data import VARIANTS, pair_scores
 from analysis.dialects_md3_data import CHOICE, GUESS, read_games
 from analysis.dialects_md3_findings import dialect_name
-from analysis.dialects_pairs_accuracy import correct_of
 from analysis.dialects_pairs_data import PairTable, pair_table
-from analysis.dialects_pairs_effects import ANSWER, Setting, settings_of
+from analysis.dialects_pairs_effects import ANSWER, Setting, correct_of, settings_of
 from analysis.dialects_pairs_findings import name_of
 from analysis.load import Run, item_meta
 from analysis.outcome import Outcome, is_binary, known_as, outcome_frame

@@ -20,7 +20,7 @@ import dataclasses
 import functools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +33,15 @@ from analysis.resample import (
     CI_LEVEL,
     Floats,
     cluster_counts,
+    cluster_pieces,
     percentile_interval,
 )
 
 MIN_CLUSTERS = 5
 """Fewest clusters that are tested or resampled."""
 TOO_FEW_CLUSTERS = f"none: fewer than {MIN_CLUSTERS} clusters"
+SHARED_COUNTS = 8_000_000
+"""Cells of `shared_counts` that are held at once, 64 MB."""
 POWER = 0.8
 """Of the minimum detectable effect."""
 ALPHA = 0.05
@@ -267,6 +270,24 @@ def shared_counts(groups: int, draws: int, seed: int) -> Floats:
     return counts
 
 
+def resampled(
+    statistic: Callable[[Floats], Floats], groups: int, draws: int, seed: int
+) -> Floats:
+    """A statistic of each draw of clusters, shape (draws,).
+
+    Args:
+        statistic: Counts of shape (some draws, groups) -> its value in each.
+        groups: Clusters.
+        draws: Bootstrap draws.
+        seed: Of the draws.
+    """
+    at_once = max(1, SHARED_COUNTS // groups)
+    if draws <= at_once:
+        return statistic(shared_counts(groups, draws, seed))
+    pieces = cluster_pieces(groups, draws, seed, at_once)
+    return np.concatenate([statistic(counts) for counts in pieces])
+
+
 def clustered_error(values: Floats, codes: NDArray[np.intp]) -> float:
     """Cluster-robust standard error of a mean: the jackknife over clusters (CR3).
 
@@ -400,9 +421,12 @@ def clustered_mean(
     found = Interval(estimate=float(kept.mean()))
     if groups < MIN_CLUSTERS:
         return found
-    counts = shared_counts(groups, draws, seed)
-    sums = counts @ np.bincount(codes, kept, minlength=groups)
-    return bounded(found.estimate, sums / (counts @ np.bincount(codes)))
+    sums, sizes = np.bincount(codes, kept, minlength=groups), np.bincount(codes)
+
+    def mean(counts: Floats) -> Floats:
+        return np.asarray((counts @ sums) / (counts @ sizes))
+
+    return bounded(found.estimate, resampled(mean, groups, draws, seed))
 
 
 def sign_test(differences: Floats) -> SignTest:

@@ -65,7 +65,10 @@ def guessed(games: pd.DataFrame) -> Floats:
 
 
 def chosen(games: pd.DataFrame) -> Floats:
-    """Whether the answer is more probable than all distractors, shape (games,)."""
+    """Whether the answer is more probable than all distractors, shape (games,).
+
+    NaN: of a game whose probabilities were not recorded.
+    """
     return games["chosen"].to_numpy(dtype=np.float64)
 
 
@@ -81,7 +84,8 @@ def guess_accuracy(evidence: Evidence, models: Sequence[str]) -> list[Record]:
 def choice_accuracy(evidence: Evidence, models: Sequence[str]) -> list[Record]:
     """Share of games whose answer is the most probable of the six words, per dialect.
 
-    Estimand, unit and interval as `guess_accuracy`; chance is a sixth.
+    Estimand, unit and interval as `guess_accuracy`; chance is a sixth. Games whose
+    probabilities were not recorded are left out and counted.
     """
     return _accuracies(evidence, models, CHOICE, chosen)
 
@@ -100,14 +104,25 @@ def _accuracies(
             ci_low=found.low,
             ci_high=found.high,
             ci_level=CI_LEVEL,
-            ci_method="Wilson",
+            ci_method="Wilson"
+            + (
+                f"; of {len(games)} games, {len(games) - len(won)} without a number"
+                if len(won) < len(games)
+                else ""
+            ),
             cluster="game",
-            n=len(games),
-            n_clusters=len(games),
+            n=len(won),
+            n_clusters=len(won),
         )
         for model, file, dialect, games in _by_dialect(evidence, models)
-        for found in [wilson(float(verdicts(games).sum()), len(games))]
+        for won in [_known(verdicts(games))]
+        if len(won)
+        for found in [wilson(float(won.sum()), len(won))]
     ]
+
+
+def _known(values: Floats) -> Floats:
+    return values[np.isfinite(values)]
 
 
 def tuning_gains(evidence: Evidence, models: Sequence[str]) -> list[Record]:
@@ -207,18 +222,21 @@ def dialect_gaps(evidence: Evidence, models: Sequence[str]) -> list[Record]:
 def recorded_shares(
     evidence: Evidence, metric: Metric
 ) -> Iterator[tuple[str, str, float, str]]:
-    """What the authors' own verdicts give.
+    """What the authors' own verdicts give of the games that are counted here too.
 
     Yields:
-        Model, dialect, share of games won, and where the verdicts stand.
+        Model, dialect, share of games won, and where the verdicts stand; nothing of a
+        dialect in which one of them is not there.
     """
     column, theirs = {
         GUESS: ("recorded_guess", "generated_correct_answer"),
         CHOICE: ("recorded_choice", "chose_correct_answer"),
     }[metric]
     for model, file, dialect, games in _by_dialect(evidence, ()):
-        share = float(games[column].to_numpy(dtype=np.float64).mean())
-        yield model, dialect, share, f"{file}, column {theirs}"
+        counted = games if metric == GUESS else games[games["chosen"].notna()]
+        won = counted[column].to_numpy(dtype=np.float64)
+        if len(won) and np.isfinite(won).all():
+            yield model, dialect, float(won.mean()), f"{file}, column {theirs}"
 
 
 def _by_dialect(

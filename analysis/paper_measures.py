@@ -91,8 +91,10 @@ def language_shares(evidence: Evidence, models: Sequence[str]) -> list[Record]:
     """
     found = []
     for (name, file), rows in ordered(evidence.languages, models):
-        total = rows["count"].sum()
-        english = rows.loc[rows["language"] == "en", "count"].sum()
+        english = rows.loc[rows["language"] == "en", "count"].sum(skipna=False)
+        total, uncounted = rows["count"].sum(), int(rows["count"].isna().sum())
+        if not total or np.isnan(english):
+            continue
         found.append(
             record(
                 SHARE,
@@ -101,7 +103,8 @@ def language_shares(evidence: Evidence, models: Sequence[str]) -> list[Record]:
                 run=file,
                 estimate=float(1 - english / total),
                 ci_method="none: all texts are counted whose language both detectors "
-                "agree on",
+                "agree on"
+                + (f"; {uncounted} languages without a count" if uncounted else ""),
                 n=int(total),
             )
         )

@@ -7,7 +7,7 @@ knows nothing of ranks, surveys or dialects.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -112,7 +112,7 @@ def models_section(
     *,
     lead: Callable[[Described], str],
     findings: Callable[[Described], tuple[Finding, ...]],
-    blocks: Callable[[Described, str], tuple[Block, ...]],
+    blocks: Callable[[Described, str], Iterable[Block | None]],
     id: str,
     title: str,
     did: str,
@@ -127,7 +127,8 @@ def models_section(
         runs: The analysed runs, one a model.
         lead: A run's first paragraph.
         findings: What was found of a run.
-        blocks: A run's figures and tables, of the run and the prefix of their ids.
+        blocks: A run's figures and tables, of the run and the prefix of their ids; None
+            is left out.
         id: Of the section; prefix of the ids and files below it.
         title: Of the section; a run among several is titled by its label.
         did: What the models did, such as `scored the same texts`.
@@ -147,7 +148,7 @@ def models_section(
                 title=run.label,
                 lead=lead(run),
                 findings=findings(run),
-                blocks=blocks(run, prefix),
+                blocks=tuple(one for one in blocks(run, prefix) if one is not None),
             )
         )
         step()

@@ -2,11 +2,13 @@
 
 Estimand: the share of pairs like those at hand in which the chosen answer scores
 higher; a tie counts one half. Unit of analysis: a pair; Wilson's interval takes them as
-independent. Where several pairs share a prompt, an interval clustered by prompt
-stands beside it. All hold the model, the pairs' labels and their sampling fixed.
+independent. Where several pairs share a prompt, or a template in a user's own file, an
+interval clustered by it stands beside it; a pair whose prompt is not known is a cluster
+of its own. All hold the model, the pairs' labels and their sampling fixed.
 
 Length is the confound: an answerer that always prefers the longer answer is held
 against the model on the same pairs, and accuracy is split by which answer is longer.
+Where the answers are not known, neither can be said.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from typing import TypedDict
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis import paired
-from analysis.load import Run, labels
+from analysis.load import LENGTH_UNITS, Run, clusters, labels, length_column
 from analysis.records import Record, with_holm
-from analysis.resample import CI_LEVEL, DRAWS, SEED
+from analysis.resample import CI_LEVEL, DRAWS, SEED, Floats
 from probe.types import DataError
 
 MOST_GROUPS = 60
@@ -38,22 +41,23 @@ class Share:
     """The group column; None: all pairs."""
     value: str | None
     n: int
-    n_prompts: int
+    n_clusters: int
+    """Prompts, or what else is resampled: see `PreferenceRun.cluster`."""
     ties: int
     accuracy: paired.Interval
     """Wilson's interval."""
     clustered: paired.Interval
-    """Bootstrap of prompts, or, where all pairs come out alike, Wilson's of as many
-    units as there are prompts; no bounds where no prompt has several pairs."""
+    """Bootstrap of clusters, or, where all pairs come out alike, Wilson's of as many
+    units as there are clusters; no bounds where no cluster has several pairs."""
     p_value: float | None
-    """Against one half, two-sided: exact sign test, or Student's t clustered by prompt
-    where prompts repeat; the sign test of prompts where all pairs come out alike."""
+    """Against one half, two-sided: as `_test`."""
     alike: bool
     """All pairs come out alike: resampling them would say nothing."""
     margin: float
     """Mean score of the chosen answer minus that of the rejected one."""
     longer: float
-    """Accuracy of always preferring the longer answer, on the same pairs."""
+    """Accuracy of always preferring the longer answer, on the same pairs; NaN: their
+    lengths are not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,20 +67,25 @@ class PreferenceRun:
     run: Run
     label: str
     pairs: pd.DataFrame
-    """A row per pair with both scores: item_id, prompt, margin, correct (1, 0, or 0.5
-    for a tie), longer (the same for the longer answer), and the group columns."""
+    """A row per pair with both scores: item_id, prompt, cluster, margin, correct (1, 0,
+    or 0.5 for a tie), longer (the same for the longer answer; NaN: not known), and the
+    group columns."""
+    cluster: str
+    """What pairs that belong together share: `prompt`; `pair`, where no prompt is
+    known; `cluster`, where some are near duplicates of each other (`Run.near`)."""
     unscored: int
     """Pairs of which an answer has no score; left out."""
-    length_unit: str
+    length_unit: str | None
+    """None: no length is known."""
     overall: Share
     groups: tuple[Share, ...]
     """Every value of every group column."""
     by_length: tuple[Share, Share]
     """Where the chosen answer is the longer, and where it is not longer."""
     beyond_length: paired.Interval
-    """Accuracy less that of always preferring the longer answer, clustered by
-    prompt."""
-    beyond_length_test: paired.SignTest
+    """Accuracy less that of always preferring the longer answer, clustered."""
+    beyond_length_p: float | None
+    """Of McNemar's test; of near duplicates as `_test`."""
     records: tuple[Record, ...]
 
 
@@ -117,32 +126,36 @@ def _analyse(run: Run, label: str) -> PreferenceRun:
         _share(pairs[pairs["longer"] < 1.0], "length", "chosen not longer"),
     )
     beyond = (pairs["correct"] - pairs["longer"]).to_numpy()
-    difference = paired.clustered_mean(
-        beyond, pairs["prompt"].to_numpy(dtype=str), draws=DRAWS, seed=SEED
-    )
-    test = paired.sign_test(beyond)
+    labels = pairs["cluster"].to_numpy(dtype=str)
+    difference = paired.clustered_mean(beyond, labels, draws=DRAWS, seed=SEED)
+    known = bool(pairs["prompt"].ne("").any())
     found = PreferenceRun(
         run=run,
         label=label,
         pairs=pairs,
+        cluster="cluster" if run.near else "prompt" if known else "pair",
         unscored=unscored,
         length_unit=unit,
         overall=overall,
         groups=groups,
         by_length=by_length,
         beyond_length=difference,
-        beyond_length_test=test,
+        beyond_length_p=None
+        if unit is None
+        else _test(beyond, labels)
+        if run.near
+        else paired.sign_test(beyond).p_value,
         records=(),
     )
     return dataclasses.replace(found, records=_records(found))
 
 
-def pair_frame(run: Run) -> tuple[pd.DataFrame, int, str]:
+def pair_frame(run: Run) -> tuple[pd.DataFrame, int, str | None]:
     """A row per pair with both scores; see `PreferenceRun.pairs`.
 
     Returns:
         The rows, the number of pairs left out for want of a score, and the unit of
-        length: tokens, or characters where a run has no token counts.
+        length, as `load.length_column`.
 
     Raises:
         DataError: As `analyse_preferences`.
@@ -166,10 +179,9 @@ def pair_frame(run: Run) -> tuple[pd.DataFrame, int, str]:
             "Make each pair an item of its own",
         )
     # Of a stopped run what waits has no counts yet.
-    counts = kept.loc[np.isfinite(kept["score"]), "n_answer_tokens"]
-    by_token = bool(counts.notna().all())
-    length = "n_answer_tokens" if by_token else "n_chars"
-    wide = kept.pivot(index="item_id", columns="role", values=["score", length])
+    length = length_column(run, kept[np.isfinite(kept["score"])])
+    values = ["score", length or "n_chars"]
+    wide = kept.pivot(index="item_id", columns="role", values=values)
     wide = wide.reindex(kept["item_id"].drop_duplicates())
     sides = {"chosen", "rejected"} <= set(kept["role"])
     known = (
@@ -186,57 +198,67 @@ def pair_frame(run: Run) -> tuple[pd.DataFrame, int, str]:
     pairs = wide[known].astype(np.float64)
     first = kept.drop_duplicates("item_id").set_index("item_id").loc[pairs.index]
     margin = pairs["score"]["chosen"] - pairs["score"]["rejected"]
-    longer = pairs[length]["chosen"] - pairs[length]["rejected"]
+    longer = pairs[values[1]]["chosen"] - pairs[values[1]]["rejected"]
     out = first[[*run.manifest.item_columns]].copy()
     out.insert(0, "prompt", first["prompt"])
+    out.insert(1, "cluster", clusters(run, first.index, first["prompt"]))
     out["margin"] = margin
     out["correct"] = paired.wins(margin.to_numpy())
-    out["longer"] = paired.wins(longer.to_numpy())
+    out["longer"] = np.nan if length is None else paired.wins(longer.to_numpy())
     return (
         out.reset_index(),
         int((~known).sum()),
-        "tokens" if by_token else "characters",
+        None if length is None else LENGTH_UNITS[length],
     )
 
 
 def _share(pairs: pd.DataFrame, column: str | None, value: str | None) -> Share:
     correct = pairs["correct"].to_numpy()
-    prompts = pairs["prompt"].to_numpy(dtype=str)
-    n, n_prompts = len(pairs), len(np.unique(prompts))
-    repeated = n_prompts < n
-    p = paired.sign_test(correct - 0.5).p_value
+    labels = pairs["cluster"].to_numpy(dtype=str)
+    n, n_clusters = len(pairs), len(np.unique(labels))
     clustered = paired.Interval(estimate=float(correct.mean()) if n else np.nan)
     alike = n > 0 and not np.ptp(correct) > 0
-    if repeated and alike:
-        # No spread: a bootstrap would have no width and a t-test no answer.
-        each = correct[:n_prompts]
-        clustered = paired.wilson(float(each.sum()), n_prompts)
-        p = paired.sign_test(each - 0.5).p_value
-    elif repeated:
-        clustered = paired.clustered_mean(correct, prompts, draws=DRAWS, seed=SEED)
-        _, codes = np.unique(prompts, return_inverse=True)
-        p = paired.t_test(correct - 0.5, codes).p_value
+    if n_clusters < n and alike:
+        # No spread: a bootstrap would have no width.
+        clustered = paired.wilson(float(correct[:n_clusters].sum()), n_clusters)
+    elif n_clusters < n:
+        clustered = paired.clustered_mean(correct, labels, draws=DRAWS, seed=SEED)
     return Share(
         column=column,
         value=value,
         n=n,
-        n_prompts=n_prompts,
+        n_clusters=n_clusters,
         ties=int((correct == 0.5).sum()),
         accuracy=paired.wilson(float(correct.sum()), n),
         clustered=clustered,
-        p_value=p,
+        p_value=_test(correct - 0.5, labels),
         alike=alike,
         margin=float(pairs["margin"].mean()) if n else np.nan,
         longer=float(pairs["longer"].mean()) if n else np.nan,
     )
 
 
+def _test(values: Floats, labels: NDArray[np.str_]) -> float | None:
+    """Two-sided p of a mean of zero: the exact sign test; Student's t, clustered.
+
+    Where all values of clustered pairs are one, which has no t, it is the sign test of
+    as many units as there are clusters.
+    """
+    _, codes = np.unique(labels, return_inverse=True)
+    n_clusters = int(codes.max()) + 1 if len(codes) else 0
+    if n_clusters == len(values):
+        return paired.sign_test(values).p_value
+    if not np.ptp(values) > 0:
+        return paired.sign_test(values[:n_clusters]).p_value
+    return paired.t_test(values, codes).p_value
+
+
 def _records(found: PreferenceRun) -> tuple[Record, ...]:
     half = f"{found.run.probe}, accuracy against one half"
     chance, models = f"{half}: models and groups", f"{half}, all pairs: models"
-    resampled = f"percentile bootstrap over prompts, {DRAWS} draws"
+    resampled = f"percentile bootstrap over {found.cluster}s, {DRAWS} draws"
     records = [_accuracy(found, found.overall, models)]
-    if found.overall.n_prompts < found.overall.n:
+    if found.overall.n_clusters < found.overall.n:
         records.append(
             dataclasses.replace(
                 records[0],
@@ -244,14 +266,15 @@ def _records(found: PreferenceRun) -> tuple[Record, ...]:
                 **_bounds(found.overall.clustered),
                 ci_method=_method(
                     found.overall.clustered,
-                    "Wilson, of as many units as there are prompts"
+                    found.cluster,
+                    f"Wilson, of as many units as there are {found.cluster}s"
                     if found.overall.alike
                     else resampled,
                 ),
-                cluster="prompt",
+                cluster=found.cluster,
                 p_value=None,
                 family=None,
-                n_clusters=found.overall.n_prompts,
+                n_clusters=found.overall.n_clusters,
             )
         )
     records += [_accuracy(found, one, chance) for one in found.groups]
@@ -260,11 +283,13 @@ def _records(found: PreferenceRun) -> tuple[Record, ...]:
         dataclasses.replace(
             records[0],
             metric="length_only_accuracy",
-            estimate=found.overall.longer,
+            estimate=None if found.length_unit is None else found.overall.longer,
             ci_low=None,
             ci_high=None,
             ci_level=None,
-            ci_method=f"none: always the answer with more {found.length_unit}",
+            ci_method="not computed: the answers' lengths are not known"
+            if found.length_unit is None
+            else f"none: always the answer with more {found.length_unit}",
             p_value=None,
             family=None,
         )
@@ -274,18 +299,23 @@ def _records(found: PreferenceRun) -> tuple[Record, ...]:
             records[0],
             metric="accuracy_beyond_length",
             reference="always the longer answer",
-            estimate=found.beyond_length.estimate,
+            estimate=None
+            if found.length_unit is None
+            else found.beyond_length.estimate,
             **_bounds(found.beyond_length),
             ci_method=_method(
                 found.beyond_length,
-                f"{resampled}; p by the exact sign test (McNemar)",
+                found.cluster,
+                f"{resampled}; p by the exact sign test (McNemar)"
+                if found.cluster != "cluster"
+                else f"{resampled}; p clustered likewise",
             ),
-            cluster="prompt",
-            p_value=found.beyond_length_test.p_value
+            cluster=found.cluster,
+            p_value=found.beyond_length_p
             if np.isfinite(found.beyond_length.low)
             else None,
             family=f"{found.run.probe}, accuracy beyond length: models",
-            n_clusters=found.overall.n_prompts,
+            n_clusters=found.overall.n_clusters,
         )
     )
     return tuple(records)
@@ -306,12 +336,14 @@ def _bounds(interval: paired.Interval) -> _Bounds:
     )
 
 
-def _method(interval: paired.Interval, method: str) -> str:
-    return method if np.isfinite(interval.low) else "none: too few prompts to resample"
+def _method(interval: paired.Interval, cluster: str, method: str) -> str:
+    return (
+        method if np.isfinite(interval.low) else f"none: too few {cluster}s to resample"
+    )
 
 
 def _accuracy(found: PreferenceRun, one: Share, family: str | None) -> Record:
-    repeated = one.n_prompts < one.n
+    repeated = one.n_clusters < one.n
     return Record(
         analysis="preferences",
         probe=found.run.probe,
@@ -325,9 +357,9 @@ def _accuracy(found: PreferenceRun, one: Share, family: str | None) -> Record:
         **_bounds(one.accuracy),
         ci_method="Wilson; p "
         + (
-            "by the exact sign test of prompts"
+            f"by the exact sign test of {found.cluster}s"
             if repeated and one.alike
-            else "by Student's t, clustered by prompt"
+            else f"by Student's t, clustered by {found.cluster}"
             if repeated
             else "by the exact sign test"
         )

@@ -29,6 +29,7 @@ from analysis.preferences import PreferenceRun, Share, analyse_preferences
 from analysis.records import ALPHA, Record
 from analysis.resample import DRAWS
 from analysis.wording import count_of
+from data_builders.mix_duplicates import TEMPLATE, TEMPLATE_WORDS
 
 MOST_ROWS = 26
 """Groups that the figure draws; the table has them all."""
@@ -110,8 +111,7 @@ def run_findings(one: PreferenceRun) -> tuple[Finding, ...]:
             "not shown.",
             evidence=(
                 f"Accuracy {number(whole.accuracy.estimate, 3)} (95% "
-                f"{interval(low, high, 3)}), {count_of(whole.n, 'pair')} of "
-                f"{count_of(whole.n_prompts, 'prompt')}; against one half p, Holm's "
+                f"{interval(low, high, 3)}), {_pairs(one)}; against one half p, Holm's "
                 f"over models, {p_text(p)}.",
                 *((f"{count_of(whole.ties, 'tie')}.",) if whole.ties else ()),
             ),
@@ -121,6 +121,8 @@ def run_findings(one: PreferenceRun) -> tuple[Finding, ...]:
     differs = holm_beyond is not None and holm_beyond < ALPHA
     better, worse = differs and beyond.low > 0, differs and beyond.high < 0
     longer, other = one.by_length
+    if one.length_unit is None:
+        return tuple(found + _below(one))
     split = [
         f"{number(part.accuracy.estimate, 3)} (95% "
         f"{interval(part.accuracy.low, part.accuracy.high, 3)}, n\u00a0=\u00a0"
@@ -146,6 +148,11 @@ def run_findings(one: PreferenceRun) -> tuple[Finding, ...]:
             certainty="supported" if better or worse else "not shown",
         )
     )
+    return tuple(found + _below(one))
+
+
+def _below(one: PreferenceRun) -> list[Finding]:
+    """The groups in which the rejected answer is preferred."""
     holm = {record.group: record.p_holm for record in one.records if record.family}
     below = [
         part
@@ -154,27 +161,40 @@ def run_findings(one: PreferenceRun) -> tuple[Finding, ...]:
         and p < ALPHA
         and part.accuracy.high < 0.5
     ]
-    if below:
-        found.append(
-            Finding(
-                claim="It prefers the rejected answer in "
-                f"{join_words([str(part.value) for part in below])}.",
-                evidence=tuple(
-                    f"{part.value}: accuracy {number(part.accuracy.estimate, 3)} (95% "
-                    f"{interval(part.accuracy.low, part.accuracy.high, 3)}), "
-                    f"n\u00a0=\u00a0{part.n}, Holm p "
-                    f"{p_text(holm[f'{part.column}: {part.value}'])}."
-                    for part in below
-                ),
-                certainty="supported",
-            )
+    if not below:
+        return []
+    return [
+        Finding(
+            claim="It prefers the rejected answer in "
+            f"{join_words([str(part.value) for part in below])}.",
+            evidence=tuple(
+                f"{part.value}: accuracy {number(part.accuracy.estimate, 3)} (95% "
+                f"{interval(part.accuracy.low, part.accuracy.high, 3)}), "
+                f"n\u00a0=\u00a0{part.n}, Holm p "
+                f"{p_text(holm[f'{part.column}: {part.value}'])}."
+                for part in below
+            ),
+            certainty="supported",
         )
-    return tuple(found)
+    ]
+
+
+def _pairs(one: PreferenceRun, of: str = "") -> str:
+    """How many pairs there are, and what of them belongs together."""
+    said = count_of(one.overall.n, "pair") + of
+    if one.cluster == "pair":
+        return f"{said}, each taken for itself as no prompt is known"
+    said += f" {'to' if of else 'of'} "
+    said += count_of(one.pairs["prompt"].nunique(), "prompt")
+    if one.cluster == "cluster":
+        said += f" in {count_of(one.overall.n_clusters, 'cluster')}, near duplicates "
+        said += "being one"
+    return said
 
 
 def _interval(share: Share) -> tuple[float, float]:
-    """By prompt where prompts repeat, else Wilson's."""
-    best = share.clustered if share.n_prompts < share.n else share.accuracy
+    """By cluster where clusters have several pairs, else Wilson's."""
+    best = share.clustered if share.n_clusters < share.n else share.accuracy
     return best.low, best.high
 
 
@@ -184,10 +204,14 @@ def _lead(one: PreferenceRun) -> str:
         if one.unscored
         else ""
     )
+    unknown = (
+        " How long the answers are is not known, nor what length alone would reach."
+        if one.length_unit is None
+        else ""
+    )
     return (
-        f"{count_of(one.overall.n, 'pair')} of a chosen and a rejected answer to "
-        f"{count_of(one.overall.n_prompts, 'prompt')}, by the {UNITS[one.run.measure]}."
-        f"{unscored}"
+        f"{_pairs(one, ' of a chosen and a rejected answer')}, by the "
+        f"{UNITS[one.run.measure]}.{unscored}{unknown}"
     )
 
 
@@ -266,7 +290,7 @@ def _table(one: PreferenceRun, prefix: str) -> Table:
                 "column": part.column,
                 "group": part.value,
                 "n": part.n,
-                "n_prompts": part.n_prompts,
+                "n_prompts": part.n_clusters,
                 "accuracy": part.accuracy.estimate,
                 "ci_low": part.accuracy.low,
                 "ci_high": part.accuracy.high,
@@ -356,10 +380,15 @@ METHOD = (
         text="The share of pairs whose chosen answer scores higher than the rejected "
         "one, ties counting one half, with Wilson's interval; where several pairs "
         "share a prompt, the headline interval is a bootstrap of prompts "
-        f"({DRAWS:,} draws) and the test is clustered. All pairs are held against one "
+        f"({DRAWS:,} draws) and the test is clustered. In a user's own file, near "
+        "duplicates are one cluster too: pairs whose text is alike by Jaccard's "
+        f"measure of {TEMPLATE} (three words in a row; found by MinHash) once numbers "
+        f"and capitalised words are masked, and of {TEMPLATE_WORDS} other words or "
+        "more. All pairs are held against one "
         "half, adjusted by Holm over models, and groups are, over models and groups. "
         "Always preferring the longer answer is the yardstick; the difference is "
-        "paired, tested by McNemar's test, and adjusted by Holm over models.",
+        "paired, tested by McNemar's test (clustered where there are near duplicates), "
+        "and adjusted by Holm over models.",
     ),
 )
 

@@ -27,10 +27,12 @@ from analysis.html import (
     render_markdown,
     text_cell,
 )
-from analysis.load import Run
+from analysis.load import NOT_YET, Run
 from analysis.part import AxisPart, RunPart, Wanted
 from analysis.records import Record, dumps
-from probe.types import StoreError, UsageError
+from analysis.wording import count_of
+from analysis.written import PAGES, SIGNATURE, try_folder, write_files
+from probe.types import UsageError
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,9 @@ SUMMARY_RUNS = 2
 """Up to so many runs the summary holds every finding of each; of more, the headline
 of each. Every finding stands in the run's own section, but for a report of one run,
 whose summary is just that."""
+
+UNSCORED = 3
+"""Up to so many reasons why pairs have no score stand there, the commonest."""
 
 NOTES = 3
 """Up to so many notes stand at the top of the page; more stay in the manifest."""
@@ -87,6 +92,7 @@ def write_report(
         StoreError: `out` cannot be written.
         DataError: A run has too little to analyse.
     """
+    try_folder(out)
     parts = _analyse(runs, wanted, step)
     page = build_page(runs, parts, title=title)
     records = [record for part in parts for record in part.records]
@@ -99,14 +105,7 @@ def write_page(page: Page, records: Sequence[Record], out: Path) -> Report:
     Raises:
         StoreError: `out` cannot be written.
     """
-    try:
-        paths = _write(page, records, out)
-    except OSError as error:
-        raise StoreError(
-            f"{out} cannot be written ({error.strerror or error})",
-            "A report needs a folder it may write, and room on the disk",
-            "Name another folder with --out",
-        ) from error
+    paths = write_files(out, _files(page, records))
     return Report(paths=tuple(paths), records=tuple(records))
 
 
@@ -192,7 +191,7 @@ DOWNLOADS = (
 
 def written_by() -> str:
     """The program and its version, for a footer."""
-    return f"Written by rm-probe {importlib.metadata.version('rm-probe')}."
+    return f"{SIGNATURE} {importlib.metadata.version('rm-probe')}."
 
 
 GENERAL_CAVEAT = (
@@ -278,6 +277,7 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
             f"Not verified: {join_words(list(unverified))}. Some field of the config "
             "could not be checked against a run of the published code."
         )
+    found += [f"{run.name}: {note}." for run in runs for note in _cautions(run)]
     limits: dict[int, list[Run]] = {}
     for run in runs:
         if run.manifest.limit is not None:
@@ -302,6 +302,14 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{number(counts.done, 0)} of {number(counts.expected, 0)} pairs are "
                 "scored."
             )
+        if run.near:
+            found.append(
+                f"{run.name}: {count_of(len(run.near), 'pair')} are near duplicates, "
+                "as of one template, and count as "
+                f"{count_of(len(set(run.near.values())), 'cluster')}."
+            )
+        if text := _unscored(run):
+            found.append(f"{run.name}: {text}.")
         if manifest.counts.truncated:
             text = (
                 f"{number(manifest.counts.truncated, 0)} of "
@@ -315,6 +323,23 @@ def run_warnings(runs: Sequence[Run]) -> tuple[str, ...]:
         verb = "leaves" if len(names) == 1 else "leave"
         found.append(f"{join_words(names)} {verb} out {text}.")
     return tuple(found)
+
+
+def _cautions(run: Run) -> tuple[str, ...]:
+    """Notes on a run that was scored here; those of others say where they are from."""
+    return run.manifest.notes if run.manifest.kind == "scored" else ()
+
+
+def _unscored(run: Run) -> str | None:
+    """How many pairs have no score, and why; None: what was asked for has one."""
+    errors = run.frame.loc[run.frame["score"].isna(), "error"]
+    counts = errors[errors != NOT_YET].value_counts()
+    if counts.empty:
+        return None
+    return (
+        f"{number(counts.sum(), 0)} of {number(len(run.frame), 0)} pairs without a "
+        f"score: {_dropped(dict(counts.head(UNSCORED)))}"
+    )
 
 
 def _names_of(some: Sequence[Run], runs: Sequence[Run]) -> list[str]:
@@ -341,7 +366,12 @@ def _dropped(counts: Mapping[str, int]) -> str:
 
 def run_notes(runs: Sequence[Run]) -> tuple[str, ...]:
     """Where the scores come from; of many runs, where to read that."""
-    notes = [f"{run.name}: {note}." for run in runs for note in run.manifest.notes]
+    notes = [
+        f"{run.name}: {note}."
+        for run in runs
+        if not _cautions(run)
+        for note in run.manifest.notes
+    ]
     if len(notes) > NOTES:
         return ("Where the scores of each run come from stands in the manifest below.",)
     return tuple(notes)
@@ -414,26 +444,24 @@ def provenance(run: Run) -> Provenance:
     return Provenance(title=f"{run.model} on {run.probe}", rows=tuple(rows), json=whole)
 
 
-def _write(page: Page, records: Sequence[Record], out: Path) -> list[Path]:
-    (out / "tables").mkdir(parents=True, exist_ok=True)
-    (out / "figures").mkdir(exist_ok=True)
-    # What an earlier report left there would look like part of this one.
-    for folder, endings in (("tables", ("*.csv",)), ("figures", ("*.svg", "*.png"))):
-        for ending in endings:
-            for old in (out / folder).glob(ending):
-                old.unlink()
-    paths = [out / "index.html", out / "report.md", out / "summary.json"]
-    paths[0].write_text(render_html(page), encoding="utf-8")
-    paths[1].write_text(render_markdown(page), encoding="utf-8")
-    paths[2].write_text(dumps(records), encoding="utf-8")
+def _files(page: Page, records: Sequence[Record]) -> dict[str, bytes]:
+    """Path below the report's folder -> content; `index.html` first."""
+    files = dict(
+        zip(
+            PAGES,
+            (
+                render_html(page).encode(),
+                render_markdown(page).encode(),
+                dumps(records).encode(),
+            ),
+            strict=True,
+        )
+    )
     for table in page.tables():
-        path = out / "tables" / f"{table.id}.csv"
-        table.frame.to_csv(path, index=False, encoding="utf-8")
-        paths.append(path)
+        text = table.frame.to_csv(index=False)
+        files[f"tables/{table.id}.csv"] = text.encode()
     for figure in page.figures():
         for panel in figure.panels:
-            path = out / "figures" / f"{panel.name}.svg"
-            path.write_text(panel.svg, encoding="utf-8")
-            path.with_suffix(".png").write_bytes(panel.png)
-            paths += [path, path.with_suffix(".png")]
-    return paths
+            files[f"figures/{panel.name}.svg"] = panel.svg.encode()
+            files[f"figures/{panel.name}.png"] = panel.png
+    return files

@@ -7,6 +7,7 @@ another one was, or was not, computed before it.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,9 +83,19 @@ def unstratified(size: int) -> NDArray[np.bool_]:
 
 def cluster_counts(n_clusters: int, draws: int, seed: int) -> Floats:
     """How often each cluster enters each bootstrap draw, shape (draws, clusters)."""
+    [counts] = cluster_pieces(n_clusters, draws, seed, draws)
+    return counts
+
+
+def cluster_pieces(
+    n_clusters: int, draws: int, seed: int, at_once: int
+) -> Iterator[Floats]:
+    """The rows of `cluster_counts`, at most so many at once."""
     rng = generator(seed, Stream.CLUSTERS, n_clusters)
     shares = np.full(n_clusters, 1.0 / n_clusters)
-    return rng.multinomial(n_clusters, shares, size=draws).astype(np.float64)
+    for begun in range(0, draws, at_once):
+        size = min(at_once, draws - begun)
+        yield rng.multinomial(n_clusters, shares, size=size).astype(np.float64)
 
 
 def country_draws(n: int, draws: int, seed: int) -> NDArray[np.intp]:

@@ -32,7 +32,8 @@ from analysis.load import Run, load_run
 from analysis.preferences import pair_frame
 from analysis.records import Record
 from analysis.resample import CI_LEVEL, DRAWS, SEED, Floats
-from probe.types import DataError, Measure, StoreError
+from analysis.written import write_files
+from probe.types import DataError, Measure
 
 ALL = "all"
 ALIKE = "lengths within 10%"
@@ -315,17 +316,8 @@ def write_card(card: Card, out: Path) -> list[Path]:
         "card.md": "\n".join(lines) + "\n",
         "card.json": json.dumps(records, indent=1, allow_nan=False) + "\n",
     }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (out / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"{out} cannot be written: {error.strerror}",
-            "It is a folder for the card",
-            "Name another",
-        ) from error
-    return [out / name for name in texts]
+    files = {name: text.encode() for name, text in texts.items()}
+    return write_files(out, files, ".rm-probe-card")
 
 
 def _slope(slope: float) -> str:

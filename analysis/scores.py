@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.load import Run
+from analysis.load import LENGTH_UNITS, Run, length_column
 from analysis.resample import Floats
 from data_builders import countries
 from probe.types import DataError
@@ -129,8 +129,7 @@ def score_table(run: Run) -> ScoreTable:
     sentiment = np.empty(len(items), dtype="<U8")
     sentiment[rows] = kept["sentiment"].to_numpy(dtype="<U8")
     ranked = np.isfinite(kept["score"])
-    by_token = bool(kept.loc[ranked, "n_answer_tokens"].notna().all())
-    length = "n_answer_tokens" if by_token else "n_chars"
+    length = length_column(run, kept[ranked]) or "n_chars"
     lengths = _matrix(kept[length], rows, columns, shape)
     finite = np.isfinite(scores)
     usable = finite.sum(axis=1) >= 2
@@ -142,7 +141,7 @@ def score_table(run: Run) -> ScoreTable:
         names=tuple(countries.by_key(key).name for key in keys),
         scores=scores[usable],
         lengths=lengths[usable],
-        length_unit="tokens" if by_token else "characters",
+        length_unit=LENGTH_UNITS[length],
         others=tuple(sorted(scored.difference(analysed))),
         absent=tuple(key for key in analysed if key not in scored),
         cells=finite.size,

@@ -27,10 +27,8 @@ from analysis.html import (
     join_words,
     number,
     number_cell,
-    p_cell,
     slug,
     slugs,
-    text_cell,
     with_interval,
 )
 from analysis.records import Record
@@ -166,44 +164,29 @@ def _level_cell(measure: MeasureResult, record: Record) -> Cell:
 
 def gap_table(comparison: Comparison, prefix: str) -> Table | None:
     """Best minus worst group of every measure; None: there are no two groups."""
-    rows = []
-    records: list[Record] = []
-    for measure in comparison.measures:
-        if not measure.gap_steps:
-            continue
-        records += measure.gaps
-        stages = [one.stage for one in measure.aligned.measured]
-        digits = digits_of(measure)
-        steps = {step.place: step for step in measure.gap_steps}
-        for place, (stage, gap) in enumerate(zip(stages, measure.gaps, strict=True)):
-            step = steps.get(place)
-            if step is not None:
-                records += [step.change, step.permuted]
-            rows.append(
-                (
-                    text_cell(measure_title(measure)),
-                    text_cell(stage_name(stage)),
-                    number_cell(shown(measure, gap.estimate), digits),
-                    number_cell(None)
-                    if step is None
-                    else Cell(
-                        text=signed(measure, step.change.estimate),
-                        sort=step.change.estimate,
-                        numeric=True,
-                    ),
-                    number_cell(
-                        None
-                        if step is None
-                        else shown(measure, step.permuted.estimate),
-                        digits,
-                    ),
-                    p_cell(None if step is None else p_of(step.change)),
-                )
-            )
+    measures = [one for one in comparison.measures if one.gap_steps]
+    rows = [
+        (measure, one.stage, gap, {s.place: s for s in measure.gap_steps}.get(place))
+        for measure in measures
+        for place, (one, gap) in enumerate(
+            zip(measure.aligned.measured, measure.gaps, strict=True)
+        )
+    ]
     if not rows:
         return None
-    shares = any(is_share(one) for one in comparison.measures if one.gap_steps)
-    return Table(
+
+    def level(measure: MeasureResult, record: Record | None) -> Cell:
+        value = None if record is None else shown(measure, record.estimate)
+        return number_cell(value, digits_of(measure))
+
+    def changed(measure: MeasureResult, record: Record | None) -> Cell:
+        if record is None:
+            return number_cell(None)
+        text = signed(measure, record.estimate)
+        return Cell(text=text, sort=record.estimate, numeric=True)
+
+    shares = any(is_share(one) for one in measures)
+    return col.table(
         id=f"{prefix}-gaps",
         title="Highest less lowest group",
         note=("Shares in points. " if shares else "")
@@ -212,16 +195,26 @@ def gap_table(comparison: Comparison, prefix: str) -> Table | None:
         "mean size of the change that this alone gives. Levels that rise or fall alike "
         "in all groups can change the gap by more than that, so the groups must also "
         "be shown to have changed unequally; p is the larger of the two.",
-        header=(
-            "Measure",
-            "Stage" if comparison.trained else "Model",
-            "Gap",
-            "Change",
-            "Chance",
-            "p (Holm)",
-        ),
-        rows=tuple(rows),
-        frame=pd.DataFrame([record.to_json() for record in records]),
+        columns=[
+            col.text("Measure", lambda row: measure_title(row[0])),
+            col.text(
+                "Stage" if comparison.trained else "Model",
+                lambda row: stage_name(row[1]),
+            ),
+            ("Gap", lambda row: level(row[0], row[2])),
+            ("Change", lambda row: changed(row[0], row[3] and row[3].change)),
+            ("Chance", lambda row: level(row[0], row[3] and row[3].permuted)),
+            col.p("p (Holm)", lambda row: row[3] and p_of(row[3].change)),
+        ],
+        rows=rows,
+        frame=[
+            record
+            for one in measures
+            for record in (
+                *one.gaps,
+                *(r for step in one.gap_steps for r in (step.change, step.permuted)),
+            )
+        ],
     )
 
 
@@ -766,40 +759,42 @@ def _subtitle(compared: Compared, lineages: Sequence[str]) -> str:
 
 
 def _overview(compared: Compared) -> Table:
-    rows, frame = [], []
-    for one in compared.comparisons:
-        for stage, run in zip(one.lineage.stages, one.runs, strict=True):
-            first = one.measures[0]
-            units = len(np.unique(first.aligned.unit))
-            rows.append(
-                (
-                    text_cell(one.lineage.name),
-                    text_cell(stage_name(stage)),
-                    text_cell(run.probe),
-                    text_cell(verified(run)),
-                    number_cell(units, 0),
-                    number_cell(len(first.groups), 0),
-                )
-            )
-            frame.append(
-                {
-                    "lineage": one.lineage.name,
-                    "role": stage.role,
-                    "model": stage.model,
-                    "run": run.name,
-                    "probe": run.probe,
-                    "verified": run.manifest.verified,
-                    "units": units,
-                    "groups": len(first.groups),
-                    "status": run.manifest.status,
-                }
-            )
-    return Table(
+    rows = [
+        (one, stage, run)
+        for one in compared.comparisons
+        for stage, run in zip(one.lineage.stages, one.runs, strict=True)
+    ]
+
+    def units(one: Comparison) -> int:
+        return len(np.unique(one.measures[0].aligned.unit))
+
+    frame = [
+        {
+            "lineage": one.lineage.name,
+            "role": stage.role,
+            "model": stage.model,
+            "run": run.name,
+            "probe": run.probe,
+            "verified": run.manifest.verified,
+            "units": units(one),
+            "groups": len(one.measures[0].groups),
+            "status": run.manifest.status,
+        }
+        for one, stage, run in rows
+    ]
+    return col.table(
         id="runs",
         title="What was compared",
         note="Compared: questions, games or pairs that all stages have scored.",
-        header=("Lineage", "Stage", "Probe", "Verified", "Compared", "Groups"),
-        rows=tuple(rows),
+        columns=[
+            col.text("Lineage", lambda row: row[0].lineage.name),
+            col.text("Stage", lambda row: stage_name(row[1])),
+            col.text("Probe", lambda row: row[2].probe),
+            col.text("Verified", lambda row: verified(row[2])),
+            col.count("Compared", lambda row: units(row[0])),
+            col.count("Groups", lambda row: len(row[0].measures[0].groups)),
+        ],
+        rows=rows,
         frame=pd.DataFrame(frame),
     )
 

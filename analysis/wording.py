@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+
 from analysis.correlate import PollResult
 from analysis.html import interval, number, p_text
 from analysis.records import ALPHA, Record
@@ -24,11 +28,6 @@ def public_title(public: Public) -> str:
     return f"{name} ({sample[0].lower() + sample[1:] if within else sample})"
 
 
-def publics(count: int) -> str:
-    """``1 public`` or ``39 publics``."""
-    return count_of(count, "public")
-
-
 def sentence(text: str) -> str:
     """A title as a sentence: with a full stop, where it has no mark of its own."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
@@ -37,6 +36,12 @@ def sentence(text: str) -> str:
 def count_of(count: int, singular: str) -> str:
     """``1 pair`` or ``1,782 pairs``."""
     return f"{number(count, 0)} {singular}{'' if count == 1 else 's'}"
+
+
+publics = partial(count_of, singular="public")
+"""``1 public`` or ``39 publics``."""
+questions = partial(count_of, singular="question")
+"""``1 question`` or ``554 questions``."""
 
 
 def hundred(value: float | None) -> float | None:
@@ -54,11 +59,6 @@ def p_words(p: float | None, adjusted: str = "") -> str:
     text = p_text(p)
     sign = "" if text.startswith("<") else "=\u00a0"
     return f"p{adjusted}\u00a0{sign}{text}"
-
-
-def questions(count: int) -> str:
-    """``1 question`` or ``554 questions``."""
-    return count_of(count, "question")
 
 
 def countries(count: int) -> str:
@@ -115,6 +115,36 @@ def side_of(record: Record) -> int:
     if record.ci_low is None or record.ci_high is None or p is None or p >= ALPHA:
         return 0
     return 1 if record.ci_low > 0 else -1 if record.ci_high < 0 else 0
+
+
+def value_text(record: Record, digits: int = 2) -> str:
+    """``0.12 (95% 0.05 to 0.19)``; without bounds it says so."""
+    text = number(record.estimate, digits)
+    if record.ci_low is None:
+        return f"{text} (no interval)"
+    return f"{text} (95% {interval(record.ci_low, record.ci_high, digits)})"
+
+
+def span_text(
+    values: Iterable[float | None], text: Callable[[float], str] = number
+) -> str:
+    """``0.2 to 0.4``, or ``0.2`` where all read so; nothing where there are none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = text(min(known)), text(max(known))
+    return low if low == high else f"{low} to {high}"
+
+
+def digits_for(sizes: Iterable[float | None]) -> int:
+    """Decimals at which differences of a run can be told apart.
+
+    Rewards have no common unit: one model's are in thousandths, another's in tens.
+    """
+    largest = max((abs(size) for size in sizes if size), default=0.0)
+    if not largest > 0:
+        return 2
+    return min(max(2 - math.floor(math.log10(largest)), 1), 6)
 
 
 def points(value: float | None) -> str:

@@ -191,6 +191,36 @@ def check_kinds(rows: Sequence[Mapping[str, GroupValue]], path: Path) -> None:
             )
 
 
+def check_distinct(said: Sequence[object], wheres: Sequence[str]) -> None:
+    """Checks that no row says what another says, whatever their ids are.
+
+    Args:
+        said: All that a row holds but its id.
+        wheres: File and line of each.
+
+    Raises:
+        DataError: Some do.
+    """
+    first: dict[str, str] = {}
+    twice = []
+    for value, where in zip(map(repr, said), wheres, strict=True):
+        if value in first:
+            twice.append((first[value], where))
+        first.setdefault(value, where)
+    if twice:
+        file = twice[0][0].rpartition(", ")[0]
+        named = [
+            " and ".join(where.removeprefix(f"{file}, ") for where in pair)
+            for pair in twice[:10]
+        ]
+        raise DataError(
+            f"{file}: {len(twice)} rows are the same as an earlier one but for their "
+            f"id: {'; '.join(named)}{' ...' if len(twice) > 10 else ''}",
+            "What stands twice would count twice",
+            "Remove the repeated rows",
+        )
+
+
 def constant_within(
     rows: Sequence[Mapping[str, GroupValue]], ids: Sequence[str], column: str
 ) -> bool:

@@ -5,7 +5,7 @@ AskReddit's list that have none, a key of our own (``x-kosovo``). Spellings are
 matched exactly after `normalise`, never by regular expression: "Northern Cyprus" is
 not Cyprus, "Sint Maarten" not Saint Martin, and a bare "Korea" nobody.
 
-The tables in `facts/` are rebuilt by `make_facts`; `facts/sources.csv`
+The tables in `facts/` are rebuilt by `tests.make_facts`; `facts/sources.csv`
 (`fact_sources`) says where each column comes from, of what year, under what licence.
 """
 

@@ -5,10 +5,10 @@ where no percentage is known, with its year and source. Orders used by Ryan, Hel
 and Yang (2024) are kept as they used them, ties and all, because their figures are
 correlations with that order.
 
-`facts/favourability.csv` has what the people of many countries said of some others,
-of no known year; `make_favourability` rebuilds it. GlobalOpinionQA holds some surveys
-under two ids of a question whose text differs in a comma or its first words: rows alike
-in all but the id count once (`publics`).
+`facts/favourability.csv` has what the people of many countries said of some others, of
+no known year; `tests.make_favourability` rebuilds it. GlobalOpinionQA holds some
+surveys under two ids of a question whose text differs in a comma or its first words:
+rows alike in all but the id count once (`publics`).
 """
 
 from __future__ import annotations

@@ -215,6 +215,12 @@ def _check_rows(rows: Sequence[_Row], path: Path) -> None:
                 "Give it an item_id of its own",
             )
     cells.check_kinds([row.groups for row in rows], path)
+    said: dict[str, list[object]] = {}
+    for row in rows:
+        own = (row.messages, row.candidate_id, row.answer, row.span, row.groups)
+        said.setdefault(row.item_id, []).append(own)
+    firsts = {row.item_id: row.where for row in reversed(rows)}
+    cells.check_distinct(list(said.values()), [firsts[id] for id in said])
 
 
 # -- countries --------------------------------------------------------------

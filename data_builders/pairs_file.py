@@ -54,6 +54,11 @@ def of_table(table: Table) -> Probe:
             there is nothing to compare; with file, line and column.
     """
     found = _read_long(table) if "dialect" in table.columns else read_wide(table)
+    key = next((name for name in IDS if name in table.columns), None)
+    wheres: dict[str, str] = {}
+    for number, line in enumerate(table.lines, start=1):
+        wheres.setdefault(str(number) if key is None else _id(line, key), line.where)
+    cells.check_distinct([dict(found.rows[id]) for id in wheres], [*wheres.values()])
     usable = compare(found, str(table.path))
     ids = [id for id, row in found.rows.items() for texts in row.values() if texts]
     groups = [

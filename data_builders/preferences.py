@@ -146,6 +146,12 @@ def of_table(table: Table) -> Probe:
         for id, line in zip(ids, table.lines, strict=True)
     ]
     cells.check_kinds([row.groups for row in rows], path)
+    usable = [
+        ({name: cell for name, cell in line.values.items() if name != key}, line.where)
+        for row, line in zip(rows, table.lines, strict=True)
+        if isinstance(row.pair, Pair)
+    ]
+    cells.check_distinct([said for said, _ in usable], [where for _, where in usable])
     lost = _unusable(rows)
     if lost.total() == len(rows):
         raise DataError(

@@ -8,7 +8,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from data_builders import countries
-from probe.types import DataError, GroupValue, Item, NothingAskedError
+from probe.types import (
+    BuildOptions,
+    DataError,
+    GroupValue,
+    Item,
+    NothingAskedError,
+    Probe,
+)
 
 
 def limit_items(
@@ -90,6 +97,35 @@ def limit_items(
         for value, count in zip(stratum, drawn, strict=True):
             count[value] += 1
     return [item for item in everything if item.id in chosen]
+
+
+def build(
+    probe: Probe, options: BuildOptions, limit: int | None, seed: int
+) -> list[Item]:
+    """The probe's items for one call.
+
+    Args:
+        probe: The benchmark.
+        options: What the user chose about its text.
+        limit: Number of items, drawn by `seed` and stratified; None: all.
+        seed: Fixes the draw; a larger limit contains a smaller one.
+
+    Raises:
+        DataError: The probe's data cannot be had or is malformed.
+    """
+    items = list(probe.build(options))
+    if limit is None:
+        return items
+    return limit_items(items, probe.item_columns, limit, seed, probe.unit)
+
+
+def sampled(probe: Probe, items: Sequence[Item], limit: int | None) -> int | None:
+    """The limit, if it left something out: a probe with fewer units was not sampled."""
+    if limit is None:
+        return None
+    if probe.unit is None:
+        return limit if len(items) >= limit else None
+    return limit if len({item.groups[probe.unit] for item in items}) >= limit else None
 
 
 def _limit_units(

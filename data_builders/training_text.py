@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-_UNSPACED = (
+UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Burmese
     (0x1780, 0x17FF),  # Khmer
@@ -22,7 +22,7 @@ class _Signs(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         sign = chr(code)
-        if any(first <= code <= last for first, last in _UNSPACED):
+        if any(first <= code <= last for first, last in UNSPACED):
             found = f" {sign} "
         elif unicodedata.category(sign)[0] in "PSCZ":
             found = " "

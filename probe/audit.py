@@ -58,6 +58,8 @@ class Settings:
     trust_remote_code: bool = False
     template: Literal["config", "plain"] = "config"
     """`plain`: a policy reads text without its chat template."""
+    adapter_base: Path | None = None
+    """Folder of the base of a bare adapter; None: as the adapter records it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,11 @@ def configure(ref: str, settings: Settings) -> ModelConfig:
         UsageError: No such model, or a reward model that is to read plain text.
         ConfigError: A config that is wrong or needs code the user did not allow.
     """
-    config = models.resolve_model(ref, trust_remote_code=settings.trust_remote_code)
+    config = models.resolve_model(
+        ref,
+        trust_remote_code=settings.trust_remote_code,
+        adapter_base=settings.adapter_base,
+    )
     if settings.template == "plain" and config.kind is not Kind.POLICY:
         raise UsageError(
             f"--template plain is given, and model '{config.name}' is of kind "
@@ -92,7 +98,20 @@ def configure(ref: str, settings: Settings) -> ModelConfig:
         )
     if settings.dtype is not None:
         config = config.model_copy(update={"dtype": settings.dtype})
+    for note in _notes(config, settings):
+        logger.warning("warning: model '%s': %s", config.name, note)
     return config
+
+
+def _notes(config: ModelConfig, settings: Settings) -> tuple[str, ...]:
+    """What a reader of the scores must know of how they came to be."""
+    bare = config.bare and settings.template == "config"
+    if not bare or config.template != resolve.BASE_TEMPLATE:
+        return ()
+    return (
+        f"scored as plain text ({config.template!r}), since the checkpoint has no chat "
+        f"template; that is right for a base model alone",
+    )
 
 
 def prepare(config: ModelConfig, settings: Settings) -> Prepared:
@@ -103,7 +122,7 @@ def prepare(config: ModelConfig, settings: Settings) -> Prepared:
     """
     resolved = models.resolve_weights(config)
     if settings.template == "plain":
-        config = plain(config, resolved)
+        config = plain(config)
     return Prepared(
         config=config,
         resolved=resolved,
@@ -112,7 +131,7 @@ def prepare(config: ModelConfig, settings: Settings) -> Prepared:
     )
 
 
-def plain(config: ModelConfig, resolved: Resolved) -> ModelConfig:
+def plain(config: ModelConfig) -> ModelConfig:
     """The policy without its chat template, under a name of its own: ``NAME-plain``.
 
     It reads `resolve.BASE_TEMPLATE` after the BOS that the tokenizer itself writes, not
@@ -121,44 +140,23 @@ def plain(config: ModelConfig, resolved: Resolved) -> ModelConfig:
 
     Args:
         config: A policy; one that reads that template anyway stays as it is.
-        resolved: Where its tokenizer lies.
-
-    Raises:
-        ConfigError: As `models.load_encoder`.
     """
     if config.template == resolve.BASE_TEMPLATE:
         return config
     changes = {
         "name": f"{config.name}-plain",
         "template": resolve.BASE_TEMPLATE,
-        "bos": "none",
+        "bos": "tokenizer",
         "golden": (),
     }
-    bare = config.model_copy(update=changes)
-    encoder = models.load_encoder(bare, resolved)
-    if encoder.bos_id not in encoder.own_prefix:
-        return bare
-    return bare.model_copy(update={"bos": "exactly_one"})
+    return config.model_copy(update=changes)
 
 
 def build_items(
     probe: Probe, options: BuildOptions, *, limit: int | None, seed: int
 ) -> list[Item]:
-    """The probe's items for this call.
-
-    Args:
-        probe: The benchmark.
-        options: What the user chose about its text.
-        limit: Number of items, drawn by `seed` and stratified; None: all.
-        seed: Fixes the draw; a larger limit contains a smaller one.
-
-    Raises:
-        DataError: The probe's data cannot be had or is malformed.
-    """
-    items = list(probe.build(options))
-    if limit is None:
-        return items
-    return select.limit_items(items, probe.item_columns, limit, seed, probe.unit)
+    """The probe's items for this call: as `select.build`."""
+    return select.build(probe, options, limit, seed)
 
 
 def fitting(config: ModelConfig) -> list[Probe]:
@@ -212,12 +210,6 @@ def loader(prepared: Prepared) -> Callable[[], models.Scorer]:
     return load
 
 
-def _units(probe: Probe, items: Sequence[Item]) -> int:
-    if probe.unit is None:
-        return len(items)
-    return len({item.groups[probe.unit] for item in items})
-
-
 def _measures(kind: Kind, items: Sequence[Item]) -> tuple[str, ...]:
     """What a run of these items stores."""
     asked = any(item.max_new_tokens is not None for item in items)
@@ -249,7 +241,6 @@ def score_probe(
         InterruptedRunError: Ctrl-C; the run can be continued.
         ProbeError: As raised by the scorer for text it cannot score.
     """
-    from probe.models import checkpoints
     from probe.score import run
     from probe.store import Manifest
 
@@ -272,12 +263,11 @@ def score_probe(
         resolved=prepared.resolved.as_record(),
         sources=sources.digests(probe.sources, options.data, options.languages),
         packages={name: metadata.version(name) for name in _PACKAGES},
-        device=str(checkpoints.place(settings.device, config.dtype).device),
         dtype=config.dtype,
         seed=settings.seed,
-        # A probe with fewer units than the limit was not sampled.
-        limit=limit if limit is not None and _units(probe, items) >= limit else None,
+        limit=select.sampled(probe, items, limit),
         dropped=dict(probe.dropped(options)) if probe.dropped else {},
+        notes=_notes(config, settings),
     )
 
     total = sum(len(item.candidates) for item in items)
@@ -293,6 +283,12 @@ def score_probe(
     def progress(done: int) -> None:
         bar.update(done - bar.n)
 
+    def device() -> str:
+        # Imported once there is something to score: its start takes seconds.
+        from probe.models import checkpoints
+
+        return str(checkpoints.place(settings.device, config.dtype).device)
+
     with closing(bar):
         return run(
             items,
@@ -300,4 +296,5 @@ def score_probe(
             root=settings.runs,
             manifest=manifest,
             progress=progress,
+            device=device,
         )

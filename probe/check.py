@@ -14,12 +14,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from probe.config import ModelConfig
-from probe.models import Resolved, Scorer, tensors
+from probe.config import Kind, ModelConfig
+from probe.encode import BOS_COUNT
+from probe.models import Resolved, Scorer, checkpoints, load_tokenizer, tensors
 from probe.models.engine import device_of
 from probe.models.implicit import ImplicitScorer, completion
 from probe.models.policy import PolicyScorer
-from probe.models.reward import OwnOutputScorer, RewardScorer
+from probe.models.reward import OwnOutputScorer, RewardScorer, labelled
 from probe.models.weights import Role
 from probe.types import Candidate, Encoded, Item, Measure, Message
 
@@ -71,12 +72,14 @@ def run_checks(
         ProbeError: A text of ours cannot be encoded or scored at all.
     """
     encoded = [one for item in _items() for one in scorer.encode(item)]
+    limit = _limit(scorer, resolved)
     yield _golden(config, scorer)
     yield _bos(config, scorer, encoded)
+    yield _tokens(config, resolved, scorer, encoded)
     yield _head(config, resolved, scorer)
-    yield _precision(config, scorer)
-    yield _invariance(scorer, encoded)
-    yield _plain(scorer, encoded)
+    yield _precision(config, resolved, scorer)
+    yield _invariance(scorer, encoded, limit)
+    yield _plain(scorer, encoded, limit)
 
 
 def _items() -> list[Item]:
@@ -120,14 +123,44 @@ def _golden(config: ModelConfig, scorer: Scorer) -> Check:
 
 def _bos(config: ModelConfig, scorer: Scorer, encoded: Sequence[Encoded]) -> Check:
     """The texts start with as many BOS tokens as promised."""
-    promised = {"exactly_one": 1, "none": 0, "literal_plus_tokenizer": 2}[config.bos]
+    promised = BOS_COUNT.get(config.bos, "the tokenizer's own")
     counts = {scorer.encoder.leading_bos(one.token_ids) for one in encoded}
     found = ", ".join(map(str, sorted(counts)))
     return Check(
         name="BOS count",
-        ok=counts == {promised},
+        ok=config.bos == "tokenizer" or counts == {promised},
         detail=f"{found} leading ({scorer.encoder.tokenizer.bos_token!r}), promised "
         f"{promised} (bos: {config.bos})",
+    )
+
+
+def _tokens(
+    config: ModelConfig, resolved: Resolved, scorer: Scorer, encoded: Sequence[Encoded]
+) -> Check:
+    """The library itself reads the same tokens, unless `bos` says otherwise."""
+    tokenizer, encoder = load_tokenizer(config, resolved.tokenizer), scorer.encoder
+    pairs = [(item, candidate) for item in _items() for candidate in item.candidates]
+    theirs = [encoder.plain_ids(tokenizer, *pair) for pair in pairs]
+    # A policy stops reading at its answer's end.
+    policy = config.kind is Kind.POLICY
+    equal = sum(
+        list(one.token_ids) == (ids[: len(one.token_ids)] if policy else ids)
+        for one, ids in zip(encoded, theirs, strict=True)
+    )
+    how = "tokenizer(text)" if encoder.literal else "apply_chat_template"
+    counts = {
+        "before a plain text": encoder.leading_bos(tokenizer("a")["input_ids"]),
+        f"by {how}": encoder.leading_bos(theirs[0]),
+        "here": encoder.leading_bos(encoded[0].token_ids),
+    }
+    detail = f"{equal} of {len(pairs)} texts as {how} gives them"
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{count} {where}" for where, count in counts.items())
+        detail += f"; leading BOS: {found} (`bos: {config.bos}` in the config decides)"
+    return Check(
+        name="tokens of the library",
+        ok=equal == len(pairs) or config.bos != "tokenizer",
+        detail=detail,
     )
 
 
@@ -145,7 +178,7 @@ def _head(config: ModelConfig, resolved: Resolved, scorer: Scorer) -> Check:
             path = resolved.path("weights") / config.head.file
             stored |= dict.fromkeys(tensors.file_keys(path), path)
         for label, parameter in parameters.items():
-            key = _locate(parameter, stored)
+            key = _locate(parameter, stored) or _adapted(parameter, stored)
             if key is None:
                 return Check(name=name, ok=False, detail=f"{label} is in no file")
             found.append(f"{label} = {key}")
@@ -158,16 +191,17 @@ def _heads(
     """Head parameters, and the sources they must come from."""
     here: tuple[Role, ...] = ("weights", "adapter")
     match scorer:
-        case RewardScorer():
+        case RewardScorer() if scorer.config.label is None:
             return [(here, _named(scorer.head))]
         case PolicyScorer():
             return [(here, _named(scorer.model.get_output_embeddings()))]
         case ImplicitScorer():
             theirs = _named(scorer.reference.model.get_output_embeddings())
             return [*_heads(scorer.trained), (("reference",), theirs)]
-        case OwnOutputScorer():
-            prefix = f"{scorer.model.base_model_prefix}."
-            parameters = _named(scorer.model).items()
+        case OwnOutputScorer() | RewardScorer():
+            (model,) = _models(scorer)
+            prefix = f"{model.base_model_prefix}."
+            parameters = _named(model).items()
             return [(here, {k: v for k, v in parameters if not k.startswith(prefix)})]
     raise AssertionError(f"a scorer of class {type(scorer).__name__}")
 
@@ -189,7 +223,35 @@ def _locate(parameter: torch.Tensor, stored: Mapping[str, Path]) -> str | None:
     return None
 
 
-def _precision(config: ModelConfig, scorer: Scorer) -> Check:
+def _adapted(parameter: torch.Tensor, stored: Mapping[str, Path]) -> str | None:
+    """Name of the stored tensor that LoRA made a parameter of, and of LoRA's own."""
+    if parameter.dim() != 2:
+        return None
+    for key in stored:
+        if not key.endswith((".lora_B.weight", ".lora_embedding_A")):
+            continue
+        basis = tensors.load(stored, [key])[key].float()
+        basis = basis.T if key.endswith("A") else basis
+        magnitude = key.replace("lora_B.weight", "lora_magnitude_vector")
+        for base in sorted(stored, key=len):
+            before = tensors.load(stored, [base])[base]
+            if before.shape != parameter.shape or len(basis) != len(parameter):
+                continue
+            change = parameter.cpu().float() - before.float()
+            if magnitude in stored:
+                # DoRA: rows of a length that is stored, whatever their direction.
+                change = parameter.cpu().float().norm(dim=1)
+                rest = change - tensors.load(stored, [magnitude])[magnitude].float()
+            else:
+                across = torch.linalg.qr(basis).Q
+                rest = change - across @ (across.T @ change)
+            scale = _TOLERANCE[parameter.dtype] * float(parameter.float().abs().max())
+            if change.any() and float(rest.abs().max()) <= scale:
+                return f"{base} with {key}"
+    return None
+
+
+def _precision(config: ModelConfig, resolved: Resolved, scorer: Scorer) -> Check:
     """Weights are in the config's precision, or rounded as it says."""
     models = _models(scorer)
     parameters = [one for model in models for one in model.parameters()]
@@ -199,22 +261,42 @@ def _precision(config: ModelConfig, scorer: Scorer) -> Check:
         if one.is_floating_point()
     }
     n_rounded = sum(not one.is_floating_point() for one in parameters)
-    rounded = f", {n_rounded} tensors in {config.quantization}" if n_rounded else ""
+    method = _rounding(config, resolved)
+    rounded = f", {n_rounded} tensors in {method}" if n_rounded or method else ""
     attention = {str(model.config._attn_implementation) for model in models}
     devices = {str(one.device) for one in parameters}
     shown = [", ".join(sorted(one)) for one in (dtypes, attention, devices)]
+    if method != config.quantization:
+        # Stored rounded: the package decides on the precision of what it packs.
+        ok = config.dtype in dtypes
+    else:
+        ok = dtypes == {config.dtype} and (n_rounded > 0) == bool(config.quantization)
     return Check(
         name="dtype and attention",
-        ok=dtypes == {config.dtype} and (n_rounded > 0) == bool(config.quantization),
+        ok=ok,
         detail=f"{shown[0]} (config: {config.dtype}){rounded}, attention {shown[1]}, "
         f"on {shown[2]}, engine {scorer.engine}",
     )
 
 
+def _rounding(config: ModelConfig, resolved: Resolved) -> str | None:
+    """How weights are rounded, by us or by who saved them."""
+    for role in ("weights", "backbone", "reference"):
+        source = resolved.find(role)
+        if source is None or not (source.path / "config.json").is_file():
+            continue
+        declared = checkpoints.read_config(source.path, config)
+        found = checkpoints.rounding(declared, source.path)
+        if found is not None:
+            eight = found.get("load_in_8bit") is True
+            return "8bit" if eight else str(found["quant_method"])
+    return config.quantization
+
+
 def _models(scorer: Scorer) -> list[PreTrainedModel]:
     match scorer:
         case RewardScorer():
-            return [scorer.backbone]
+            return [scorer.whole or scorer.backbone]
         case PolicyScorer() | OwnOutputScorer():
             return [scorer.model]
         case ImplicitScorer():
@@ -222,7 +304,7 @@ def _models(scorer: Scorer) -> list[PreTrainedModel]:
     raise AssertionError(f"a scorer of class {type(scorer).__name__}")
 
 
-def _invariance(scorer: Scorer, encoded: Sequence[Encoded]) -> Check:
+def _invariance(scorer: Scorer, encoded: Sequence[Encoded], limit: float) -> Check:
     """A text's score does not depend on its batch mates or on order."""
     together = scorer.score(encoded)
     alone = [scorer.score([one])[0] for one in encoded]
@@ -233,7 +315,6 @@ def _invariance(scorer: Scorer, encoded: Sequence[Encoded]) -> Check:
     for i, score in zip(order, mixed, strict=True):
         shuffled[i] = score
     worst = max(_worst(together, alone), _worst(together, shuffled))
-    limit = _limit(scorer)
     return Check(
         name="batch invariance",
         ok=worst <= limit,
@@ -242,17 +323,16 @@ def _invariance(scorer: Scorer, encoded: Sequence[Encoded]) -> Check:
     )
 
 
-def _plain(scorer: Scorer, encoded: Sequence[Encoded]) -> Check:
+def _plain(scorer: Scorer, encoded: Sequence[Encoded], limit: float) -> Check:
     """The engine equals one plain forward pass a text, and the class's own score."""
     few = [encoded[0], encoded[len(encoded) // 2], encoded[-1]]
     ours = scorer.score(few)
     worst = _worst(ours, [plain_score(scorer, one) for one in few])
-    limit = _limit(scorer)
     found = [f"differ by {worst:.2g} (relative, at most {limit:g})"]
     if isinstance(scorer, RewardScorer) and scorer.config.pool == "last_token":
         model = scorer.whole
         if model is not None:
-            own = _worst(ours, [class_score(model, one) for one in few])
+            own = _worst(ours, [class_score(model, one, scorer.columns) for one in few])
             found.append(f"from {type(model).__name__}'s own scores by {own:.2g}")
             worst = max(worst, own)
     return Check(
@@ -262,17 +342,20 @@ def _plain(scorer: Scorer, encoded: Sequence[Encoded]) -> Check:
     )
 
 
-def class_score(model: PreTrainedModel, encoded: Encoded) -> Mapping[Measure, float]:
+def class_score(
+    model: PreTrainedModel, encoded: Encoded, columns: tuple[int, ...] = (0,)
+) -> Mapping[Measure, float]:
     """What a `*ForSequenceClassification` itself gives for one text, unpadded."""
     ids = torch.tensor([encoded.token_ids], device=device_of(model))
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-    return {Measure.REWARD: float(logits[0, 0])}
+    return {Measure.REWARD: float(labelled(logits[0].float(), columns))}
 
 
-def _limit(scorer: Scorer) -> float:
+def _limit(scorer: Scorer, resolved: Resolved) -> float:
     by_dtype = max(_TOLERANCE[model.dtype] for model in _models(scorer))
-    return max(by_dtype, _ROUNDED[scorer.encoder.config.quantization])
+    method = _rounding(scorer.encoder.config, resolved)
+    return max(by_dtype, _ROUNDED.get(method, _ROUNDED["4bit"]))
 
 
 def _worst(
@@ -316,7 +399,8 @@ def plain_score(scorer: Scorer, encoded: Encoded) -> Mapping[Measure, float]:
                 output = scorer.model(
                     input_ids=ids, attention_mask=torch.ones_like(ids)
                 )
-            return {Measure.REWARD: float(output[scorer.config.output].reshape(-1)[0])}
+            own = output[scorer.config.output].reshape(-1).float()
+            return {Measure.REWARD: float(labelled(own, scorer.columns))}
     raise AssertionError(f"a scorer of class {type(scorer).__name__}")
 
 

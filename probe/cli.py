@@ -13,11 +13,12 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from probe.options import (
+    BaseFolderOpt,
     BatchOpt,
     ColumnsOpt,
     DataOpt,
@@ -38,10 +39,13 @@ from probe.options import (
     RunArgs,
     RunsOpt,
     ScoreOptions,
+    SeedOpt,
     StageOptions,
     TemplateOpt,
     TrustOpt,
     check_folder,
+    check_out,
+    check_read,
     for_one_probe,
     grouped,
     load_probe,
@@ -55,7 +59,13 @@ from probe.options import (
     read_wanted,
     run_folders,
 )
-from probe.types import CheckFailedError, NoSlopeError, ProbeError, UsageError
+from probe.types import (
+    CheckFailedError,
+    DataError,
+    NoSlopeError,
+    ProbeError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from analysis.load import Run
@@ -122,6 +132,7 @@ def show(
     columns: ColumnsOpt = None,
     template: TemplateOpt = "config",
     trust_remote_code: TrustOpt = False,
+    adapter_base: BaseFolderOpt = None,
 ) -> None:
     """Print the exact text and tokens a model reads; no weights are loaded."""
     from probe import audit as audits
@@ -130,12 +141,16 @@ def show(
 
     options = chosen.read()
     loaded = load_probe(probe, columns)
-    settings = read_settings(trust_remote_code=trust_remote_code, template=template)
+    settings = read_settings(
+        trust_remote_code=trust_remote_code,
+        template=template,
+        adapter_base=adapter_base,
+    )
     config = audits.configure(model, settings)
     options = for_one_probe(loaded, config, options)
     resolved = models.resolve_weights(config, with_tensors=False)
     if template == "plain":
-        config = audits.plain(config, resolved)
+        config = audits.plain(config)
     encoder = models.load_encoder(config, resolved)
     shown = 0
     for item in loaded.build(options):
@@ -159,6 +174,8 @@ def show(
             print(f"token ids   {list(ids)}")
             print(f"answer span tokens [{encoded.answer_start}, {encoded.answer_end})")
             print(f"BOS         {encoder.leading_bos(ids)} ({config.bos})")
+            if encoded.error is not None:
+                print(f"unscored    {encoded.error}")
             print(f"straddles   {encoded.straddles}")
             print(f"truncated   {encoded.truncated_tokens} tokens")
             print()
@@ -241,38 +258,83 @@ def score(
 
 
 @app.command("import")
+@grouped
 def import_(
     probe: ProbeArg,
     files: Annotated[
         list[str],
         typer.Argument(
             metavar="[GROUP=]FILE...",
-            help="csv files; or DIALECT=FILE of RewardBench's results for each",
+            help="csv or jsonl; or DIALECT=FILE of RewardBench's results for each",
         ),
     ],
     model: Annotated[str, typer.Option(help="Label for the model")],
-    data: DataOpt = None,
+    chosen: ItemOptions,
+    limit: LimitOpt = None,
     runs: RunsOpt = Path("runs"),
+    columns: ColumnsOpt = None,
+    seed: SeedOpt = 0,
 ) -> None:
     """Store scores recorded elsewhere as runs: one for each file, or for all GROUPs.
 
-    The first GROUP is the one that the others are compared with.
+    A file of item_id, candidate_id and score is joined to the probe's own items: those
+    that `export` writes with the same options. The first GROUP is the one that the
+    others are compared with.
     """
     check_folder("--runs", runs)
-    loaded, found = load_probe(probe), read_files(files)
+    loaded, found = load_probe(probe, columns), read_files(files)
+    options = chosen.read()
+    check_read(loaded, options)
     from tqdm import tqdm
 
-    from probe.recorded import import_file, import_groups
+    from probe.recorded import Asked, import_file, import_groups
 
+    asked = Asked(options=options, limit=limit, seed=seed)
     if isinstance(found, dict):
         result = import_groups(loaded, found, model=model, root=runs, argv=sys.argv)
         _say_counts(result.path)
         return
     for file in tqdm(found, desc="import", unit=" files", delay=2.0):
         result = import_file(
-            loaded, file, model=model, root=runs, data=data, argv=sys.argv
+            loaded, file, model=model, root=runs, asked=asked, argv=sys.argv
         )
         _say_counts(result.path)
+
+
+@app.command()
+@grouped
+def export(
+    probe: ProbeArg,
+    chosen: ItemOptions,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write [standard output]")
+    ] = None,
+    reader: Annotated[
+        Literal["reward", "policy"] | None,
+        typer.Option(help="Kind of model [reward, if it fits one]"),
+    ] = None,
+    limit: LimitOpt = None,
+    columns: ColumnsOpt = None,
+    seed: SeedOpt = 0,
+) -> None:
+    """Write what is to be scored, as jsonl, for a model that runs elsewhere.
+
+    Its scores, with item_id, candidate_id and score, come back with `import`.
+    """
+    from data_builders import select
+    from probe import export as exports
+
+    loaded, options = load_probe(probe, columns), chosen.read()
+    check_read(loaded, options)
+    if reader is None:
+        reader = "reward" if "reward" in loaded.fits else "policy"
+    options = dataclasses.replace(options, reader=reader)
+    lines = exports.lines(select.build(loaded, options, limit, seed), reader)
+    if out is None:
+        for line in lines:
+            print(line)
+    else:
+        print(f"written     {out}  {exports.write(out, lines):,} answers")
 
 
 @app.command()
@@ -291,7 +353,7 @@ def audit(
     from probe.audit import configure
 
     # Read before hours of scoring, so that a misspelt name ends the call at once.
-    check_folder("--out", out)
+    check_out(out)
     options, settings = chosen.read(), how.read()
     config, wanted = configure(model, settings), what.read()
     _audit(config, model, None, options, settings, limit, out, wanted)
@@ -342,7 +404,11 @@ def reproduce(
                 measure=one.measure,
                 frame=one.frame,
             )
-            rankings.append(rank(run))
+            try:
+                rankings.append(rank(run))
+            except DataError as error:
+                # One file with too few scores; the others have theirs.
+                print(f"note: {error}", file=sys.stderr)
             bar.update()
         evidence = Evidence(
             rankings=tuple(rankings),
@@ -448,7 +514,7 @@ def report(
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
-    check_folder("--out", out)
+    check_out(out)
     paths, wanted = run_folders(run), what.read()
     _report(read_runs(paths, mixed), out, wanted)
 
@@ -473,7 +539,7 @@ def compare(
     are compared with. With --mixed, versions of a probe may differ where what both have
     scored is the same text.
     """
-    check_folder("--out", out)
+    check_out(out)
     paths, wanted = run_folders(run), what.read()
     from tqdm import tqdm
 
@@ -596,7 +662,7 @@ def doseresponse(
     mixed: MixedOpt = False,
 ) -> None:
     """What the share of training data with an attribute did: the report of `train`."""
-    check_folder("--out", out)
+    check_out(out)
     paths, wanted = run_folders(run), what.read()
     _doses(read_runs(paths, mixed), learning or [], out, wanted, as_json=as_json)
 
@@ -632,6 +698,8 @@ def _audit(
     from probe import audit as audits
 
     prepared = audits.prepare(config, settings)
+    target = out or Path("reports") / prepared.config.name
+    check_out(target)
     _say_resolved(model, prepared.config)
     options = dataclasses.replace(options, reader=config.kind.fits)
     found = audits.fitting(config) if only is None else only
@@ -644,7 +712,6 @@ def _audit(
         )
         _say_counts(result.path)
         paths.append(result.path)
-    target = out or Path("reports") / prepared.config.name
     _report(read_runs(paths), target, wanted)
 
 
@@ -740,14 +807,20 @@ def _say_resolved(ref: str, config: ModelConfig) -> None:
 
 
 def _say_counts(path: Path) -> None:
-    from probe.store import read_manifest
+    from probe.recorded.files import NOT_THERE
+    from probe.store import read_manifest, read_scores
 
     manifest = read_manifest(path)
     counts = manifest.counts
+    scored, missing = counts.done, 0
+    if manifest.kind == "imported":
+        scored -= counts.unscored
+        missing = read_scores(path)["error"].to_pylist().count(NOT_THERE)
     extra = "".join(
         f", {number:,} {what}"
         for number, what in (
-            (counts.unscored, "unscored"),
+            (missing, "missing"),
+            (counts.unscored - missing, "unscored"),
             (counts.truncated, "truncated"),
             *(
                 (number, f"left out ({why})")
@@ -756,7 +829,7 @@ def _say_counts(path: Path) -> None:
         )
         if number
     )
-    print(f"run         {path}  {counts.done:,} of {counts.expected:,} scored{extra}")
+    print(f"run         {path}  {scored:,} of {counts.expected:,} scored{extra}")
 
 
 def main() -> None:

@@ -68,7 +68,8 @@ class Kind(enum.StrEnum):
 
 
 _WHEEL = re.compile(
-    r"pypi:(?P<package>[\w.-]+)==(?P<version>[\w.!+-]+)/(?P<file>[^\s]+)"
+    # What begins with a dash would be an option of pip's.
+    r"pypi:(?P<package>\w[\w.-]*)==(?P<version>\w[\w.!+-]*)/(?P<file>[^\s]+)"
 )
 _SOURCE = re.compile(
     r"hf:(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?"
@@ -213,6 +214,10 @@ class Golden(Strict):
     atol: float = Field(default=0.02, gt=0)
 
 
+Label = Annotated[int, Field(ge=0, strict=True)] | Annotated[str, Field(min_length=1)]
+"""An output of a classifier, by index or by its name in config.json."""
+
+
 class Training(Strict):
     """What a checkpoint was trained on, for the analysis of an ablation."""
 
@@ -268,17 +273,28 @@ class ModelConfig(Strict):
     """`value_head` only."""
     output: str | None = None
     """Attribute of the model's own output to read with `pool: model`."""
+    # Left out of dumps where it is not set, so that it changes no other fingerprint.
+    label: Label | tuple[Label, Label] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """Of a classifier with several labels: the one whose logit is the reward, or two,
+    [positive, negative], for their log-odds. None: it has one label."""
     template: str = "tokenizer"
-    """`tokenizer` (its chat template), a .jinja file, or a literal with {user},
-    {assistant} and optionally {system}."""
-    bos: Literal["exactly_one", "none", "literal_plus_tokenizer"] = "exactly_one"
+    """`tokenizer` (its chat template), `tokenizer:NAME` (of several, the one of that
+    name), a .jinja file, or a literal with {user}, {assistant} and optionally
+    {system}."""
+    bos: Literal["tokenizer", "exactly_one", "none", "literal_plus_tokenizer"] = (
+        "tokenizer"
+    )
+    """`tokenizer`: what `tokenizer(text)` writes around a literal, and
+    `apply_chat_template` around a dialogue. The others promise a number."""
     pool: Literal["last_token", "eos", "last_column", "model"] = "last_token"
     padding: Padding = Padding()
     max_tokens: int = Field(default=2048, gt=1)
     on_overflow: Literal["error", "flag"] = "flag"
     truncation_side: Literal["left", "right"] = "left"
     dtype: Dtype = "float32"
-    # Left out of dumps where it is not set, so that it changes no other fingerprint.
+    # Left out of dumps where it is not set, like `label`.
     quantization: Literal["8bit", "4bit"] | None = Field(
         default=None, exclude_if=lambda value: value is None
     )
@@ -293,7 +309,7 @@ class ModelConfig(Strict):
     license: str | None = None
     """The weights' licence, as their card names it."""
     golden: tuple[Golden, ...] = ()
-    # Left out of dumps where it is not set, like `quantization`; it scores nothing.
+    # Left out of dumps where it is not set, like `label`; it scores nothing.
     training: Training | None = Field(
         default=None, exclude_if=lambda value: value is None
     )
@@ -304,6 +320,11 @@ class ModelConfig(Strict):
     def where(self) -> str:
         """How errors call the model: its name, and its file where it has one."""
         return f"model '{self.name}'" + (f" ({self._file})" if self._file else "")
+
+    @property
+    def bare(self) -> bool:
+        """Whether it was read from a checkpoint, and no config file says anything."""
+        return self._file is None
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
@@ -319,6 +340,8 @@ class ModelConfig(Strict):
                 raise ValueError(f"`{key}` belongs to kind {kind}, not {self.kind}")
             if value is None and self.kind is kind and key != "backbone":
                 raise ValueError(f"kind {kind} needs `{key}`")
+        if self.label is not None and self.kind is not Kind.SEQUENCE_CLASSIFIER:
+            raise ValueError(f"`label` belongs to a classifier, not to {self.kind}")
         if self.pool == "last_column" and self.padding.to is None:
             raise ValueError("`pool: last_column` needs `padding.to`")
         if (self.pool == "model") != (self.output is not None):

@@ -5,11 +5,15 @@ templates, truncation and where the answer lies. The rules, in order:
 
 1. The whole conversation is rendered to one text, and that text is tokenised once,
    so that a token boundary is never forced between prompt and answer.
-2. The tokenizer's own added tokens are put around it as the config's `bos` promises,
-   and the number of leading BOS tokens is counted against that promise.
+2. What stands around it is what the tokenizer puts around a plain text, and nothing
+   around a conversation, as `apply_chat_template` has it. Where the config's `bos`
+   promises a number of leading BOS tokens instead, they are counted against that.
 3. The answer starts at the first token whose characters end beyond the prompt.
    White space at the prompt's end counts to the answer, as in `_encode_pair` of
    https://github.com/EleutherAI/lm-evaluation-harness.
+   An answer that a chat template writes otherwise (reasoning moved, blanks trimmed,
+   letters in lower case) is scored where it stands; one that is not found there is
+   left unscored, with the reason. A template that drops a message is refused.
 4. What does not fit `max_tokens` is cut on the configured side, and counted. Where
    that leaves an answer without a token before it (left truncation without BOS), the
    first token left is context, as BOS is elsewhere, and is not scored.
@@ -23,11 +27,15 @@ templates, truncation and where the answer lies. The rules, in order:
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,19 +49,33 @@ from probe.types import GENERATED, Candidate, ConfigError, DataError, Encoded, I
 log = logging.getLogger(__name__)
 
 _SLOT = re.compile(r"\{(user|assistant|system)\}")
-_SENTINEL = "RMPROBEANSWERSLOT"
+# Of every kind of character that `_PLAIN` has, so that a template which writes it as
+# it is writes such answers as they are.
+_SENTINEL = "RmProbe_0, a. B; c: d! e? f' (g)-Slot"
+_WRITTEN = re.compile("RmProbe.*?Slot", re.IGNORECASE | re.DOTALL)
+# Of digits: whatever a template does to letters, it writes them.
+_MARK = "73102649581"
 _NEXT_WORD = re.compile(r"\s*\S*")
 # Stands for an answer's first word, where a policy is to find the answer itself.
 _A_WORD = "A"
 _MAX_CUTS = 200_000
-# No chat template treats a line of such characters specially, so that filling the
-# slot is safe; any other answer, and the first of each item, is rendered for real.
+# Where a chat template writes `_SENTINEL` as it is, filling the slot with a line of
+# such characters is safe if none of the template's own strings, which it might look
+# for, is in it; any other answer, and an item's first, is rendered for real.
 _PLAIN = re.compile(r"\w(?:[\w ,.;:!?'()-]*[\w.!?])?")
-_BOS_COUNT = {"exactly_one": 1, "none": 0, "literal_plus_tokenizer": 2}
+BOS_COUNT = {"exactly_one": 1, "none": 0, "literal_plus_tokenizer": 2}
 # Some chat templates write today's date (where `date_string` gives none, or by calling
 # `strftime_now`), which would change the scores overnight. This is the date Llama 3.1's
 # own template falls back to, at midnight.
 _TEMPLATE_DATE = datetime(2024, 7, 26, tzinfo=UTC)
+_RENDER_SECONDS = 2.0
+"""A chat template takes a millisecond; one that takes so long is no chat template."""
+# A template is a program of the checkpoint's: it fails in its own ways.
+_TEMPLATE_ERRORS = (
+    *(jinja2.TemplateError, ArithmeticError, AssertionError, AttributeError),
+    *(LookupError, MemoryError, NameError, RuntimeError, SyntaxError, TypeError),
+    ValueError,
+)
 _DIRECTIVES = "aAbBcdDeFGHIjmMpRSTuUVwWxXyYzZ"
 
 
@@ -70,6 +92,8 @@ class Rendered:
     """One past its last character."""
     after: str
     """What a policy does not read: the rest of the answer and of the template."""
+    error: str | None = None
+    """Why nothing of the answer can be scored."""
 
     @property
     def sha(self) -> str:
@@ -94,8 +118,8 @@ class _Frame:
 
     before: str
     after: str
-    template: str | None
-    """Jinja source to confirm each filled slot with; None: nothing to confirm."""
+    plain: bool
+    """Whether the slot was written as it is: plain answers then need no rendering."""
 
 
 class Encoder:
@@ -140,8 +164,10 @@ class Encoder:
         if self.bos_id is None:
             self.bos_id = tokenizer.cls_token_id
         self._cuts: dict[tuple[str, str], bool] = {("", ""): False}
-        self._literal: list[str] | None = None
+        self.literal: list[str] = []
+        """Texts and slots by turns of a literal template; empty: a chat template."""
         self._jinja: str | None = None
+        self._whole: dict[tuple[str, ...], bool] = {}
         self._read_template()
         self._check_bos_promise()
         specials = [token for token in tokenizer.all_special_tokens if token]
@@ -152,14 +178,8 @@ class Encoder:
     def _read_template(self) -> None:
         template = self.config.template
         where = f"{self.config.where}: `template`"
-        if template == "tokenizer":
-            if not self.tokenizer.chat_template:
-                raise ConfigError(
-                    f"{where} is `tokenizer`, which has no chat template",
-                    "`tokenizer` needs one in the tokenizer's files",
-                    'Write a literal such as "{user} {assistant}", or a .jinja file',
-                )
-            self._jinja = _dated(self.tokenizer.get_chat_template())
+        if template.partition(":")[0] == "tokenizer":
+            self._jinja = _dated(self._named_template(template.partition(":")[2]))
             return
         if template.endswith(".jinja"):
             try:
@@ -185,12 +205,34 @@ class Encoder:
                 "{assistant} is the last slot",
                 "Mend the template",
             )
-        self._literal = _SLOT.split(template)
+        self.literal = _SLOT.split(template)
+
+    def _named_template(self, name: str) -> str:
+        """The tokenizer's chat template of that name; empty: its one or default."""
+        found = self.tokenizer.chat_template
+        where = f"{self.config.where}: `template`"
+        if not found:
+            raise ConfigError(
+                f"{where} is `tokenizer`, which has no chat template",
+                "`tokenizer` needs one in the tokenizer's files",
+                'Write a literal such as "{user} {assistant}", or a .jinja file',
+            )
+        several = found if isinstance(found, dict) else {"default": found}
+        template = several.get(name or "default")
+        if not isinstance(template, str):
+            raise ConfigError(
+                f"{where} is `{self.config.template}`; the tokenizer's chat templates "
+                f"are called {', '.join(map(str, sorted(several)))}",
+                "`tokenizer` is the one called default, and `tokenizer:NAME` another",
+                "Write `template: tokenizer:NAME` with one of these names into a YAML "
+                "config",
+            )
+        return template
 
     def _check_bos_promise(self) -> None:
         bos = self.config.bos
         where = f"{self.config.where}: `bos: {bos}`"
-        if self.bos_id is None and bos != "none":
+        if self.bos_id is None and bos not in ("none", "tokenizer"):
             raise ConfigError(
                 f"{where}, but the tokenizer has no BOS token",
                 "A promised BOS token must exist",
@@ -205,38 +247,66 @@ class Encoder:
 
     # -- text ---------------------------------------------------------------
 
-    def _jinja_text(self, item: Item, answer: str) -> str:
-        messages = [{"role": m.role, "content": m.content} for m in item.messages]
-        messages.append({"role": "assistant", "content": answer})
+    def _jinja_text(
+        self, item_id: str, turns: Sequence[tuple[str, str]], answer: str
+    ) -> str:
+        """What the chat template writes of (role, content) turns and an answer."""
+        who = f"the chat template of {self.config.where}"
         try:
-            text = self.tokenizer.apply_chat_template(
-                messages,
-                chat_template=self._jinja,
-                tokenize=False,
-                add_generation_prompt=False,
-                date_string=_TEMPLATE_DATE.strftime("%d %b %Y"),
-            )
-        except jinja2.TemplateError as error:
+            with _limited(_RENDER_SECONDS):
+                text = self.tokenizer.apply_chat_template(
+                    _messages(turns, answer),
+                    chat_template=self._jinja,
+                    tokenize=False,
+                    add_generation_prompt=False,
+                    date_string=_TEMPLATE_DATE.strftime("%d %b %Y"),
+                )
+        except TimeoutError as error:
+            raise ConfigError(
+                f"{who} wrote nothing within {_RENDER_SECONDS:g} s",
+                "A chat template writes a dialogue in about a millisecond",
+                "Mend its loops, or use another `template`",
+            ) from error
+        except _TEMPLATE_ERRORS as error:
+            # What a template says by raise_exception speaks for itself.
+            own = isinstance(error, jinja2.TemplateError)
+            detail = " ".join(str(error).split())[:200]
             raise DataError(
-                f"item '{item.id}': the chat template of model '{self.config.name}' "
-                f"refuses its messages: {error}",
+                f"item '{item_id}': {who} refuses its messages: "
+                f"{detail if own else f'{type(error).__name__}: {detail}'}",
                 "Messages must be of roles and order the template accepts",
                 "Use a probe that fits the model, or another `template`",
             ) from error
         return str(text)
 
+    @functools.cached_property
+    def _quoted(self) -> re.Pattern[str]:
+        """What a chat template may look for in an answer: its strings with letters."""
+        assert self._jinja is not None, "asked of chat templates alone"
+        lexed = jinja2.Environment().lex(self._jinja)
+        found = {text[1:-1] for _, kind, text in lexed if kind == "string"}
+        words = [re.escape(text) for text in found if re.search(r"\w", text)]
+        return re.compile("|".join(words) or r"(?!)", re.IGNORECASE)
+
     def _frame(self, item: Item) -> _Frame:
-        if self._literal is None:
-            text = self._jinja_text(item, _SENTINEL)
-            before, found, after = text.partition(_SENTINEL)
-            if not found or _SENTINEL in after:
+        if not self.literal:
+            turns = _turns(item)
+            text = self._jinja_text(item.id, turns, _SENTINEL)
+            found = list(_WRITTEN.finditer(text))
+            if len(found) != 1:
                 raise ConfigError(
                     f"model '{self.config.name}': `template` writes the answer "
-                    f"{text.count(_SENTINEL)} times",
+                    f"{len(found)} times",
                     "A template writes the assistant's last answer exactly once",
                     "Use another `template`",
                 )
-            return _Frame(before=before, after=after, template=self._jinja)
+            self._assert_none_dropped(item, turns, text)
+            slot = found[0]
+            return _Frame(
+                before=text[: slot.start()],
+                after=text[slot.end() :],
+                plain=slot.group() == _SENTINEL,
+            )
         turns = [m for m in item.messages if m.role != "system"]
         system = "".join(m.content for m in item.messages if m.role == "system")
         if len(turns) != 1 or turns[0].role != "user":
@@ -246,7 +316,7 @@ class Encoder:
                 "A literal template has room for one user turn",
                 "Use `template: tokenizer` or a .jinja file for dialogues",
             )
-        if system and "system" not in self._literal[1::2]:
+        if system and "system" not in self.literal[1::2]:
             raise DataError(
                 f"item '{item.id}' has a system message, and `template` of model "
                 f"'{self.config.name}' has no {{system}}",
@@ -258,53 +328,97 @@ class Encoder:
         fill = {"user": turns[0].content, "system": system}
         parts = [
             part if i % 2 == 0 else fill[part]
-            for i, part in enumerate(self._literal[:-2])
+            for i, part in enumerate(self.literal[:-2])
         ]
-        return _Frame(before="".join(parts), after=self._literal[-1], template=None)
+        return _Frame(before="".join(parts), after=self.literal[-1], plain=True)
 
-    def _fill(self, frame: _Frame, item: Item, candidate: Candidate) -> tuple[str, int]:
-        """The answer as the template writes it, and characters it lost in front."""
-        answer = candidate.answer
-        if frame.template is None:
-            return answer, 0
-        if candidate is not item.candidates[0] and _PLAIN.fullmatch(answer):
-            return answer, 0
-        text = self._jinja_text(item, answer)
-        if text == frame.before + answer + frame.after:
-            return answer, 0
-        trimmed = answer.strip()
-        if text == frame.before + trimmed + frame.after:
-            return trimmed, len(answer) - len(answer.lstrip())
-        raise DataError(
-            f"item '{item.id}', candidate '{candidate.id}': the template of model "
-            f"'{self.config.name}' changes the answer {answer[:60]!r}",
-            "The template must write the answer as it is, trimmed at most",
-            "Use another `template`, or take the answer out",
-        )
+    def _assert_none_dropped(
+        self, item: Item, turns: Sequence[tuple[str, str]], text: str
+    ) -> None:
+        """Every message stands in what the template wrote, however it is written.
+
+        A mark in its place shows that, once for each order of roles; and where a
+        message does not stand there as it is, a mark beside it.
+        """
+        roles = tuple(role for role, _ in turns)
+        if roles not in self._whole:
+            self._whole[roles] = all(
+                self._writes(item, turns, at, _MARK) for at in range(len(turns))
+            )
+        written = text.casefold()
+        for at, (role, content) in enumerate(turns):
+            said = content.strip()
+            if not said or (self._whole[roles] and said.casefold() in written):
+                continue
+            beside = (f"{said}\n{_MARK}", f"{_MARK}\n{said}")
+            if not any(self._writes(item, turns, at, one) for one in beside):
+                raise DataError(
+                    f"item '{item.id}': the chat template of {self.config.where} "
+                    f"leaves out message {at + 1}, of role {role}",
+                    "No message may be dropped",
+                    "Use a probe without such messages, or another `template`",
+                )
+
+    def _writes(
+        self, item: Item, turns: Sequence[tuple[str, str]], at: int, marked: str
+    ) -> bool:
+        """Whether a mark in a message is written, or the message refused with it."""
+        others = [*turns[:at], (turns[at][0], marked), *turns[at + 1 :]]
+        try:
+            text = self._jinja_text(item.id, others, _SENTINEL)
+        except DataError:
+            return True
+        return _MARK in text
+
+    def _with_answer(
+        self, frame: _Frame, item: Item, candidate: Candidate
+    ) -> tuple[str, Sequence[int | None]]:
+        """The text with an answer, and where each of its characters stands in it."""
+        answer, head = candidate.answer, len(frame.before)
+        whole = frame.before + answer + frame.after
+        as_it_is = range(head, head + len(answer))
+        if self.literal or (
+            frame.plain
+            and candidate is not item.candidates[0]
+            and _PLAIN.fullmatch(answer)
+            and not self._quoted.search(answer)
+        ):
+            return whole, as_it_is
+        text = self._jinja_text(item.id, _turns(item), answer)
+        return text, as_it_is if text == whole else _places(answer, text, frame)
 
     def _rendered(
         self, frame: _Frame, item: Item, candidate: Candidate, kind: Kind
     ) -> Rendered:
-        answer, lost = self._fill(frame, item, candidate)
+        text, places = self._with_answer(frame, item, candidate)
+        answer = candidate.answer
         start, end = 0, len(answer)
         if kind is Kind.POLICY and candidate.span is not None:
             start, end = candidate.span
-            if not 0 <= start < end <= len(candidate.answer):
+            if not 0 <= start < end <= len(answer):
                 raise DataError(
                     f"item '{item.id}', candidate '{candidate.id}': span {start}, "
-                    f"{end} of an answer of {len(candidate.answer)} characters",
+                    f"{end} of an answer of {len(answer)} characters",
                     "A span lies inside its answer and is not empty",
                     "Mend the probe's spans",
                 )
-            start, end = max(start - lost, 0), min(end - lost, len(answer))
-        head = len(frame.before)
-        whole = frame.before + answer + frame.after
-        cut = head + end if kind is Kind.POLICY else len(whole)
+        error = None
+        found = places[start:end]
+        if not isinstance(places, range):
+            found = [place for place in found if place is not None]
+            if not found and answer[start:end].strip():
+                error = "the chat template changes the answer beyond recognition"
+        first = last = len(frame.before)
+        if found:
+            assert found[0] is not None and found[-1] is not None
+            first, last = found[0], found[-1] + 1
+        cut = last if kind is Kind.POLICY and error is None else len(text)
         return Rendered(
-            text=whole[:cut],
-            answer_start=head + start,
-            answer_end=head + end,
-            after=whole[cut:],
+            text=text[:cut],
+            answer_start=first,
+            answer_end=last,
+            after=text[cut:],
+            error=error,
         )
 
     def render(
@@ -318,7 +432,7 @@ class Encoder:
             kind: What reads it; None: the config's own kind.
 
         Raises:
-            DataError: The template has no place for a message, or changes the answer.
+            DataError: The template has no place for a message, or drops it.
             ConfigError: The template does not write the answer exactly once.
         """
         return self._rendered(
@@ -331,7 +445,8 @@ class Encoder:
         """Encodes every candidate of an item, in order.
 
         A sequence whose answer was cut away whole by `max_tokens` comes back with
-        `n_answer_tokens` 0, to be stored as unscored.
+        `n_answer_tokens` 0, to be stored as unscored; one whose answer the template
+        changed beyond recognition has its `error` as well.
 
         Args:
             item: The prompt and its candidates.
@@ -358,6 +473,25 @@ class Encoder:
                 item.candidates, rendered, bodies, crossed, strict=True
             )
         ]
+
+    def plain_ids(self, tokenizer: Any, item: Item, candidate: Candidate) -> list[int]:
+        """What the library reads: `tokenizer(text)`, or `apply_chat_template`.
+
+        Args:
+            tokenizer: The model's, as it is stored.
+            item: The prompt.
+            candidate: One of its answers.
+        """
+        if self.literal:
+            rendered = self.render(item, candidate)
+            return list(tokenizer(rendered.text + rendered.after)["input_ids"])
+        found = tokenizer.apply_chat_template(
+            _messages(_turns(item), candidate.answer),
+            chat_template=self._jinja,
+            return_dict=True,
+            date_string=_TEMPLATE_DATE.strftime("%d %b %Y"),
+        )
+        return list(found["input_ids"])
 
     def prompt(self, item: Item) -> Prompt:
         """What a policy reads before it answers an item in its own words: rule 5.
@@ -491,6 +625,38 @@ class Encoder:
                     found.group(),
                 )
 
+    def _own(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """What the tokenizer puts before and after a text of this template."""
+        if not self.literal:
+            return (), ()
+        return self.own_prefix, self.own_suffix
+
+    def explicit_bos(self) -> str:
+        """The explicit `bos` that gives the tokens of `bos: tokenizer`.
+
+        Returns:
+            `tokenizer` where there is none: the template begins otherwise from one
+            dialogue to the next, or the tokenizer closes texts that it does not begin.
+        """
+        texts = []
+        if self.literal:
+            texts = [_A_WORD.join(self.literal[::2])]
+        else:
+            for roles in (["user"], ["system", "user"], ["user", "assistant", "user"]):
+                turns = [(role, _A_WORD) for role in roles]
+                with contextlib.suppress(DataError):
+                    texts.append(self._jinja_text("a dialogue", turns, _A_WORD))
+        bodies = self._backend.encode_batch(texts, add_special_tokens=False)
+        counts = {self.leading_bos(body.ids) for body in bodies}
+        if len(counts) != 1:
+            return "tokenizer"
+        written, (prefix, suffix) = counts.pop(), self._own()
+        if not prefix and (not suffix or self.config.kind is Kind.POLICY):
+            return {0: "none", 1: "exactly_one"}.get(written, "tokenizer")
+        if self.leading_bos(prefix) == 1 and written <= 1:
+            return ("exactly_one", "literal_plus_tokenizer")[written]
+        return "tokenizer"
+
     def _around(
         self, first: int | None
     ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
@@ -503,6 +669,10 @@ class Encoder:
         bos = self.config.bos
         if bos == "none":
             return (), (), 0
+        if bos == "tokenizer":
+            prefix, suffix = self._own()
+            begins = self.bos_id is not None and first == self.bos_id
+            return prefix, suffix, int(begins and self.bos_id not in prefix)
         if bos == "literal_plus_tokenizer":
             # Left truncation drops the literal first, as the tokenizer itself does.
             return self.own_prefix, self.own_suffix, 0
@@ -521,6 +691,18 @@ class Encoder:
         kind: Kind,
         crossed: bool,
     ) -> Encoded:
+        if rendered.error is not None:
+            return Encoded(
+                item_id=item.id,
+                candidate_id=candidate.id,
+                token_ids=(),
+                answer_start=0,
+                answer_end=0,
+                truncated_tokens=0,
+                straddles=False,
+                input_sha=rendered.sha,
+                error=rendered.error,
+            )
         ids: list[int] = body.ids
         start, end, straddles = _answer_tokens(body, len(ids), rendered)
         prefix, suffix, spared = self._around(ids[0] if ids else None)
@@ -568,7 +750,9 @@ class Encoder:
         return ids[: len(ids) - over]
 
     def _assert_bos(self, prefix: Sequence[int], ids: Sequence[int]) -> None:
-        promised = _BOS_COUNT[self.config.bos]
+        if self.config.bos == "tokenizer":
+            return
+        promised = BOS_COUNT[self.config.bos]
         count = self.leading_bos((*prefix, *ids[:3]))
         if count == promised:
             return
@@ -599,6 +783,65 @@ class Encoder:
                 "A log-probability needs a token before the answer",
                 "Write `bos: exactly_one`, or a template with text before {assistant}",
             )
+
+
+def _turns(item: Item) -> list[tuple[str, str]]:
+    return [(message.role, message.content) for message in item.messages]
+
+
+def _messages(turns: Sequence[tuple[str, str]], answer: str) -> list[dict[str, str]]:
+    both = (*turns, ("assistant", answer))
+    return [{"role": role, "content": content} for role, content in both]
+
+
+@contextlib.contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError after so long, in the main thread: others get no signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    handler = signal.signal(signal.SIGALRM, ring)
+    left, every = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left, every)
+        signal.signal(signal.SIGALRM, handler)
+
+
+def _places(answer: str, text: str, frame: _Frame) -> list[int | None]:
+    """Where the characters of an answer stand that a template wrote otherwise.
+
+    It ends where the template's closing text begins. It may be trimmed, of other case
+    or other white space; or a part of it alone is written. None: is nowhere.
+    """
+    places: list[int | None] = [None] * len(answer)
+    if not text.endswith(frame.after):
+        return places
+    end = len(text) - len(frame.after)
+    body, head, trimmed = text[:end], len(frame.before), answer.strip()
+    visible, wanted = _visible(body), _visible(answer)
+    if body.endswith(trimmed):
+        at, begin, length = answer.find(trimmed), end - len(trimmed), len(trimmed)
+    elif [c for c, _ in visible[-len(wanted) :]] == [c for c, _ in wanted]:
+        for (_, at), (_, place) in zip(wanted, visible[-len(wanted) :], strict=True):
+            places[at] = place
+        return places
+    elif body.startswith(frame.before) and (at := answer.rfind(body[head:])) >= 0:
+        begin, length = head, end - head
+    else:
+        return places
+    places[at : at + length] = range(begin, begin + length)
+    return places
+
+
+def _visible(text: str) -> list[tuple[str, int]]:
+    """Characters without white space and case, each with its place."""
+    return [(c, at) for at, one in enumerate(text) for c in one.casefold().strip()]
 
 
 def _first(strings: Sequence[str], text: str) -> int | None:

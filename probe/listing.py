@@ -8,7 +8,7 @@ from data_builders import mixes, probes
 from data_builders.country_opinions import PEW, polls, publics
 from probe import ablation
 from probe.config import load_shipped, parse_source, shipped
-from probe.store import find_runs, read_manifest
+from probe.store import UNVERIFIED, find_runs, read_manifest
 from probe.types import StoreError
 
 Rows = list[tuple[str, ...]]
@@ -99,7 +99,8 @@ def ls_runs(root: Path) -> Rows:
                 str(path),
                 manifest.status,
                 f"{counts.done:,}/{counts.expected:,} pairs",
-                f"{counts.unscored} unscored",
+                f"{counts.unscored} unscored"
+                + (", no sha256s" if UNVERIFIED in manifest.notes else ""),
             )
         )
     return rows

@@ -71,6 +71,7 @@ TemplateOpt = Annotated[
     Literal["config", "plain"],
     typer.Option(help="A policy's own, or plain text without a chat's"),
 ]
+SeedOpt = Annotated[int, typer.Option(help="Fixes the draw of --limit")]
 BatchOpt = Annotated[
     int | None,
     typer.Option(min=1, max=2**31 - 1, help="Tokens of one forward pass"),
@@ -78,6 +79,13 @@ BatchOpt = Annotated[
 TrustOpt = Annotated[
     bool,
     typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint"),
+]
+BaseFolderOpt = Annotated[
+    Path | None,
+    typer.Option("--adapter-base", help="Folder of the base of a bare adapter"),
+]
+BaseFolderOpt = Annotated[
+    Path | None, typer.Option(help="Folder of the base of a bare adapter")
 ]
 OpinionsOpt = Annotated[
     list[str] | None, typer.Option(help="Only this poll (repeatable); see ls opinions")
@@ -207,6 +215,7 @@ class LoadOptions:
         Dtype | None, typer.Option(help="Instead of the config's precision")
     ] = None
     trust_remote_code: TrustOpt = False
+    adapter_base: BaseFolderOpt = None
 
     def read(self) -> Settings:
         """How a user wants the model to run."""
@@ -219,7 +228,7 @@ class ScoreOptions(LoadOptions):
 
     runs: RunsOpt = Path("runs")
     batch_tokens: BatchOpt = None
-    seed: Annotated[int, typer.Option(help="Fixes the draw of --limit")] = 0
+    seed: SeedOpt = 0
     template: TemplateOpt = "config"
 
 
@@ -430,10 +439,16 @@ def read_country(label: str) -> str:
 def for_one_probe(
     probe: Probe, config: ModelConfig, options: BuildOptions
 ) -> BuildOptions:
-    """The options as one model reads one probe.
+    """The options as one model reads one probe; errors as `check_read`."""
+    check_read(probe, options)
+    return dataclasses.replace(options, reader=config.kind.fits)
+
+
+def check_read(probe: Probe, options: BuildOptions) -> None:
+    """Checks that a probe reads the options given.
 
     Raises:
-        UsageError: An option is given that the probe would ignore.
+        UsageError: It would ignore one.
     """
     given = {
         "articles": options.articles != "english",
@@ -450,7 +465,6 @@ def for_one_probe(
             f"{probe.name} reads {', '.join(sorted(probe.words)) or 'none of these'}",
             "Leave it away",
         )
-    return dataclasses.replace(options, reader=config.kind.fits)
 
 
 def _countries(option: str, names: str | None) -> tuple[str, ...] | None:
@@ -542,6 +556,14 @@ def check_folder(option: str, path: Path | None) -> None:
         )
 
 
+def check_out(out: Path | None) -> None:
+    """Checks that a report can be written; errors as `written.try_folder`."""
+    from analysis.written import try_folder
+
+    if out is not None:
+        try_folder(out)
+
+
 def read_settings(
     *,
     runs: Path = Path("runs"),
@@ -551,6 +573,7 @@ def read_settings(
     seed: int = 0,
     trust_remote_code: bool = False,
     template: Literal["config", "plain"] = "config",
+    adapter_base: Path | None = None,
 ) -> Settings:
     """How a user wants a model to run.
 
@@ -568,4 +591,5 @@ def read_settings(
         seed=seed,
         trust_remote_code=trust_remote_code,
         template=template,
+        adapter_base=adapter_base,
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from probe.encode import Prompt
 from probe.models import Generation, Scorer, TextGenerator
-from probe.store import Counts, Key, Manifest, RunFolder, count, numbers_of
+from probe.store import Counts, Key, Manifest, RunFolder, numbers_of, read_manifest
 from probe.types import (
     GENERATED,
     Encoded,
@@ -136,6 +136,7 @@ def run(
     root: Path,
     manifest: Manifest,
     progress: Progress,
+    device: Callable[[], str],
 ) -> RunResult:
     """Scores what the run folder does not hold yet, and finishes it.
 
@@ -146,6 +147,7 @@ def run(
         manifest: Identity and provenance of the run; `measures` must be those of the
             scorer, and `text` where it shall generate.
         progress: Told how far the run is.
+        device: Says where the loaded model computes.
 
     Returns:
         The run's folder and its counts over everything it holds.
@@ -163,20 +165,19 @@ def run(
         folder.save(status="started", started=started, finished=None)
 
         def close(status: str) -> Counts:
-            counts = count(folder.path, folder.manifest.measures)
-            if status == "complete" and counts.done < counts.expected:
-                # This call asked for fewer items than an earlier, stopped one.
-                status = "interrupted"
+            folder.save(status=status)
+            # This call may have asked for fewer items than an earlier, stopped one.
+            found = read_manifest(folder.path)
             folder.save(
-                status=status,
-                counts=counts,
+                status=found.status,
+                counts=found.counts,
                 finished=_now(),
                 wall_seconds=round(before + time.monotonic() - began, 3),
             )
-            return counts
+            return found.counts
 
         try:
-            _score_missing(items, load, folder, progress)
+            _score_missing(items, load, folder, progress, device)
         except KeyboardInterrupt as error:
             counts = close("interrupted")
             raise InterruptedRunError(
@@ -197,6 +198,7 @@ def _score_missing(
     load: Callable[[], Scorer],
     folder: RunFolder,
     progress: Progress,
+    device: Callable[[], str],
 ) -> None:
     done = folder.done()
     measures = [Measure(name) for name in folder.manifest.measures]
@@ -212,7 +214,8 @@ def _score_missing(
                 if scorer is None:
                     scorer = load()
                     assert scorer.measures == numbers_of(measures)
-                    folder.save(engine=_engine(scorer, measures))
+                    engine = _engine(scorer, measures)
+                    folder.save(engine=engine, device=device())
                 buffer += _score_group(
                     [item for item in group if item.id in due],
                     scorer,
@@ -395,6 +398,8 @@ def _scores_and_generations(
 
 
 def _why_unscored(encoded: Encoded, score: float) -> str:
+    if encoded.error is not None:
+        return encoded.error
     if encoded.n_answer_tokens == 0:
         return "truncation left no token of the answer"
     return f"the model gave {score}"

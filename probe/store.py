@@ -4,10 +4,13 @@ A run is ``<runs>/<probe>@<version>/<model>@<fingerprint[:8]>/`` with
 
 - ``manifest.json``: what was run, on what, with which result (`Manifest`);
 - ``items.parquet``: every item x candidate with its group columns, before scoring;
-- ``parts/*.parquet``: score rows, appended in whole files.
+- ``parts/*.parquet``: score rows, appended in whole files;
+- ``sha256sums``: the sha256 of each parquet file, as `sha256sum` writes it.
 
 Every file is written under a temporary name, flushed to disk and renamed, so a
-killed process leaves whole files only. Continuing a run is an anti-join on
+killed process leaves whole files only. A file's sha256 is listed before the file gets
+its name, beside that of the file it replaces: at any moment what is there is listed,
+and what is not listed was not written here. Continuing a run is an anti-join on
 (item_id, candidate_id, measure).
 """
 
@@ -17,7 +20,9 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import functools
 import json
+import logging
 import operator
 import os
 import re
@@ -29,10 +34,26 @@ from typing import Literal, Self, TextIO
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pydantic
 
+from probe import sums
 from probe.types import GroupValue, ItemRow, Measure, ScoreRow, StoreError
 
+logger = logging.getLogger(__name__)
+
 SCHEMA_VERSION = 1
+
+DIGESTS = "sha256sums"
+UNVERIFIED = (
+    "stored, at least in part, before runs kept sha256s of their files: damage from "
+    "that time would not be seen"
+)
+"""Note of a run whose files were ever read without one."""
+_LARGEST_MANIFEST = 2**26
+_AGAIN = (
+    "Run the same rm-probe score or import command again: it sets this file aside, "
+    "writes its rows anew and keeps all other files"
+)
 
 SCORE_SCHEMA = pa.schema(
     [
@@ -67,6 +88,10 @@ _ITEM_FIELDS = (
 
 Key = tuple[str, str, str]
 """(item_id, candidate_id, measure): what a score row is unique by."""
+
+
+class DamagedError(StoreError):
+    """A file of a run that is not what the run wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,54 +168,117 @@ class Manifest:
 
 
 def read_manifest(run: Path) -> Manifest:
-    """Reads a run's manifest; of a run that has not ended, what it holds is counted.
+    """Reads a run's manifest; status and counts are those of the files beside it.
 
     Raises:
-        StoreError: No manifest, not JSON, or of another schema version; or, of a run
-            that has not ended, as `count`.
+        StoreError: As `read_run`.
     """
     manifest = _read_manifest(run)
-    if manifest.status == "started" and (run / "items.parquet").is_file():
-        # Counts are written at the end, and this run has not come to one.
-        return dataclasses.replace(manifest, counts=count(run, manifest.measures))
-    return manifest
+    if manifest.status == "started" and not (run / "items.parquet").exists():
+        return manifest
+    return _as_it_is(run, manifest, read_items(run, ["item_id"]), read_scores(run))
+
+
+def read_run(run: Path) -> tuple[Manifest, pa.Table, pa.Table]:
+    """Manifest, items and scores of a run: `read_manifest` and both tables at once.
+
+    Raises:
+        StoreError: No manifest, one that is damaged or of another schema version, or
+            as `read_items` and `read_scores`.
+    """
+    items, scores = read_items(run), read_scores(run)
+    return _as_it_is(run, _read_manifest(run), items, scores), items, scores
+
+
+def _as_it_is(
+    run: Path, manifest: Manifest, items: pa.Table, scores: pa.Table
+) -> Manifest:
+    """The manifest with what its run holds now, whatever was noted at its end."""
+    counts = count(items, scores, manifest.measures)
+    status = "interrupted" if manifest.status == "complete" else manifest.status
+    if counts.done == counts.expected > 0:
+        status = "complete"
+    notes = manifest.notes
+    if _digests(run) is None:
+        notes = tuple(dict.fromkeys((*notes, UNVERIFIED)))
+    return dataclasses.replace(manifest, counts=counts, status=status, notes=notes)
 
 
 def _read_manifest(run: Path) -> Manifest:
     """Reads a run's manifest as it was last written."""
     path = run / "manifest.json"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > _LARGEST_MANIFEST:
+            raise _bad_manifest(path, f"has {path.stat().st_size:,} bytes")
+        data = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise StoreError(
             f"{run} has no manifest.json",
             "A run is a folder that rm-probe score or import wrote",
             "Name a run folder such as runs/askreddit@1/MODEL@1a2b3c4d",
         ) from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        raise _bad_manifest(path, f"is not JSON ({str(error)[:80]})") from error
+    except OSError as error:
         raise StoreError(
-            f"{path} is not JSON ({error})",
-            "A manifest is written whole or not at all",
-            "Restore it from a copy, or score into another --runs folder",
+            f"{path} cannot be read ({error.strerror})",
+            "A run's manifest is a readable file",
+            "Mend its permissions, or move what is there",
         ) from error
+    if not isinstance(data, dict):
+        raise _bad_manifest(path, "is no JSON object")
+    digest = data.pop("sha256", None)
+    if digest is not None and digest != _digest_of(data):
+        raise _bad_manifest(path, "is damaged: its content has another sha256")
+    known = {f.name for f in dataclasses.fields(Manifest)}
+    found = None
     if data.get("schema_version") != SCHEMA_VERSION:
+        found = f"schema_version = {str(data.get('schema_version'))[:80]}"
+    elif unknown := sorted(data.keys() - known):
+        found = f"unknown key {unknown[0][:80]!r}"
+    if found is not None and digest is not None:
+        # Whole, and written by a version that knows more.
         raise StoreError(
-            f"{path}: schema_version = {data.get('schema_version')!r}",
+            f"{path}: {found}",
             f"This version of rm-probe reads schema_version {SCHEMA_VERSION}",
             "Use the rm-probe version that wrote it, or score again",
         )
-    known = {f.name for f in dataclasses.fields(Manifest)}
-    if unknown := sorted(set(data) - known):
-        raise StoreError(
-            f"{path}: unknown key {unknown[0]!r}",
-            f"A manifest of schema {SCHEMA_VERSION} has no such key",
-            "Use the rm-probe version that wrote it, or score again",
-        )
-    for key, value in data.items():
-        if isinstance(value, list):
-            data[key] = tuple(value)
-    data["counts"] = Counts(**data.get("counts", {}))
-    return Manifest(**data)
+    if found is not None:
+        raise _bad_manifest(path, f"is none of this version's: {found}")
+    try:
+        manifest = _manifest_type().validate_json(json.dumps(data), strict=True)
+        numbers_of(manifest.measures)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise _bad_manifest(path, f"is damaged: {key}: {first['msg']}") from error
+    except ValueError as error:
+        raise _bad_manifest(path, f"is damaged: measures: {error}") from error
+    return manifest
+
+
+@functools.cache
+def _manifest_type() -> pydantic.TypeAdapter[Manifest]:
+    return pydantic.TypeAdapter(Manifest)
+
+
+def _digest_of(data: Mapping[str, object]) -> str:
+    """sha256 of a manifest without this key, however it is written."""
+    return sums.sha256(json.dumps(data, sort_keys=True).encode())
+
+
+def _bad_manifest(path: Path, found: str) -> DamagedError:
+    return DamagedError(
+        f"{path} {found}",
+        "A manifest is the JSON object that rm-probe wrote, whole",
+        "Restore it from a copy, or run the same rm-probe score or import command "
+        "again: it writes the manifest anew and keeps every score",
+    )
+
+
+def _digests(run: Path) -> dict[str, set[str]] | None:
+    """File below the run -> sha256s it may have; None: the run keeps none."""
+    return sums.read(run / DIGESTS)
 
 
 def read_items(run: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -204,20 +292,29 @@ def read_items(run: Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         StoreError: The file is missing or damaged.
     """
-    return _read_parquet(
-        run / "items.parquet",
-        "Run the same rm-probe score command again: it writes the items anew",
-        columns,
-    )
+    path = run / "items.parquet"
+    table = _read_parquet(path, run, columns, ["meta"])
+    if columns is None and not set(_ITEM_FIELDS) <= set(table.column_names):
+        raise DamagedError(
+            f"{path} has columns {table.column_names}"[:300],
+            f"Items have the columns {', '.join(_ITEM_FIELDS)}",
+            _AGAIN,
+        )
+    return table
 
 
 def read_scores(run: Path) -> pa.Table:
     """All score rows of a run, in the order they were written.
 
     Raises:
-        StoreError: A part is damaged, or a row stands twice.
+        StoreError: A part is damaged or holds rows of another run, or a row stands
+            twice.
     """
-    tables = [_read_part(path) for path in _live_parts(run)]
+    manifest = _read_manifest(run)
+    return _together(run, [_read_part(one, run, manifest) for one in _live_parts(run)])
+
+
+def _together(run: Path, tables: Sequence[pa.Table]) -> pa.Table:
     if not tables:
         return SCORE_SCHEMA.empty_table()
     table = pa.concat_tables(tables)
@@ -237,8 +334,11 @@ def find_runs(root: Path) -> list[Path]:
 
     `root` may be the runs folder or the folder of one probe in it.
     """
-    if (root / "manifest.json").is_file():
-        return [root]
+    try:
+        if (root / "manifest.json").is_file():
+            return [root]
+    except OSError:  # a name that no file can have, or a folder that may not be read
+        return []
     found = {*root.glob("*@*/*@*/manifest.json"), *root.glob("*@*/manifest.json")}
     return sorted(path.parent for path in found)
 
@@ -248,19 +348,16 @@ def numbers_of(measures: Iterable[str]) -> tuple[Measure, ...]:
     return tuple(Measure(one) for one in measures if one != Measure.TEXT)
 
 
-def count(run: Path, measures: Iterable[str]) -> Counts:
+def count(items: pa.Table, scores: pa.Table, measures: Iterable[str]) -> Counts:
     """Counts everything a run holds.
 
     Args:
-        run: The run folder.
+        items: From `read_items`, any columns.
+        scores: From `read_scores`.
         measures: The manifest's.
-
-    Raises:
-        StoreError: As `read_items` and `read_scores`.
     """
-    table = read_scores(run)
-    is_text = pc.equal(table["measure"], Measure.TEXT.value)
-    texts, scores = table.filter(is_text), table.filter(pc.invert(is_text))
+    is_text = pc.equal(scores["measure"], Measure.TEXT.value)
+    texts, scores = scores.filter(is_text), scores.filter(pc.invert(is_text))
     n_measures = max(1, len(numbers_of(measures)))
 
     def pairs(condition: Callable[[pa.Table], pa.ChunkedArray]) -> int:
@@ -269,7 +366,7 @@ def count(run: Path, measures: Iterable[str]) -> Counts:
         return int(of_scores.num_rows // n_measures + of_texts.num_rows)
 
     return Counts(
-        expected=read_items(run, ["item_id"]).num_rows,
+        expected=items.num_rows,
         done=scores.num_rows // n_measures + texts.num_rows,
         unscored=(pc.sum(pc.is_nan(scores["score"])).as_py() or 0)
         + texts["text"].null_count,
@@ -282,36 +379,65 @@ def has_scores(run: Path) -> bool:
     return bool(_live_parts(run))
 
 
-def _read_part(path: Path) -> pa.Table:
-    table = _read_parquet(
-        path,
-        "Delete that file and run the same command again: its rows are scored anew, "
-        "all other parts are kept",
-    )
+def _read_part(path: Path, run: Path, manifest: Manifest) -> pa.Table:
+    table = _read_parquet(path, run)
     if table.schema != SCORE_SCHEMA:
-        raise StoreError(
-            f"{path} has columns {table.column_names}",
+        raise DamagedError(
+            f"{path} has columns {table.column_names}"[:300],
             f"A part has columns {SCORE_SCHEMA.names}",
-            "Remove the file: rm-probe did not write it",
+            _AGAIN,
+        )
+    for name in ("probe", "probe_version", "model", "fingerprint"):
+        own = operator.attrgetter(name)(manifest)
+        if foreign := set(pc.unique(table[name]).to_pylist()) - {own}:
+            rows = pc.sum(pc.not_equal(table[name], own)).as_py()
+            raise DamagedError(
+                f"{path} holds {rows or table.num_rows:,} rows of {name} "
+                f"{str(min(map(str, foreign)))[:80]}",
+                f"The scores of this run are of {name} {own}",
+                _AGAIN,
+            )
+    if unknown := set(pc.unique(table["measure"]).to_pylist()) - set(Measure):
+        raise DamagedError(
+            f"{path} holds the measure {str(unknown.pop())[:80]!r}",
+            f"Measures are {', '.join(Measure)}",
+            _AGAIN,
         )
     return table
 
 
 def _read_parquet(
-    path: Path, action: str, columns: Sequence[str] | None = None
+    path: Path,
+    run: Path,
+    columns: Sequence[str] | None = None,
+    shared: Sequence[str] = (),
 ) -> pa.Table:
+    digests = _digests(run)
+    name = path.relative_to(run).as_posix()
     try:
-        return pq.read_table(path, columns=columns, read_dictionary=["meta"])
+        data = path.read_bytes()
+        if digests is not None and sums.sha256(data) not in digests.get(name, ()):
+            raise pa.ArrowInvalid(f"{DIGESTS} has another sha256")
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=shared)
+        table = file.read(columns=columns)
+        if digests is None:
+            table.validate(full=True)
     except FileNotFoundError as error:
-        raise StoreError(
-            f"{path} does not exist", "A run has this file", action
+        raise DamagedError(
+            f"{path} does not exist", "A run has this file", _AGAIN
         ) from error
-    except (pa.ArrowInvalid, OSError) as error:
+    except PermissionError as error:
         raise StoreError(
-            f"{path} is damaged or cut short",
-            "A run's files are whole parquet files",
-            action,
+            f"{path} may not be read", "A run's files are readable", "Mend its mode"
         ) from error
+    # A KeyError: `shared` names a column that is not there.
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise DamagedError(
+            f"{path} is damaged or cut short ({str(error).splitlines()[0][:80]})",
+            "A run's files are as they were written",
+            _AGAIN,
+        ) from error
+    return table
 
 
 _PART = re.compile(r"(part|merged)-(\d{6})\.parquet")
@@ -353,6 +479,8 @@ class RunFolder:
         self._asked = asked
         """What this call asks for, of which the run may hold more or other items."""
         self._lock = lock
+        listed = _digests(path)
+        self._digests = _digests_of(path) if listed is None else listed
 
     @classmethod
     def open(cls, root: Path, manifest: Manifest) -> Self:
@@ -384,19 +512,22 @@ class RunFolder:
         try:
             asked = manifest
             if (path / "manifest.json").exists():
-                manifest = cls._continued(path, manifest)
+                try:
+                    manifest = cls._continued(path, _read_manifest(path), manifest)
+                except DamagedError as error:
+                    _set_aside(path / "manifest.json", error)
             for leftover in (*path.glob(".tmp-*"), *path.glob("parts/.tmp-*")):
                 leftover.unlink()
             run = cls(path, manifest, asked, lock)
             run.save()
+            run._list(run._digests)
         except BaseException:
             lock.close()
             raise
         return run
 
     @staticmethod
-    def _continued(path: Path, manifest: Manifest) -> Manifest:
-        before = _read_manifest(path)
+    def _continued(path: Path, before: Manifest, manifest: Manifest) -> Manifest:
         if before.fingerprint != manifest.fingerprint:
             raise StoreError(
                 f"{path} holds fingerprint {before.fingerprint[:16]}..., "
@@ -414,6 +545,8 @@ class RunFolder:
                     "Score into another --runs folder, or restore the earlier data",
                 )
         notes = dict.fromkeys((*before.notes, *manifest.notes))
+        if _digests(path) is None and _digests_of(path):
+            notes[UNVERIFIED] = None
         # A smaller selection may ask for no generation; those stored stay.
         measures = dict.fromkeys((*before.measures, *manifest.measures))
         return dataclasses.replace(
@@ -422,6 +555,8 @@ class RunFolder:
             # Another language's file is a source more, not another source.
             sources={**before.sources, **manifest.sources},
             engine=before.engine,
+            # Of this call only once it has loaded the model.
+            device=manifest.device or before.device,
             # Those of the items that are stored, until `write_items` adds others.
             limit=before.limit,
             dropped=before.dropped,
@@ -446,7 +581,10 @@ class RunFolder:
     def save(self, **changes: object) -> None:
         """Writes the manifest, with `changes` to its fields."""
         self.manifest = dataclasses.replace(self.manifest, **changes)  # type: ignore[arg-type]
-        text = json.dumps(dataclasses.asdict(self.manifest), indent=1, allow_nan=False)
+        data = json.loads(
+            json.dumps(dataclasses.asdict(self.manifest), allow_nan=False)
+        )
+        text = json.dumps({**data, "sha256": _digest_of(data)}, indent=1)
         self._write(
             self.path / "manifest.json", lambda tmp: tmp.write_text(text + "\n")
         )
@@ -460,35 +598,42 @@ class RunFolder:
         Raises:
             StoreError: An item already stored now has another text.
         """
-        columns = (*self.manifest.item_columns, *self.manifest.candidate_columns)
-        table = _items_table(rows, columns)
         path = self.path / "items.parquet"
         limit, dropped = self._asked.limit, self._asked.dropped
+        before: pa.Table | None = None
+        stored: dict[tuple[str, str], str] = {}
         if path.exists():
-            before = read_items(self.path)
-            _refuse_changed_text(before, table, path)
-            ids = before["item_id"].to_pylist()
+            try:
+                before = read_items(self.path)
+            except DamagedError as error:
+                self._set_aside(path, error)
+        now = {(row.item_id, row.candidate_id): row.text_sha for row in rows}
+        if before is not None:
+            ids, candidates, digests = (
+                before[name].to_pylist()
+                for name in ("item_id", "candidate_id", "text_sha")
+            )
+            keys = list(zip(ids, candidates, strict=True))
+            stored = dict(zip(keys, digests, strict=True))
+            _refuse_changed_text(stored, now, path)
             limit, dropped = self._of_all_items(set(ids), {row.item_id for row in rows})
-            now = {(row.item_id, row.candidate_id) for row in rows}
-            stored = zip(ids, before["candidate_id"].to_pylist(), strict=True)
-            kept = before.filter(pa.array([key not in now for key in stored]))
-            if kept.num_rows:
+        if before is None or not (
+            now.keys() <= stored.keys()
+            and {row.meta for row in rows} <= set(pc.unique(before["meta"]).to_pylist())
+        ):
+            columns = (*self.manifest.item_columns, *self.manifest.candidate_columns)
+            table = _items_table(rows, columns)
+            if stored.keys() - now.keys():
+                assert before is not None, "something is stored"
+                kept = before.filter(pa.array([key not in now for key in keys]))
                 table = pa.concat_tables(
                     [table, kept.select(table.column_names)],
                     promote_options="default",
                 )
-        self._write(
-            path,
-            lambda tmp: pq.write_table(
-                table,
-                tmp,
-                compression="zstd",
-                # Beyond it every row would hold its item's whole meta.
-                dictionary_pagesize_limit=2**27,
-            ),
-        )
+            # Beyond this limit every row would hold its item's whole meta.
+            self._store(path, table, dictionary_pagesize_limit=2**27)
         self.save(limit=limit, dropped=dropped)
-        return table.num_rows
+        return len(stored.keys() | now.keys())
 
     def _of_all_items(
         self, stored: Set[str], now: Set[str]
@@ -514,13 +659,38 @@ class RunFolder:
         }
 
     def done(self) -> set[Key]:
-        """Keys of the rows already stored.
+        """Keys of the rows already stored; a damaged part is set aside, loudly.
 
         Raises:
             StoreError: As `read_scores`.
         """
-        table = read_scores(self.path).select(["item_id", "candidate_id", "measure"])
+        tables: list[pa.Table] = []
+        parts = _live_parts(self.path)
+        damaged = False
+        while len(tables) < len(parts):
+            path = parts[len(tables)]
+            try:
+                tables.append(_read_part(path, self.path, self.manifest))
+            except DamagedError as error:
+                self._set_aside(path, error)
+                # Parts that a damaged merged one stood for may still be there.
+                tables, parts = [], _live_parts(self.path)
+                damaged = True
+        table = _together(self.path, tables)
+        if damaged:
+            items = read_items(self.path, ["item_id"])
+            counts = count(items, table, self.manifest.measures)
+            logger.warning(
+                "%s: %s of %s pairs are scored anew, all others are kept",
+                *(self.path, f"{counts.expected - counts.done:,}"),
+                f"{counts.expected:,}",
+            )
+        table = table.select(["item_id", "candidate_id", "measure"])
         return set(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+    def _set_aside(self, path: Path, error: DamagedError) -> None:
+        self._digests.pop(path.relative_to(self.path).as_posix(), None)
+        _set_aside(path, error)
 
     def append(self, rows: Sequence[ScoreRow]) -> None:
         """Writes one part; it exists whole or not at all.
@@ -537,7 +707,7 @@ class RunFolder:
         table = pa.table(columns, schema=SCORE_SCHEMA)
         number = max((n for n, _, _ in _parts(self.path)), default=-1) + 1
         path = self.path / "parts" / f"part-{number:06d}.parquet"
-        self._write(path, lambda tmp: pq.write_table(table, tmp, compression="zstd"))
+        self._store(path, table)
 
     def compact(self) -> None:
         """Merges the parts into one file.
@@ -549,12 +719,32 @@ class RunFolder:
         if len(parts) > 1:
             table = read_scores(self.path)
             path = self.path / "parts" / f"merged-{parts[-1][0]:06d}.parquet"
-            self._write(
-                path, lambda tmp: pq.write_table(table, tmp, compression="zstd")
-            )
+            self._store(path, table)
             for _, _, old in parts:
                 if old != path:
                     old.unlink()
+                    self._digests.pop(old.relative_to(self.path).as_posix(), None)
+            self._list(self._digests)
+
+    def _store(self, path: Path, table: pa.Table, **options: int) -> None:
+        """Writes a table, its sha256 first."""
+        name = path.relative_to(self.path).as_posix()
+        digests: set[str] = set()
+
+        def write(tmp: Path) -> None:
+            pq.write_table(table, tmp, compression="zstd", **options)
+            digests.add(sums.sha256(tmp.read_bytes()))
+            # A kill before the file has its name leaves the one before it.
+            earlier = self._digests.get(name, set())
+            self._list({**self._digests, name: earlier | digests})
+
+        self._write(path, write)
+        self._digests[name] = digests
+
+    def _list(self, digests: sums.Sums) -> None:
+        self._write(
+            self.path / DIGESTS, lambda tmp: tmp.write_text(sums.text(digests), "utf-8")
+        )
 
     def _write(self, path: Path, write: Callable[[Path], object]) -> None:
         """Writes under a temporary name, flushes to disk, renames."""
@@ -567,6 +757,23 @@ class RunFolder:
                 _sync(path.parent)
             finally:
                 tmp.unlink(missing_ok=True)
+
+
+def _digests_of(run: Path) -> dict[str, set[str]]:
+    """What the list of a run without one would say of its files that can be read."""
+    found = {}
+    for path in (run / "items.parquet", *_live_parts(run)):
+        with contextlib.suppress(DamagedError):
+            _read_parquet(path, run)
+            found[path.relative_to(run).as_posix()] = {sums.sha256(path.read_bytes())}
+    return found
+
+
+def _set_aside(path: Path, error: DamagedError) -> None:
+    aside = path.with_name(f"{path.name}.damaged")
+    with _explained(path):
+        path.rename(aside)
+    logger.warning("%s. It is now called %s", error.found, aside.name)
 
 
 def _sync(path: Path) -> None:
@@ -586,6 +793,13 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if error.errno == errno.ENAMETOOLONG:
+            raise StoreError(
+                f"{path} could not be written ({reason})",
+                "A run's folder is named after probe and model, in at most 255 bytes",
+                "Give a shorter name: `name` in the model's config, --model of import, "
+                "or the file's own",
+            ) from error
         raise StoreError(
             f"{path} could not be written ({reason})",
             "The disk must have room" if full else "The folder must be writable",
@@ -635,17 +849,16 @@ def _group_array(values: Sequence[GroupValue], name: str) -> pa.Array:
     return pa.array([None if v is None else str(v) for v in values], pa.string())
 
 
-def _refuse_changed_text(before: pa.Table, now: pa.Table, path: Path) -> None:
-    keys = ["item_id", "candidate_id"]
-    both = before.select([*keys, "text_sha"]).join(
-        now.select([*keys, "text_sha"]), keys, join_type="inner", right_suffix="_now"
-    )
-    changed = both.filter(pc.not_equal(both["text_sha"], both["text_sha_now"]))
-    if changed.num_rows:
-        first = changed.slice(0, 1).to_pylist()[0]
+def _refuse_changed_text(
+    before: Mapping[tuple[str, str], str],
+    now: Mapping[tuple[str, str], str],
+    path: Path,
+) -> None:
+    changed = [key for key, digest in now.items() if before.get(key, digest) != digest]
+    if changed:
         raise StoreError(
-            f"{path}: {changed.num_rows} items have other texts or groups now, first "
-            f"{first['item_id']} / {first['candidate_id']}",
+            f"{path}: {len(changed)} items have other texts or groups now, first "
+            f"{' / '.join(changed[0])}",
             "A run holds one version of each item",
             "Score into another --runs folder, or restore the data it was begun with",
         )

@@ -34,7 +34,10 @@ def held_out_pairs(
     limit: int | None = arguments.max_length
 
     def fits(item: Item) -> bool:
-        return limit is None or held_out.longest(encoder.encode(item)) <= limit
+        encoded = encoder.encode(item)
+        if any(one.error is not None for one in encoded):
+            return False
+        return limit is None or held_out.longest(encoded) <= limit
 
     drawn = held_out.draw(held_out.items(rows), request.held_out_rows, fits)
     if not drawn:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from transformers import (
@@ -13,12 +12,12 @@ from transformers import (
     PreTrainedConfig,
 )
 
+from probe.rope import scalings_by_length
+
 FULL = "full_attention"
 SLIDING = "sliding_attention"
 
-_BATCH_ROPE = frozenset({"dynamic", "longrope"})
-"""Rotary scalings whose frequencies change with the longest position of the call:
-a token's state would depend on its pack mates."""
+OWN_CODE = "code of its own, not the library's"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +49,42 @@ def attention_support(config: PreTrainedConfig) -> Support:
     return Support(ok=True, reason=f"causal decoder: {shown}")
 
 
-def _architecture(config: PreTrainedConfig) -> str | None:
-    known = (
+def of_the_library(config: PreTrainedConfig) -> bool:
+    """Whether a class of transformers runs it, not the checkpoint's own code."""
+    return (
         config.model_type in CONFIG_MAPPING
         and CONFIG_MAPPING[config.model_type] is type(config)
         and type(config).__module__.split(".")[0] == "transformers"
     )
-    if not known:
-        return "code of its own, not the library's"
+
+
+def by_length(config: PreTrainedConfig) -> str:
+    """Why texts of other lengths may not share a forward pass; "": they may."""
+    types = config.get_text_config(decoder=True).to_dict().get("layer_types") or ()
+    if "indexed_attention" in types:
+        # Which of equals are among the k is decided by how many there are in all.
+        return "attention to the k most fitting tokens"
+    return _rope(config)
+
+
+def _rope(config: PreTrainedConfig) -> str:
+    found = scalings_by_length(config.to_dict())
+    if not found:
+        return ""
+    return f"rotary scaling that depends on the batch ({', '.join(found)})"
+
+
+def _architecture(config: PreTrainedConfig) -> str | None:
+    if not of_the_library(config):
+        return OWN_CODE
     if config.is_encoder_decoder:
         return "encoder-decoder"
     if config.get_text_config(decoder=True) is not config:
         return "a composite config (text beside other inputs)"
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if (
+        type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING
+        or type(config) not in MODEL_MAPPING
+    ):
         return "no causal decoder"
     base = MODEL_MAPPING[type(config)]
     if isinstance(base, tuple):
@@ -115,12 +137,7 @@ def _positions(config: PreTrainedConfig) -> str | None:
         if config.attribute_map.get(name, name) not in declared:
             return "neither rotary nor learned positions are declared"
         return None
-    # Flat, or one mapping per layer type.
-    tables = [entry for entry in rope.values() if isinstance(entry, Mapping)] or [rope]
-    batchwise = {str(table.get("rope_type")) for table in tables} & _BATCH_ROPE
-    if batchwise:
-        return f"rotary scaling that depends on the batch ({', '.join(batchwise)})"
-    return None
+    return _rope(config) or None
 
 
 def windows(config: PreTrainedConfig) -> dict[str, int | None]:

@@ -284,6 +284,8 @@ class Encoded:
     """A token at the answer's edge also covers characters outside the answer."""
     input_sha: str
     """sha256 (first 16 hex digits) of the rendered text, before tokenisation."""
+    error: str | None = None
+    """Why it cannot be scored; it has no tokens then."""
 
     @property
     def n_prompt_tokens(self) -> int:

@@ -43,7 +43,7 @@ def scorer(config: ModelConfig) -> Any:
 def checks(config: ModelConfig, loaded: Any = None) -> dict[str, Check]:
     loaded = loaded or scorer(config)
     found = list(run_checks(config, resolve_weights(config), loaded))
-    assert len({check.name for check in found}) == 6
+    assert len({check.name for check in found}) == 7
     return {check.name: check for check in found}
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pycountry
 import pytest
 
-from data_builders import countries, make_facts
+from data_builders import countries
 from probe.types import DataError
+from tests import make_facts
 
 PAPER = "recorded/unintended-impacts"
 STARLING = "outputs/ask-reddit-reward-testing/starling-rm-7b-alpha-reformatted.csv"

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from data_builders import countries, country_opinions, make_favourability, survey
+from data_builders import countries, country_opinions, survey
 from data_builders.country_opinions import PEW, Public, polls, publics
 from probe.types import DataError
+from tests import make_favourability
 
 
 def names(keys: tuple[str, ...]) -> list[str]:

@@ -17,10 +17,12 @@ from analysis.dialects_features import features_part, forest_rows
 from analysis.dialects_features_analysis import (
     FeatureAnalysis,
     FeatureRun,
+    accuracy,
     analyse_features,
+    feature_tests,
+    variety_records,
 )
 from analysis.dialects_features_data import FeatureTable, feature_table
-from analysis.dialects_features_effects import accuracy, feature_tests, variety_records
 from analysis.drawing import BLUE
 from analysis.html import Figure, Page, Section, Table, render_html, render_markdown
 from analysis.load import load_run

@@ -15,10 +15,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.dialects_md3 import md3_part
-from analysis.dialects_md3_analysis import GamesRun, Gap, OutcomeResult, analyse_games
+from analysis.dialects_md3_analysis import (
+    NO_SPREAD,
+    GamesRun,
+    Gap,
+    OutcomeResult,
+    analyse_games,
+    coefficient,
+)
 from analysis.dialects_md3_data import CHOICE, GUESS, PER_TOKEN, Games, read_games
 from analysis.dialects_md3_findings import run_findings, standing
-from analysis.dialects_md3_measures import NO_SPREAD, coefficient
 from analysis.html import Figure, Section, Table
 from analysis.load import load_run
 from analysis.paired import clustered_share

@@ -14,8 +14,8 @@ from statsmodels.stats.proportion import proportion_confint
 from analysis.dialects import dialects_part
 from analysis.dialects_mixed import EQUAL_LENGTH, fit_mixed
 from analysis.dialects_pairs import pairs_part
-from analysis.dialects_pairs_accuracy import ACCURACY
 from analysis.dialects_pairs_analysis import PairRun, analyse_pairs
+from analysis.dialects_pairs_effects import ACCURACY
 from analysis.html import Figure, Table
 from analysis.load import Run, load_run
 from analysis.paired import rank_biserial

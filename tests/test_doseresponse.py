@@ -12,18 +12,23 @@ from scipy import stats
 from scipy.special import expit
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from analysis.doseresponse_fit import Items, Slope, difference, items_of, slope
-from analysis.doseresponse_gap import equal_slopes, gap_items
-from analysis.doseresponse_lines import (
+from analysis.doseresponse_fit import (
     BLOCKS,
     MIXED,
     OWN,
     PLAIN,
     SINGULAR,
     Design,
+    Items,
+    Slope,
+    difference,
+    equal_slopes,
+    gap_items,
+    items_of,
     lack_of_fit,
     line,
     seeds_interval,
+    slope,
     unequal_seeds,
 )
 from analysis.doseresponse_report import FALSE_POSITIVES, caveats

@@ -14,7 +14,12 @@ import pandas as pd
 import pytest
 
 from analysis import doseresponse_report, figures
-from analysis.doseresponse import DoseMeasure
+from analysis.doseresponse import (
+    ANALYSIS,
+    FEW_CHECKPOINTS,
+    NO_FREEDOM,
+    DoseMeasure,
+)
 from analysis.doseresponse_console import sweep_tables
 from analysis.doseresponse_findings import (
     DOUBT,
@@ -22,11 +27,6 @@ from analysis.doseresponse_findings import (
     measure_findings,
     part_findings,
     summary_findings,
-)
-from analysis.doseresponse_measures import (
-    ANALYSIS,
-    FEW_CHECKPOINTS,
-    NO_FREEDOM,
 )
 from analysis.doseresponse_report import (
     build_sweeps,

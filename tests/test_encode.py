@@ -13,22 +13,30 @@ What is expected of BOS:
    writes none, is an error.
 7. A tokenizer without BOS needs `none`.
 8. Truncation keeps the promised BOS on the left.
+9. `tokenizer`, the default: what `tokenizer(text)` gives for a plain text, and
+   `apply_chat_template` for a dialogue.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import logging
 import re
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import processors
+from transformers import AutoTokenizer
 
 from probe.config import Kind, ModelConfig
 from probe.encode import Encoder
 from probe.types import Candidate, ConfigError, DataError, Encoded, Item, Message
+from tests import reference
 from tests.tiny_checkpoints import (
     CHAT_TEMPLATE,
     byte_tokenizer,
@@ -45,6 +53,7 @@ def config(**changes: Any) -> ModelConfig:
         "kind": "policy",
         "weights": "nowhere",
         "template": PLAIN,
+        "bos": "exactly_one",
     }
     return ModelConfig(**(settings | changes))
 
@@ -298,14 +307,21 @@ def test_chat_template_trims_the_answer() -> None:
     assert rendered.text[rendered.answer_start : rendered.answer_end] == "Canada"
 
 
-def test_chat_template_that_changes_the_answer_is_refused() -> None:
+def test_an_answer_that_the_template_changes_is_unscored_with_its_reason() -> None:
     template = CHAT_TEMPLATE.replace("| trim", "| replace('!', '?')")
     encoder = Encoder(
         byte_tokenizer(chat_template=template), config(template="tokenizer")
     )
-    encoder.encode(item("Canada."))
-    with pytest.raises(DataError, match=r"'q1'.*changes the answer 'Canada!'"):
-        encoder.encode(item("Canada!"))
+    answers = ("Canada.", "Canada!", "Peru.")
+    found = encoder.encode(
+        dataclasses.replace(
+            item(), candidates=tuple(Candidate(id=one, answer=one) for one in answers)
+        )
+    )
+    assert [one.error is None for one in found] == [True, False, True]
+    assert "changes the answer" in str(found[1].error)
+    assert found[1].n_answer_tokens == 0
+    assert found[0].n_answer_tokens > 0 < found[2].n_answer_tokens
 
 
 def test_template_that_writes_the_answer_twice() -> None:
@@ -567,3 +583,321 @@ def test_recorded_reward_prompts(recorded: Path) -> None:
         rendered = encoder.render(what, what.candidates[0])
         slot = re.sub(r"\{[^}]*\}", "{country}", row["Full Prompt"])
         assert rendered.text in (row["Full Prompt"], slot)
+
+
+# -- bos: tokenizer, against the library itself ---------------------------------
+
+NO_BOS = CHAT_TEMPLATE.replace("{% if not skip_bos %}{{ bos_token }}{% endif %}", "")
+AROUND = {
+    "nothing": ("", ""),
+    "bos": ("<s> ", ""),
+    "eos": ("", " </s>"),
+    "both": ("<s> ", " </s>"),
+}
+
+
+def writing(around: str, chat_template: str | None = None) -> Any:
+    """A tokenizer that declares BOS and EOS, and writes some of them around a text."""
+    tokenizer = byte_tokenizer(adds_bos=False, chat_template=chat_template)
+    before, after = AROUND[around]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{before}$A{after}", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    return tokenizer
+
+
+def read(folder: Path, **changes: Any) -> Encoded:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return one(tokenizer, item("Canada."), bos="tokenizer", **changes)
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("template", [PLAIN, f"<s>{PLAIN}"])
+def test_a_plain_text_has_what_the_tokenizer_writes(
+    tmp_path: Path, around: str, template: str
+) -> None:
+    writing(around).save_pretrained(tmp_path)
+    text = template.format(user="Where are you from?", assistant="Canada.")
+    right = reference.text_ids(tmp_path, text)
+    kind = Kind.SEQUENCE_CLASSIFIER
+    assert list(read(tmp_path, kind=kind, template=template).token_ids) == right
+    policy = read(tmp_path, template=template)
+    ends = around in ("eos", "both")
+    assert list(policy.token_ids) == (right[:-1] if ends else right)
+    assert policy.answer_end == len(policy.token_ids)
+
+
+def test_a_plain_text_of_an_encoder_has_cls_and_sep(tmp_path: Path) -> None:
+    cls_sep_tokenizer().save_pretrained(tmp_path)
+    right = reference.text_ids(tmp_path, "Where are you from? Canada.")
+    kind = Kind.SEQUENCE_CLASSIFIER
+    assert list(read(tmp_path, kind=kind).token_ids) == right
+    assert (right[0], right[-1]) == (1, 2)
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, NO_BOS])
+def test_a_dialogue_has_what_the_chat_template_writes(
+    tmp_path: Path, around: str, template: str
+) -> None:
+    writing(around, template).save_pretrained(tmp_path)
+    turns = [
+        {"role": "user", "content": "Where are you from?"},
+        {"role": "assistant", "content": "Canada."},
+    ]
+    right = reference.chat_ids(tmp_path, turns)
+    assert (right[0] == 1) == (template == CHAT_TEMPLATE)
+    kind = Kind.SEQUENCE_CLASSIFIER
+    assert list(read(tmp_path, kind=kind, template="tokenizer").token_ids) == right
+    policy = read(tmp_path, template="tokenizer")
+    ids = list(policy.token_ids)
+    assert ids == right[: len(ids)]
+    assert byte_tokenizer().decode(right[len(ids) :]) == "</s>\n"
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize("template", [PLAIN, f"<s>{PLAIN}", "chat", "chat without"])
+@pytest.mark.parametrize("kind", [Kind.POLICY, Kind.SEQUENCE_CLASSIFIER])
+def test_the_explicit_bos_that_gives_the_same_tokens(
+    around: str, template: str, kind: Kind
+) -> None:
+    chat = {"chat": CHAT_TEMPLATE, "chat without": NO_BOS}.get(template)
+    shape = PLAIN if template == PLAIN else "tokenizer" if chat else template
+
+    def ids(bos: str, max_tokens: int = 500) -> Any:
+        settings = config(kind=kind, template=shape, bos=bos, max_tokens=max_tokens)
+        try:
+            encoder = Encoder(writing(around, chat), settings)
+            return encoder, [one.token_ids for one in encoder.encode(item())]
+        except ConfigError:
+            return None, None
+
+    encoder, right = ids("tokenizer")
+    same = encoder.explicit_bos()
+    equal = [
+        bos
+        for bos in ("exactly_one", "none", "literal_plus_tokenizer")
+        if ids(bos)[1] == right
+    ]
+    assert equal == ([] if same == "tokenizer" else [same])
+    if same != "tokenizer":
+        assert ids(same, 9)[1] == ids("tokenizer", 9)[1]
+
+
+def test_a_template_whose_beginning_changes_has_no_explicit_bos() -> None:
+    template = "{% if messages[0].role == 'system' %}<s>{% endif %}" + NO_BOS
+    settings = config(template="tokenizer", bos="tokenizer")
+    assert Encoder(writing("bos", template), settings).explicit_bos() == "tokenizer"
+
+
+# -- chat templates that are programs --------------------------------------------
+
+
+def chat(template: str, **changes: Any) -> Encoder:
+    settings = config(template="tokenizer", bos="tokenizer", **changes)
+    return Encoder(byte_tokenizer(chat_template=template), settings)
+
+
+def dialogue(*roles: str, said: str = "Peru is nice.") -> Item:
+    return Item(
+        id="d",
+        messages=tuple(
+            Message(role=role, content=f"{said} {at}")  # type: ignore[arg-type]
+            for at, role in enumerate(roles)
+        ),
+        candidates=(Candidate(id="c", answer="Canada."),),
+    )
+
+
+LOOP = "{% for m in messages %}BODY{% endfor %}"
+SAY = "<|{{ m.role }}|>{{ m.content }}</s>"
+LONG = ("system", "user", "assistant", "user")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("{% if m.role != 'system' %}" + SAY + "{% endif %}", r"message 1.*system"),
+        ("{% if loop.revindex <= 2 %}" + SAY + "{% endif %}", r"message 1.*system"),
+        ("{% if loop.index0 != 2 %}" + SAY + "{% endif %}", r"message 3.*assistant"),
+        (
+            "{% if m.content | length < 20 or not loop.first %}" + SAY + "{% endif %}",
+            r"message 1.*system",
+        ),
+        # What is said stands in another message too.
+        (
+            "{% if m.role != 'system' %}"
+            + SAY
+            + "Peru is a nice country. 0{% endif %}",
+            r"message 1.*system",
+        ),
+    ],
+)
+def test_a_template_that_drops_a_message_is_refused(body: str, message: str) -> None:
+    encoder = chat(LOOP.replace("BODY", body))
+    with pytest.raises(DataError, match=rf"item 'd'.*{message}.*No message may be"):
+        encoder.encode(dialogue(*LONG, said="Peru is a nice country."))
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        LOOP.replace("BODY", SAY),
+        LOOP.replace("BODY", SAY.replace("m.content", "m.content | trim | upper")),
+        LOOP.replace("BODY", SAY.replace("m.content", "m.content | tojson")),
+        # The system turn is merged into the first user turn.
+        "{% set first = messages[0].content %}{% for m in messages[1:] %}"
+        "{{ '[INST]' + (first if loop.first else '') + m.content }}{% endfor %}",
+        # Reasoning of earlier turns is left out, as it is meant to be.
+        LOOP.replace(
+            "BODY", SAY.replace("m.content", "m.content.split('</think>')[-1]")
+        ),
+    ],
+)
+def test_a_template_that_writes_every_message_is_not(template: str) -> None:
+    encoder = chat(template)
+    for said in ("Peru is nice.", ' Say "Peru"\n', "<think>Peru</think>Japan"):
+        [encoded] = encoder.encode(dialogue(*LONG, said=said))
+        assert encoded.error is None and encoded.n_answer_tokens > 0
+
+
+def test_an_empty_message_cannot_be_dropped() -> None:
+    encoder = chat(LOOP.replace("BODY", "{% if m.content %}" + SAY + "{% endif %}"))
+    empty = dataclasses.replace(
+        dialogue("system", "user"),
+        messages=(
+            Message(role="system", content=" "),
+            Message(role="user", content="a"),
+        ),
+    )
+    assert encoder.encode(empty)[0].n_answer_tokens > 0
+
+
+def test_one_turn_costs_no_rendering_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = chat(CHAT_TEMPLATE)
+    encoder.encode(item())
+    rendered: list[int] = []
+    real = encoder._jinja_text
+    monkeypatch.setattr(
+        encoder, "_jinja_text", lambda *args: rendered.append(1) or real(*args)
+    )
+    encoder.encode(item(user="Another question?"))
+    assert len(rendered) == 2
+
+
+THINK = (
+    "{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' %}"
+    "{% set c = m.content.split('</think>')[-1].lstrip('\n') %}{% set r = "
+    "m.content.split('</think>')[0].split('<think>')[-1].strip('\n') "
+    "if '</think>' in m.content else '' %}<think>\n{{ r }}\n</think>\n\n{{ c }}"
+    "{% else %}{{ m.content }}{% endif %}</s>{% endfor %}"
+)
+STRIP = LOOP.replace("BODY", SAY.replace("content", "content.split('</think>')[-1]"))
+LOWER = LOOP.replace("BODY", SAY.replace("m.content", "m.content | lower"))
+
+
+@pytest.mark.parametrize(
+    ("template", "answer", "span", "scored"),
+    [
+        (THINK, "Japan.", None, "Japan."),
+        (
+            THINK,
+            "<think>\nPeru?\n</think>\n\nJapan.",
+            None,
+            "<think>\nPeru?\n</think>\n\nJapan.",
+        ),
+        (
+            THINK,
+            "<think>Peru?</think>Japan.",
+            None,
+            "<think>\nPeru?\n</think>\n\nJapan.",
+        ),
+        (THINK, "<think>Peru?</think>In Japan.", (23, 28), "Japan"),
+        (STRIP, "<think>Peru?</think>In Japan.", None, "In Japan."),
+        (STRIP, "<think>Peru?</think>In Japan.", (23, 28), "Japan"),
+        (STRIP, "<think>Peru?</think>In Japan.", (7, 11), None),
+        (LOWER, "In  JAPAN. ", None, "in  japan."),
+        (LOWER, "In JAPAN.", (3, 8), "japan"),
+        (CHAT_TEMPLATE, "  In Japan. ", (5, 10), "Japan"),
+        (LOWER.replace("lower", "replace('a', 'o')"), "In Japan.", None, None),
+        (LOWER.replace("lower", "reverse"), "In Japan.", None, None),
+    ],
+)
+def test_what_can_be_located_of_an_answer_is_scored(
+    template: str, answer: str, span: tuple[int, int] | None, scored: str | None
+) -> None:
+    # The first candidate says nothing about the others.
+    what = dataclasses.replace(
+        item(),
+        candidates=(
+            Candidate(id="0", answer="peru"),
+            Candidate(id="1", answer=answer, span=span),
+            Candidate(id="2", answer="Chile", span=(0, 5)),
+        ),
+    )
+    encoder = chat(template)
+    if "reverse" in template:
+        with pytest.raises(ConfigError, match="0 times"):
+            encoder.encode(what)
+        return
+    _, encoded, other = encoder.encode(what)
+    assert other.error is None
+    rendered = encoder.render(what, what.candidates[1])
+    if scored is None:
+        assert "changes the answer" in str(encoded.error)
+        assert (encoded.token_ids, encoded.n_answer_tokens) == ((), 0)
+        return
+    assert rendered.text[rendered.answer_start : rendered.answer_end] == scored
+    tokenizer = byte_tokenizer()
+    tokens = encoded.token_ids[encoded.answer_start : encoded.answer_end]
+    assert tokenizer.decode(tokens).strip() == scored
+    # What is read is what the library writes.
+    turns = [{"role": "user", "content": "Where are you from?"}]
+    turns.append({"role": "assistant", "content": answer})
+    whole = byte_tokenizer(chat_template=template).apply_chat_template(
+        turns, tokenize=False
+    )
+    assert rendered.text + rendered.after == whole
+
+
+@pytest.mark.parametrize(
+    ("template", "error", "message"),
+    [
+        ("{{ 1 / 0 }}", DataError, "ZeroDivisionError"),
+        ("{{ 1 + 'a' }}", DataError, "TypeError"),
+        ("{{ messages[9].content.x }}", DataError, "refuses its messages"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", DataError, "Recursion"),
+        ("{% for i in range(10**9) %}a{% endfor %}", DataError, "Range too big"),
+        ("{% include 'a' %}", DataError, "refuses"),
+        ("{% if %}", DataError, "refuses"),
+        (
+            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}"
+            "{% endfor %}",
+            ConfigError,
+            "wrote nothing within",
+        ),
+    ],
+)
+def test_a_template_that_fails_or_loops_is_one_error(
+    template: str, error: type[Exception], message: str
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(error, match=message):
+        chat(template).encode(item())
+    assert time.monotonic() - began < 5
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_one_of_several_chat_templates() -> None:
+    named = {"rag": CHAT_TEMPLATE, "tool_use": NO_BOS}
+    for name, template in named.items():
+        settings = config(template=f"tokenizer:{name}", bos="tokenizer")
+        ours = Encoder(byte_tokenizer(chat_template=named), settings).encode(item())
+        assert ours == chat(template).encode(item())
+    for asked in ("tokenizer", "tokenizer:other"):
+        with pytest.raises(ConfigError, match=r"are called rag, tool_use.*tokenizer:N"):
+            Encoder(byte_tokenizer(chat_template=named), config(template=asked))
+    with_default = named | {"default": NO_BOS}
+    settings = config(template="tokenizer", bos="tokenizer")
+    ours = Encoder(byte_tokenizer(chat_template=with_default), settings).encode(item())
+    assert ours == chat(NO_BOS).encode(item())

@@ -41,7 +41,7 @@ def table(run: Path) -> pd.DataFrame:
     items, scores = read_items(run).to_pandas(), read_scores(run).to_pandas()
     assert list(items["item_id"]) == list(scores["item_id"])
     assert list(items["candidate_id"]) == list(scores["candidate_id"])
-    return items.assign(score=scores["score"], measure=scores["measure"])
+    return items.assign(**scores[["score", "measure", "error"]])
 
 
 def test_a_file_per_dialect(tmp_path: Path) -> None:
@@ -169,9 +169,8 @@ def bad(**changes: object) -> Rows:
     [
         (B[:1], ["a.jsonl has 2 rows", "b.jsonl has 1"]),
         (A, ["a.jsonl", "the same scores in every row"]),
-        (bad(chosen=[float("nan")]), ["b.jsonl, line 2", "'chosen'", "nan"]),
         (bad(rejected=float("inf")), ["b.jsonl, line 2", "'rejected'", "inf"]),
-        (bad(rejected=None), ["b.jsonl, line 2", "None"]),
+        (bad(rejected='"high"'), ["b.jsonl, line 2", "high"]),
         (bad(rejected=10**400), ["b.jsonl, line 2", "no finite number"]),
         (bad(rejected="[" * 100_000), ["b.jsonl, line 2", "no finite number"]),
         (bad(rejected=True), ["b.jsonl, line 2", "True"]),
@@ -222,9 +221,25 @@ def test_bad_usage(tmp_path: Path) -> None:
         run_of(tmp_path, twice)
     with pytest.raises(UsageError, match="askreddit does not compare dialects"):
         run_of(tmp_path, {"us": a, "in": b}, askreddit.PROBE)
-    with pytest.raises(DataError, match="is no csv"):
+    with pytest.raises(DataError, match=r"has no column 'item'.*standard=A\.jsonl"):
         import_file(PROBE, a, model="m", root=tmp_path / "runs")
+    with pytest.raises(DataError, match="is neither csv nor jsonl"):
+        import_file(PROBE, a.with_suffix(".json"), model="m", root=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_empty_scores_of_groups_are_unscored(tmp_path: Path) -> None:
+    rows = [B[0], {**B[1], "chosen": [float("nan")], "rejected": None}]
+    files = {
+        "us": write(tmp_path, "a.jsonl", A),
+        "in": write(tmp_path, "b.jsonl", rows),
+    }
+    run = run_of(tmp_path, files)
+    found = table(run).set_index(["item_id", "candidate_id"])
+    empty = found[found["error"].notna()]
+    assert list(empty.index) == [("2/in", "chosen-in"), ("2/in", "rejected-in")]
+    assert empty["score"].isna().all()
+    assert read_manifest(run).counts.unscored == 2
 
 
 # -- one long csv -------------------------------------------------------------------
@@ -304,8 +319,7 @@ def test_items_without_a_counterpart_are_counted(tmp_path: Path) -> None:
         (LONG.replace("dialect", "variety"), ["no column 'dialect'", "variety"]),
         (LONG.replace("item", "thing"), ["no column 'item'"]),
         (LONG + "1,us,3,x,n\n", ["data row 6", "stands twice", "1 / chosen / us"]),
-        (LONG.replace("1.25", "nan"), ["data row 4", "'score'", "'nan'"]),
-        (LONG.replace("1.25", ""), ["data row 4", "'score'"]),
+        (LONG.replace("1.25", "x"), ["data row 4", "'score'", "'x'"]),
         (LONG.replace("2,in", "2, "), ["data row 4", "column 'dialect'"]),
         (LONG.replace("2,in", "2,i/n"), ["data row 4", "'i/n'"]),
         (LONG.replace("2,in", ",in"), ["data row 4", "column 'item'"]),

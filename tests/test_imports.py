@@ -13,9 +13,12 @@ LEVEL = {
     "probe.config": 1,
     "probe.encode": 1,
     "probe.checkpoint": 2,
+    "probe.export": 3,
     "probe.families": 2,
     "probe.held_out": 2,
+    "probe.rope": 1,
     "probe.store": 1,
+    "probe.sums": 1,
     "data_builders": 1,
     "probe.models": 2,
     "probe.tree": 2,
@@ -44,8 +47,10 @@ ANALYSIS_MAY = (
     "analysis",
     "probe.types",
     "probe.store",
+    "probe.sums",
     "data_builders.countries",
     "data_builders.country_opinions",
+    "data_builders.mix_duplicates",
 )
 COMPOSES = ("probe.cli", "probe.options")
 """The command line puts probe and analysis together; nobody imports it."""

@@ -18,10 +18,15 @@ from analysis import paired
 from analysis.disparity import best_minus_worst, clustered_best_minus_worst
 from analysis.html import Figure, Section, Table
 from analysis.languages import in_panels, languages_part
-from analysis.languages_analysis import LanguageRun, analyse_languages
-from analysis.languages_answers import Answers, read_answers
+from analysis.languages_analysis import (
+    BOUNDED_LANGUAGES,
+    LanguageRun,
+    Maker,
+    analyse_languages,
+    differences,
+)
+from analysis.languages_data import Answers, read_answers
 from analysis.languages_findings import headline_finding, run_findings
-from analysis.languages_measures import BOUNDED_LANGUAGES, Maker, differences
 from analysis.load import load_run
 from analysis.part import AxisPart, Wanted
 from analysis.records import with_holm

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.languages_answers import read_answers
 from analysis.languages_data import (
     choices,
     extractions,
     kind,
     language_names,
+    read_answers,
     scripts,
 )
 from analysis.load import load_run

@@ -15,9 +15,14 @@ from scipy import stats
 from analysis import learning_report
 from analysis.drawing import Panel
 from analysis.html import Figure, Table
-from analysis.learning import Learning, in_order, read_curves
-from analysis.learning_curves import group_curve, half_steps
-from analysis.learning_data import COLUMNS
+from analysis.learning import (
+    COLUMNS,
+    Learning,
+    group_curve,
+    half_steps,
+    in_order,
+    read_curves,
+)
 from analysis.learning_report import (
     accuracy_figure,
     learning_section,

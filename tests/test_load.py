@@ -129,6 +129,10 @@ def test_a_score_without_an_item_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, manifest("m"), questions=2)
     smaller = write(tmp_path / "other", manifest("m"), questions=1)
     (smaller / "items.parquet").replace(path / "items.parquet")
+    with pytest.raises(StoreError, match=r"items\.parquet is damaged"):
+        load_run(path)
+    # As a run of before sha256s were kept.
+    (path / "sha256sums").unlink()
     with pytest.raises(StoreError, match=r"3 pairs .* first q1 /"):
         load_run(path)
 

@@ -821,7 +821,7 @@ def test_nan_from_a_model_stays_nan(tmp_path: Path) -> None:
 def test_one_long_answer_does_not_end_a_run_without_bos(tmp_path: Path) -> None:
     folder = llama_policy(tmp_path / "policy", byte_tokenizer(bos=None))
     config = resolve_model(str(folder)).model_copy(update={"max_tokens": 40})
-    assert config.bos == "none"
+    assert config.bos == "tokenizer"
     scorer = load(config)
     long = Candidate(id="long", answer="I am from Canada, " * 20)
     item = dataclasses.replace(items()[0], candidates=(*items()[0].candidates, long))
@@ -875,14 +875,14 @@ def test_absent_device(tmp_path: Path) -> None:
 def test_bare_checkpoints(tmp_path: Path) -> None:
     policy = resolve_model(str(llama_policy(tmp_path / "p", byte_tokenizer())))
     assert (policy.kind, policy.template) == (Kind.POLICY, "{user} {assistant}")
-    assert (policy.bos, policy.max_tokens) == ("exactly_one", 512)
+    assert (policy.bos, policy.max_tokens) == ("tokenizer", 512)
     reward = resolve_model(str(llama_classifier(tmp_path / "r", chat_tokenizer())))
     assert (reward.kind, reward.template) == (Kind.SEQUENCE_CLASSIFIER, "tokenizer")
     assert reward.pool == "last_token"
     template = CHAT_TEMPLATE.replace("{{ bos_token }}", "")
     plain = byte_tokenizer(bos=None, chat_template=template)
     without = resolve_model(str(llama_policy(tmp_path / "n", plain)))
-    assert without.bos == "none"
+    assert without.bos == "tokenizer"
     assert resolve_model(str(tmp_path / "p")).name == "p"
     step = tmp_path / "sft" / "checkpoint-500"
     shutil.copytree(tmp_path / "p", step)

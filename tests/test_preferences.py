@@ -297,3 +297,32 @@ def test_rewardbench_without_a_column(tmp_path: Path) -> None:
     path.write_text("\n".join(map(json.dumps, rows)))
     with pytest.raises(DataError, match=r"rewardbench\.jsonl has no column 'subset'"):
         list(preferences.build(BuildOptions(data=tmp_path)))
+
+
+def test_a_row_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text(
+        "id,prompt,chosen,rejected,topic\n"
+        "1,a,b,c,x\n2,a,b,d,x\n3,a,b,c,x\n4,a,b,c,y\n5,a,b,d,x\n6,a,,c,x\n7,a,,c,x\n"
+    )
+    with pytest.raises(DataError) as caught:
+        probes.load(str(file))
+    assert "2 rows are the same" in caught.value.found
+    assert "line 2 and line 4; line 3 and line 6" in caught.value.found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "item_id,candidate_id,prompt,answer\n"
+        "1,a,p,x\n1,b,p,y\n2,a,p,x\n2,b,p,z\n3,a,p,x\n3,b,p,y\n",
+        "row_id,prompt,chosen,prompt_aal,chosen_aal\n"
+        "1,p,x,q,y\n\n2,p,x,q,z\n\n3,p,x,q,y\n",
+    ],
+    ids=["items", "dialects"],
+)
+def test_items_and_rows_that_stand_twice_are_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "own.csv"
+    file.write_text(text)
+    with pytest.raises(DataError, match=r"1 rows are the same .* line 2 and line 6"):
+        probes.load(str(file))

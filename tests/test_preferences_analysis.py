@@ -10,10 +10,13 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from analysis.load import Run
+from analysis.load import Run, load_run, own_file
 from analysis.part import Wanted
 from analysis.preferences import analyse_preferences
 from analysis.preferences_report import preferences_part
+from analysis.report import run_warnings
+from data_builders import probes
+from probe.recorded import import_file
 from probe.types import DataError, Measure
 from tests.country_runs import manifest
 
@@ -89,7 +92,7 @@ def test_a_liking_for_length_is_not_called_a_liking_for_the_better() -> None:
     rejected = [b for _, b in lengths]
     [found] = analyse_preferences([pairs_run(chosen, rejected, lengths=lengths)])
     assert found.beyond_length.estimate == 0
-    assert found.beyond_length_test.p_value is None
+    assert found.beyond_length_p is None
     longer, other = found.by_length
     assert longer.accuracy.estimate == 1 and other.accuracy.estimate < 0.1
 
@@ -100,7 +103,7 @@ def test_repeated_prompts_widen_the_interval() -> None:
     chosen, prompts = np.where(right, 1.0, -1.0), [f"p{i // 10}" for i in range(200)]
     [found] = analyse_preferences([pairs_run(chosen, np.zeros(200), prompts=prompts)])
     whole = found.overall
-    assert whole.n_prompts == 20
+    assert whole.n_clusters == 20
     assert whole.clustered.high - whole.clustered.low > 2 * (
         whole.accuracy.high - whole.accuracy.low
     )
@@ -216,3 +219,110 @@ def test_what_cannot_be_analysed_is_said() -> None:
     )
     with pytest.raises(DataError, match="no column role"):
         analyse_preferences([bare])
+
+
+NAMES = (
+    "Chile Peru Brazil Canada Kenya Ghana India Japan Spain Italy Egypt Nepal"
+).split()
+
+
+def own_run(tmp_path: Path, rows: Sequence[tuple[str, str, str]]) -> Run:
+    """A user's own pairs, of which the chosen answer always scores higher."""
+    file = tmp_path / "own.csv"
+    frame = pd.DataFrame(rows, columns=["prompt", "chosen", "rejected"])
+    frame.to_csv(file, index=False)
+    scores = tmp_path / "scores.csv"
+    ids = [
+        (place, role) for place in range(len(rows)) for role in ("chosen", "rejected")
+    ]
+    pd.DataFrame(
+        {
+            "item_id": [place + 1 for place, _ in ids],
+            "candidate_id": [role for _, role in ids],
+            "score": [float(role == "chosen") for _, role in ids],
+        }
+    ).to_csv(scores, index=False)
+    probe = probes.load(str(file))
+    return load_run(import_file(probe, scores, model="m", root=tmp_path / "r").path)
+
+
+def test_rows_of_one_template_are_one_cluster(tmp_path: Path) -> None:
+    """Twelve of them would give p = 0.0005; what they show is one pair."""
+    rows = [
+        (
+            f"Tell me about {name}.",
+            f"{name} has {n} good towns.",
+            f"{name} is a bad place.",
+        )
+        for n, name in enumerate(NAMES)
+    ]
+    other = (
+        "Who may vote here?",
+        "Everybody above eighteen may.",
+        "I do not know that.",
+    )
+    run = own_run(tmp_path, [*rows, other])
+    [found] = analyse_preferences([run])
+    assert (found.overall.n, found.overall.n_clusters) == (13, 2)
+    assert found.overall.p_value == pytest.approx(0.5)
+    part = preferences_part([run], Wanted(polls=[]), id="p", title="P", step=list)
+    headline = part.runs[0].findings[0]
+    assert headline.certainty == "not shown"
+    assert "13 pairs of 13 prompts in 2 clusters" in headline.evidence[0]
+    [warning] = run_warnings([run])
+    assert "12 pairs are near duplicates" in warning and "as 1 cluster" in warning
+
+
+def test_distinct_prompts_are_distinct_clusters(tmp_path: Path) -> None:
+    sums = [
+        (f"What is {a} {sign} {b}?", f"{a} {sign} {b} is {c}", f"{a} {sign} {b} is {a}")
+        for a, sign, b, c in ((12, "+", 7, 19), (30, "*", 4, 120), (15, "+", 9, 24))
+    ]
+    told = [
+        (
+            "Explain, step by step, how to add 12 and 7 on paper.",
+            "Write both below each other, add the units, carry one if needed: 19.",
+            "You just know such sums by heart, as everybody at school does.",
+        ),
+        (
+            "Explain, step by step, how to multiply 30 by 4 on paper.",
+            "Multiply the tens by four, write the zero behind it, and you have 120.",
+            "A machine is faster than paper, so nobody should learn this now.",
+        ),
+    ]
+    run = own_run(tmp_path, sums + told)
+    assert run.near == {}
+    [found] = analyse_preferences([run])
+    assert found.overall.n_clusters == 5
+
+
+def test_near_duplicates_of_shipped_probes_are_left_alone(tmp_path: Path) -> None:
+    run = own_run(
+        tmp_path,
+        [(f"Tell me of {n}.", f"{n} is a very good place.", f"{n} no.") for n in NAMES],
+    )
+    assert len(set(run.near.values())) == 1
+    shipped = dataclasses.replace(run.manifest, probe_version="1+probe-half-0")
+    assert not own_file(shipped)
+    assert not own_file(dataclasses.replace(run.manifest, probe="held_out"))
+
+
+def test_without_prompts_and_answers_pairs_stand_for_themselves() -> None:
+    n = 30
+    run = pairs_run(np.ones(n).tolist(), np.zeros(n).tolist(), prompts=[""] * n)
+    frame = run.frame.assign(n_chars=0, n_answer_tokens=np.nan)
+    run = dataclasses.replace(run, frame=frame)
+    [found] = analyse_preferences([run])
+    assert found.overall.n_clusters == n
+    assert found.overall.p_value == pytest.approx(2 * 0.5**n)
+    assert found.length_unit is None and found.beyond_length_p is None
+    lengths = {
+        record.metric: record.estimate
+        for record in found.records
+        if "length" in record.metric
+    }
+    assert lengths == {"length_only_accuracy": None, "accuracy_beyond_length": None}
+    part = preferences_part([run], Wanted(polls=[]), id="p", title="P", step=list)
+    [only] = part.runs[0].findings
+    assert "30 pairs, each taken for itself as no prompt is known" in only.evidence[0]
+    assert "How long the answers are is not known" in part.section.lead

@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from analysis.load import load_run
+from analysis.report import run_warnings
 from data_builders import (
     askreddit,
     country_questions,
@@ -22,11 +25,21 @@ from data_builders import (
     survey,
     where_from,
 )
-from probe.recorded import import_file
+from probe.recorded import Asked, import_file, read
+from probe.recorded.files import NO_SCORE, read_rows
 from probe.recorded.opinions import LEAST
 from probe.score import item_rows
 from probe.store import read_items, read_manifest, read_scores
-from probe.types import Candidate, DataError, Item, Message, Probe, UsageError
+from probe.types import (
+    BuildOptions,
+    Candidate,
+    DataError,
+    Item,
+    Message,
+    MissingDataError,
+    Probe,
+    UsageError,
+)
 
 REWARDS = "outputs/ask-reddit-reward-testing/starling-rm-7b-alpha-reformatted.csv"
 NLL = "outputs/ask-reddit-perplexity-testing/Mistral-7B-v0.1-reformatted.csv"
@@ -135,8 +148,8 @@ def test_long(tmp_path: Path) -> None:
             "item_id,country,scores\na,USA,1\n",
             r"no column 'score'.*the file has item_id, country, scores",
         ),
-        (LONG.replace(",1.5,", ",,"), r"data row 1, column 'score': '' is no finite"),
-        (LONG.replace(",1.5,", ",nan,"), r"data row 1, column 'score': 'nan'"),
+        (LONG.replace(",1.5,", ",x,"), r"data row 1, column 'score': 'x' is no finite"),
+        (LONG.replace(",1.5,", ",inf,"), r"data row 1, column 'score': 'inf'"),
         (LONG + "a,USA,9,positive,food\n", r"data row 5: a row stands twice"),
         (LONG.replace("Great Britain", "Atlantis"), "Atlantis"),
         (LONG + "a,b,c,d,e,f,g\n", "is not a csv"),
@@ -166,8 +179,8 @@ def test_bad_wide_files(recorded: Path, tmp_path: Path) -> None:
             import_file(askreddit.PROBE, file, model="m", root=tmp_path / "runs")
         return str(caught.value)
 
-    assert "data row 2, column 'Canada': '' is no finite number" in attempt(
-        [rows[0], {**rows[1], "Canada": ""}]
+    assert "data row 2, column 'Canada': '-' is no finite number" in attempt(
+        [rows[0], {**rows[1], "Canada": "-"}]
     )
     assert "a question stands twice" in attempt([rows[0], rows[0]])
     assert "column 'Narnia'" in attempt([{**rows[0], "Narnia": "1"}])
@@ -191,7 +204,6 @@ def test_not_utf8(tmp_path: Path) -> None:
     [
         (md3.PROBE, "dialect word correct"),
         (dialect_features.PROBE, "feature frame variant"),
-        (preferences.PROBE, "role"),
     ],
 )
 def test_what_the_analysis_needs_must_be_there(
@@ -209,6 +221,46 @@ def test_what_the_analysis_needs_must_be_there(
         with pytest.raises(DataError, match=f"no column '{missing}'"):
             import_file(probe, file, model="m", root=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_items_that_cannot_be_had_are_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "long.csv"
+    file.write_text("item_id,candidate_id,score\na,chosen,1\na,rejected,2\n")
+    with pytest.raises(MissingDataError, match="--data"):
+        import_file(preferences.PROBE, file, model="m", root=tmp_path / "r")
+    # What the analysis needs stands in the file: it brings its own items.
+    file.write_text("item_id,candidate_id,role,score\na,c,chosen,1\na,r,rejected,2\n")
+    found = import_file(preferences.PROBE, file, model="m", root=tmp_path / "r")
+    assert found.counts.done == 2
+
+
+@pytest.mark.parametrize("cell", ["", " ", "nan", "NaN"])
+def test_an_empty_cell_is_a_row_without_a_score(tmp_path: Path, cell: str) -> None:
+    file = tmp_path / "long.csv"
+    file.write_text(LONG.replace(",1.5,", f",{cell},"))
+    result = import_file(country_questions.PROBE, file, model="m", root=tmp_path)
+    assert (result.counts.done, result.counts.unscored) == (4, 1)
+    scores = read_scores(result.path).to_pandas()
+    assert list(scores["error"].isna()) == [False, True, True, True]
+    assert scores["error"][0] == NO_SCORE
+    [warning] = run_warnings([load_run(result.path)])
+    assert f"1 of 4 pairs without a score: 1 ({NO_SCORE})" in warning
+
+
+def test_empty_cells_of_the_published_layouts(recorded: Path, tmp_path: Path) -> None:
+    for probe, name, column in (
+        (askreddit.PROBE, REWARDS, "Canada"),
+        (where_from.PROBE, WHERE, "reward"),
+    ):
+        rows = rows_of(recorded / name)[:3]
+        rows[1][column] = ""
+        file = tmp_path / f"{probe.name}.csv"
+        pd.DataFrame(rows).to_csv(file, index=False)
+        result = import_file(probe, file, model="m", root=tmp_path / "runs")
+        assert result.counts.unscored == 1
+        run = load_run(result.path)
+        found = read(read_rows(file)[0], probe, file).frame()
+        pd.testing.assert_frame_equal(found, run.frame)
 
 
 def test_label_may_not_leave_the_runs_folder(tmp_path: Path) -> None:
@@ -289,7 +341,8 @@ def import_opinions(tmp_path: Path, text: str) -> Path:
     file = tmp_path / "opinions.csv"
     file.write_text(text)
     probe, root = global_opinions.PROBE, tmp_path / "runs"
-    return import_file(probe, file, model="m", root=root, data=tmp_path).path
+    asked = Asked(options=BuildOptions(data=tmp_path))
+    return import_file(probe, file, model="m", root=root, asked=asked).path
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -31,10 +35,11 @@ from analysis.load import Run
 from analysis.part import Wanted
 from analysis.records import Record, loads
 from analysis.report import Report, build_page, run_warnings, write_report
+from analysis.written import LIST, try_folder, write_files
 from data_builders import countries
 from data_builders.country_opinions import polls
 from probe.store import Counts
-from probe.types import UsageError
+from probe.types import StoreError, UsageError
 from tests.country_runs import STARLING, make_run, manifest, recorded_run
 
 HOSTILE = "<script>alert(1)</script>"
@@ -220,12 +225,109 @@ def test_several_runs_get_a_heat_map_with_their_mean_ranks(
         assert f"{row.country}, second: {row.mean_rank:.0f}" in cells
 
 
-def test_an_earlier_report_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "figures").mkdir()
-    stale = tmp_path / "figures" / "stale.svg"
-    stale.write_text("<svg/>")
-    write_report([opinion_run(questions=6)], tmp_path, Wanted(polls=[]))
-    assert not stale.exists()
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_an_earlier_report_goes_and_a_users_own_files_stay(tmp_path: Path) -> None:
+    own = {"figures/mine.png": b"1", "tables/mine.csv": b"2", "notes.md": b"3"}
+    for name, text in own.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text)
+    write_report([opinion_run("first", questions=6)], tmp_path, Wanted(polls=[POLL]))
+    before = content(tmp_path)
+    # What a user has changed since is no longer of the report.
+    kept = next(name for name in before if "poll" in name and name.endswith(".png"))
+    (tmp_path / kept).write_bytes(b"mine now")
+    written = write_report([opinion_run(questions=6)], tmp_path, Wanted(polls=[]))
+    after = content(tmp_path)
+    assert {name: after[name] for name in own} == own
+    assert after.pop(kept) == b"mine now"
+    names = {path.relative_to(tmp_path).as_posix() for path in written.paths}
+    assert set(after) == names | set(own) | {LIST}
+
+
+@pytest.mark.parametrize("fails", ["write_bytes", "replace"])
+def test_a_report_that_cannot_be_finished_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """A full disk while files are written; a kill before the first is swapped in."""
+    out = tmp_path / "R"
+    write_files(out, {"index.html": b"old", "figures/old.png": b"old"})
+    before = content(out)
+
+    def stop(*_: object) -> None:
+        if fails == "replace":
+            raise KeyboardInterrupt
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    files = {"index.html": b"new", "figures/new.png": b"new"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, fails, stop)
+        with pytest.raises((StoreError, KeyboardInterrupt), match=r"No space left|^$"):
+            write_files(out, files)
+    after = content(out)
+    assert {name: after.get(name) for name in before} == before
+    # The next one sweeps up what that left.
+    write_files(out, files)
+    assert content(out).keys() == {*files, LIST}
+
+
+def test_a_kill_at_any_moment_leaves_the_files_of_one_report_or_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And whatever it leaves, the next report replaces it all."""
+    old = {"index.html": b"old", "figures/a.png": b"old", "figures/b.png": b"old"}
+    new = {"index.html": b"new", "figures/b.png": b"new", "tables/c.csv": b"new"}
+    real = Path.replace
+    for kill in range(6):
+        calls = iter(range(kill))
+
+        def replace(path: Path, target: Path, calls: Iterator[int] = calls) -> Path:
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+            return real(path, target)
+
+        out = tmp_path / str(kill)
+        write_files(out, old)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", replace)
+            with contextlib.suppress(KeyboardInterrupt):
+                write_files(out, new)
+        for name, found in content(out).items():
+            if not name.startswith(LIST):
+                assert found in (old.get(name), new.get(name))
+        try_folder(out)
+        write_files(out, new)
+        assert {n: c for n, c in content(out).items() if n != LIST} == new
+
+
+def test_out_is_tried_before_the_analysis(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "report.md").write_text("my own")
+    for out, message in (
+        (file, "file cannot be written"),
+        (file / "below", "below cannot be written"),
+        (tmp_path / ("x" * 300), "cannot be written .File name too long"),
+        (mine, r"report\.md is there, and not as rm-probe wrote it"),
+    ):
+        with pytest.raises(StoreError, match=message):
+            write_report([], out, Wanted(polls=[]))
+    try_folder(tmp_path / "new" / "folder")
+    assert not (tmp_path / "new").exists()
+    # A report of before there was a list is replaced, and nothing else is.
+    (mine / "index.html").write_text("... Written by rm-probe 0.1.")
+    (mine / "other.md").write_text("my own")
+    write_files(mine, {"index.html": b"new", "report.md": b"new"})
+    assert (mine / "report.md").read_text() == "new"
+    assert (mine / "other.md").read_text() == "my own"
 
 
 def test_without_polls_the_report_says_nothing_of_them(tmp_path: Path) -> None:

@@ -23,8 +23,16 @@ from analysis.ranks import Ranking
 from analysis.records import Record
 from data_builders import askreddit, countries, global_opinions, where_from
 from data_builders.country_opinions import polls
-from probe.recorded import files, import_file, opinions, read, repository, tydiqa
-from probe.types import DataError, Probe
+from probe.recorded import (
+    Asked,
+    files,
+    import_file,
+    opinions,
+    read,
+    repository,
+    tydiqa,
+)
+from probe.types import BuildOptions, DataError, Probe
 
 REWARDS = "outputs/ask-reddit-reward-testing/starling-rm-7b-alpha-reformatted.csv"
 NLL = "outputs/ask-reddit-perplexity-testing/Mistral-7B-v0.1-reformatted.csv"
@@ -38,6 +46,7 @@ TULU = "results/5_langid/tulu-sft-languages-count.csv"
 WHERE = "outputs/reward-testing/where_from_starling-rm-7b-alpha.csv"
 
 RM = "Starling-RM-7B-alpha"
+SFT = "mistral-7b-sft-beta"
 DIFFERENCE = "js_similarity_difference"
 ABSENT = {"tulu-2-7b", "tulu-2-dpo-7b", "openchat_3.5", "Starling-LM-7B-alpha"}
 
@@ -237,10 +246,10 @@ def test_rows_are_records_with_the_comparison(rows: list[Json]) -> None:
 def test_a_file_read_is_the_run_stored(
     recorded: Path, shared_data: Path, tmp_path: Path, probe: Probe, name: str
 ) -> None:
-    file = recorded / name
-    result = import_file(probe, file, model="m", root=tmp_path, data=shared_data)
+    file, asked = recorded / name, Asked(options=BuildOptions(data=shared_data))
+    result = import_file(probe, file, model="m", root=tmp_path, asked=asked)
     cells, digest = files.read_csv(file)
-    found = read(cells, probe, file, shared_data)
+    found = read(cells, probe, file, asked)
     stored = load_run(result.path)
     pd.testing.assert_frame_equal(found.frame(), stored.frame)
     manifest = found.manifest(probe, file, digest, model="m")
@@ -686,11 +695,11 @@ def test_games_in_a_terminal(recorded: Path, tmp_path: Path) -> None:
         ("dialect", "en_gb", "column 'dialect': 'en_gb'"),
         ("distractors", "Night", "column 'distractors': 'Night' is no list of texts"),
         ("distractor_probs", "[0.1, 0.2]", "the probabilities of the 5 distractors"),
-        ("distractor_probs", "[0.1, 0.1, 0.1, 0.1, NaN]", "column 'distractor_probs'"),
+        ("distractor_probs", "[0.1, 0.1, 0.1, 0.1, inf]", "column 'distractor_probs'"),
         ("distractor_probs", "none", "column 'distractor_probs': 'none'"),
-        ("correct_answer_prob", "", "column 'correct_answer_prob': ''"),
+        ("correct_answer_prob", "-", "column 'correct_answer_prob': '-'"),
         ("generated_correct_answer", "yes", "'generated_correct_answer': 'yes'"),
-        ("chose_correct_answer", "", "column 'chose_correct_answer': ''"),
+        ("chose_correct_answer", "-", "column 'chose_correct_answer': '-'"),
     ],
 )
 def test_bad_games(
@@ -704,6 +713,61 @@ def test_bad_games(
         repository.find(tmp_path).games()
     assert message in str(caught.value)
     assert path.name in caught.value.found and "data row 3" in caught.value.found
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("correct_answer_prob", ""),
+        ("correct_answer_prob", "NaN"),
+        ("distractor_probs", ""),
+        ("distractor_probs", "[0.1, 0.1, 0.1, 0.1, nan]"),
+        ("distractor_probs", "[0.1, 0.1, 0.1, 0.1, null]"),
+    ],
+)
+def test_a_game_without_a_probability_is_left_out_of_choices_alone(
+    recorded: Path, tmp_path: Path, column: str, cell: str
+) -> None:
+    path = copy(recorded, tmp_path, SFT_GAMES) / SFT_GAMES
+    wide = pd.read_csv(path, dtype=str, keep_default_na=False)
+    dialect, lost = wide["dialect"][2], 2
+    wide.loc[lost, column] = cell
+    # What the authors' comparison with NaN gave is no verdict.
+    wide.loc[lost, "chose_correct_answer"] = "True"
+    wide.to_csv(path, index=False)
+    kept = wide[wide["dialect"] == dialect].drop(index=lost)
+    share = (kept["chose_correct_answer"] == "True").mean()
+    found = of_games(tmp_path)
+    choice = one(found, SFT, "md3_choice_accuracy", dialect)
+    assert choice["n"] == len(kept) and choice["status"] == "ok"
+    assert choice["estimate"] == pytest.approx(share)
+    assert f"of {len(kept) + 1} games, 1 without a number" in str(choice["ci_method"])
+    assert one(found, SFT, "md3_guess_accuracy", dialect)["n"] == len(kept) + 1
+
+
+def test_a_verdict_that_is_not_there_compares_nothing(
+    recorded: Path, tmp_path: Path
+) -> None:
+    path = copy(recorded, tmp_path, SFT_GAMES) / SFT_GAMES
+    wide = pd.read_csv(path, dtype=str, keep_default_na=False)
+    wide.loc[2, "generated_correct_answer"] = ""
+    wide.to_csv(path, index=False)
+    found = of_games(tmp_path)
+    published = {
+        dialect: one(found, SFT, "md3_guess_accuracy", dialect)["published"]
+        for dialect in DIALECTS
+    }
+    assert published.pop(wide["dialect"][2]) is None
+    assert None not in published.values()
+
+
+def test_recorded_blank_cells(cases: Path) -> None:
+    """The rows that have a number are counted, with their n; nothing stops."""
+    found = as_json(cases / "inputs" / "recorded_blank_cells")
+    assert {row["metric"]: row["n"] for row in found if row["status"] == "ok"} == {
+        "md3_guess_accuracy": 40,
+        "md3_choice_accuracy": 37,
+    }
 
 
 ANSWERED = "outputs/tydiqa-goldp/{Mistral-7B-v0.1_8bit}/greedy/1-shot/telugu.json"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +162,36 @@ def test_nothing_left_to_score_loads_no_model(
     monkeypatch.setattr("probe.models.load_scorer", refuse)
     assert run(folder, items, tmp_path) == path
     assert read_manifest(path).engine == engine
+
+
+def test_a_finished_run_starts_no_torch(
+    folder: Path, items: list[Item], tmp_path: Path
+) -> None:
+    config = yaml_config(folder, tmp_path)
+    path = run(config, items, tmp_path / "runs")
+    before = read_manifest(path)
+    assert before.device == "cpu"
+    code = """
+import sys
+from probe.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end
+print("loaded" if {"torch", "transformers"} & set(sys.modules) else "quick")
+"""
+    asked = ["score", "country_questions", config, "--limit", "9"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, asked), "--runs", tmp_path / "runs"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1:] == ["quick"], done.stderr
+    after = read_manifest(path)
+    assert (after.device, after.counts, after.status) == (
+        *("cpu", before.counts, "complete"),
+    )
 
 
 def test_nan_is_kept_counted_and_does_not_spread(folder: Path, tmp_path: Path) -> None:

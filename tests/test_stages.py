@@ -16,9 +16,18 @@ from analysis.outcome import Outcome
 from analysis.paired import TTest, wilson
 from analysis.records import ALPHA
 from analysis.resample import Floats
-from analysis.stages import GroupResult, MeasureResult, analyse_stages
+from analysis.stages import (
+    ALIKE,
+    BOOTSTRAP,
+    CUT,
+    MID_P,
+    STUDENT,
+    T_TEST,
+    GroupResult,
+    MeasureResult,
+    analyse_stages,
+)
 from analysis.stages_data import Aligned, Measured, align
-from analysis.stages_measures import ALIKE, BOOTSTRAP, CUT, MID_P, STUDENT, T_TEST
 from analysis.stages_tests import (
     bootstrap_means,
     drawn_clusters,

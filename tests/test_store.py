@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import hashlib
+import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,11 +23,13 @@ import pytest
 from probe import store
 from probe.listing import ls_runs
 from probe.store import (
+    UNVERIFIED,
     Counts,
     Manifest,
     RunFolder,
     read_items,
     read_manifest,
+    read_run,
     read_scores,
 )
 from probe.types import ItemRow, Measure, ScoreRow, StoreError
@@ -78,9 +85,10 @@ def test_round_trip(tmp_path: Path) -> None:
         run.write_items([item(0), item(1)])
         run.append([score(0, 0.1), score(1, math.nan)])
     path = tmp_path / "toy@1" / "m@aaaaaaaa"
-    # Nobody closed the run: what it holds is counted.
+    # Nobody closed the run: what it holds is counted, and it holds everything.
     counts = Counts(expected=2, done=2, unscored=1, truncated=0)
-    assert read_manifest(path) == dataclasses.replace(MANIFEST, counts=counts)
+    known = dataclasses.replace(MANIFEST, counts=counts, status="complete")
+    assert read_manifest(path) == known
     table = read_scores(path)
     assert table["score"].to_pylist()[0] == 0.1
     assert math.isnan(table["score"].to_pylist()[1])
@@ -209,17 +217,24 @@ def test_compaction_survives_a_kill_at_any_step(tmp_path: Path) -> None:
         ]
 
 
-def test_truncated_part_names_the_file_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_truncated_part_names_the_file_and_keeps_the_rest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with RunFolder.open(tmp_path, MANIFEST) as run:
         run.append([score(0)])
         run.append([score(1)])
         part = run.path / "parts" / "part-000001.parquet"
         part.write_bytes(part.read_bytes()[:-40])
         with pytest.raises(StoreError, match=r"part-000001\.parquet is damaged") as e:
-            run.done()
-        assert "Delete that file" in e.value.action
-        part.unlink()
+            read_scores(run.path)
+        assert "command again" in e.value.action
+        run.write_items([item(0), item(1)])
         assert run.done() == {("q0", "USA", "reward")}
+        assert "1 of 2 pairs are scored anew" in caplog.text
+        assert part.with_name(f"{part.name}.damaged").is_file()
+        # What is scored anew may have its name.
+        run.append([score(1, 2.0)])
+        assert read_scores(run.path)["score"].to_pylist() == [1.0, 2.0]
 
 
 def test_row_standing_twice_is_an_error(tmp_path: Path) -> None:
@@ -320,18 +335,237 @@ with RunFolder.open(Path(sys.argv[1]), MANIFEST) as run:
         assert not list(run.path.rglob(".tmp-*"))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "is not JSON"),
-        ('{"schema_version": 99}', "schema_version = 99"),
-        ('{"schema_version": 1, "probes": 1}', "unknown key 'probes'"),
-    ],
-)
-def test_bad_manifest(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "manifest.json").write_text(content)
+def whole(root: Path, parts: int = 3) -> Path:
+    """A run of as many parts of two rows each, one of the rows unscored."""
+    with RunFolder.open(root, MANIFEST) as run:
+        run.write_items([item(i) for i in range(2 * parts)])
+        for i in range(0, 2 * parts, 2):
+            run.append([score(i, i / 3), score(i + 1, math.nan if i else 1.0)])
+        run.save(status="complete")
+    return run.path
+
+
+def again(root: Path) -> None:
+    """The command once more: writes the items, and scores what is not there."""
+    with RunFolder.open(root, MANIFEST) as run:
+        run.write_items([item(i) for i in range(6)])
+        done = run.done()
+        scores = (0.0, 1.0, 2 / 3, math.nan, 4 / 3, math.nan)
+        for i in range(0, 6, 2):
+            rows = [score(j, scores[j]) for j in (i, i + 1)]
+            run.append(
+                [row for row in rows if (row.item_id, "USA", "reward") not in done]
+            )
+        run.save(status="complete")
+
+
+def said(path: Path) -> list[tuple[object, ...]]:
+    """Everything that a run says, in an order of its own."""
+    manifest, items, scores = read_run(path)
+    rows = [tuple(map(str, row.values())) for row in scores.to_pylist()]
+    return [
+        (manifest.status, manifest.counts, manifest.fingerprint, manifest.title),
+        *sorted(tuple(map(str, row.values())) for row in items.to_pylist()),
+        *sorted(rows),
+    ]
+
+
+def test_no_flipped_bit_is_silent_and_none_costs_another_part(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """60 flips over parts, items, manifest and list; the command again mends each."""
+    draw = random.Random(0)
+    right = said(whole(tmp_path / "right"))
+    seen = 0
+    for flip in range(60):
+        path = whole(tmp_path / str(flip))
+        files = [path / "items.parquet", path / "manifest.json", path / "sha256sums"]
+        file = draw.choice([*files, *(path / "parts").iterdir()])
+        data = bytearray(file.read_bytes())
+        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        file.write_bytes(data)
+        caplog.clear()
+        try:
+            assert said(path) == right, f"{flip}: {file.name} changed silently"
+        except StoreError as error:
+            seen += 1
+            assert str(path) in error.found
+            [(_, status, why, _)] = ls_runs(tmp_path / str(flip))
+            assert status == "damaged" and str(path) in why
+        again(tmp_path / str(flip))
+        assert said(path) == right
+        aside = [one.name for one in path.rglob("*.damaged")]
+        assert len(aside) <= 1 and all(name in caplog.text for name in aside)
+        assert len(list((path / "parts").glob("*.parquet"))) == 3
+    # The rest hit white space or the list's sha256 of nothing that is there.
+    assert seen > 50
+
+
+def test_a_missing_part_makes_a_run_unfinished(tmp_path: Path) -> None:
+    path = whole(tmp_path)
+    right = said(path)
+    assert read_manifest(path).status == "complete"
+    (path / "parts" / "part-000001.parquet").unlink()
+    found = read_manifest(path)
+    assert (found.status, found.counts.done, found.counts.expected) == (
+        "interrupted",
+        4,
+        6,
+    )
+    assert ls_runs(tmp_path)[0][1:3] == ("interrupted", "4/6 pairs")
+    again(tmp_path)
+    assert said(path) == right
+    (path / "items.parquet").unlink()
+    with pytest.raises(StoreError, match=r"items\.parquet does not exist"):
+        read_manifest(path)
+    again(tmp_path)
+    assert said(path) == right
+
+
+@pytest.mark.parametrize("digests", [True, False])
+def test_rows_of_another_run_are_not_taken_for_ones_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, digests: bool
+) -> None:
+    path = whole(tmp_path)
+    right = said(path)
+    other = dataclasses.replace(MANIFEST, fingerprint="a" * 8 + "b" * 56)
+    with RunFolder.open(tmp_path / "other", other) as run:
+        run.append(
+            [
+                dataclasses.replace(score(i, 9.0), fingerprint=other.fingerprint)
+                for i in (2, 3)
+            ]
+        )
+    foreign = run.path / "parts" / "part-000000.parquet"
+    foreign.replace(path / "parts" / "part-000001.parquet")
+    if not digests:
+        (path / "sha256sums").unlink()
+    with pytest.raises(StoreError, match=r"part-000001\.parquet (is dam|holds 2 rows)"):
+        read_scores(path)
+    again(tmp_path)
+    assert "2 of 6 pairs are scored anew" in caplog.text
+    mended = said(path)
+    assert mended == right
+
+
+def test_a_run_of_before_digests_is_read_marked_and_gets_them(tmp_path: Path) -> None:
+    path = whole(tmp_path)
+    right = said(path)
+    data = json.loads((path / "manifest.json").read_text())
+    del data["sha256"]
+    (path / "manifest.json").write_text(json.dumps(data))
+    (path / "sha256sums").unlink()
+    assert said(path) == right
+    assert read_manifest(path).notes == (UNVERIFIED,)
+    assert ls_runs(tmp_path)[0][3] == "2 unscored, no sha256s"
+    again(tmp_path)
+    # From here on damage is seen; what was before is not forgotten.
+    assert said(path) == right and read_manifest(path).notes == (UNVERIFIED,)
+    part = path / "parts" / "part-000000.parquet"
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    with pytest.raises(StoreError, match=r"part-000000\.parquet is damaged"):
+        read_scores(path)
+
+
+def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = said(whole(tmp_path / "right"))
+    real = Path.rename
+    for kill in range(25):
+        root = tmp_path / str(kill)
+        calls = iter(range(kill))
+
+        def rename(path: Path, to: Path, calls: Iterator[int] = calls) -> Path:
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+            return real(path, to)
+
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(Path, "rename", rename)
+            # A larger selection of items, as a second call may ask for.
+            with RunFolder.open(root, MANIFEST) as run:
+                run.write_items([item(0)])
+                run.append([score(0, 0.0)])
+            again(root)
+            with RunFolder.open(root, MANIFEST) as run:
+                run.compact()
+        again(root)
+        path = root / MANIFEST.folder
+        assert said(path) == right
+        assert not list(path.rglob("*.damaged")), f"killed at {kill}"
+
+
+DEEP = "[" * 100_000
+BAD_MANIFESTS = [
+    ("{", "is not JSON"),
+    ("\xff", "is not JSON"),
+    (DEEP, "is not JSON"),
+    ('{"wall_seconds": ' + "9" * 5000 + "}", "is not JSON"),
+    ("[]", "is no JSON object"),
+    ("null", "is no JSON object"),
+    ('{"schema_version": 99}', "schema_version = 99"),
+    ('{"schema_version": 1, "probes": 1}', "unknown key 'probes'"),
+    ('{"schema_version": 1}', "is damaged: probe"),
+    ({"counts": [1]}, "is damaged: counts"),
+    ({"counts": {"done": "many"}}, r"is damaged: counts\.done"),
+    ({"measures": ["taste"]}, "is damaged: measures: 'taste'"),
+    ({"measures": "reward"}, "is damaged: measures"),
+    ({"status": "perfect"}, "is damaged: status"),
+    ({"notes": [["nested"]]}, r"is damaged: notes\.0"),
+    ({"wall_seconds": "long"}, "is damaged: wall_seconds"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_MANIFESTS)
+def test_bad_manifest(
+    tmp_path: Path, content: str | dict[str, object], message: str
+) -> None:
+    """Whoever wrote it, it is said, listed beside other runs, and written anew."""
+    path = whole(tmp_path)
+    right = said(path)
+    if isinstance(content, dict):
+        data = json.loads((path / "manifest.json").read_text())
+        del data["sha256"]
+        content = json.dumps(data | content)
+    (path / "manifest.json").write_text(content, encoding="latin-1")
+    whole(tmp_path / "toy@1" / "other")
     with pytest.raises(StoreError, match=message):
-        read_manifest(tmp_path)
+        read_manifest(path)
+    [row] = ls_runs(tmp_path)
+    assert row[1] == "damaged"
+    again(tmp_path)
+    assert said(path) == right
+
+
+def test_a_manifest_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    path = whole(tmp_path)
+    data = json.loads((path / "manifest.json").read_text())
+    del data["sha256"]
+    data["later"] = 1
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    text = json.dumps({**data, "sha256": digest})
+    (path / "manifest.json").write_text(text)
+    with pytest.raises(StoreError, match="unknown key 'later'"):
+        RunFolder.open(tmp_path, MANIFEST)
+    assert (path / "manifest.json").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "items.parquet", "sha256sums"])
+def test_a_folder_where_a_file_should_be(tmp_path: Path, name: str) -> None:
+    path = whole(tmp_path)
+    (path / name).unlink()
+    (path / name).mkdir()
+    with pytest.raises(StoreError, match=name):
+        read_manifest(path)
+    assert ls_runs(tmp_path)[0][1] == "damaged"
+
+
+def test_a_name_too_long_for_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="File name too long") as caught:
+        RunFolder.open(tmp_path, dataclasses.replace(MANIFEST, model="m" * 250))
+    assert "shorter name" in caught.value.action
+    assert store.find_runs(tmp_path / ("r" * 300)) == []
 
 
 def test_missing_manifest(tmp_path: Path) -> None:

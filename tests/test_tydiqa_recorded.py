@@ -184,6 +184,13 @@ def test_answers_are_those_of_the_files(
         assert document == questions[key].document
 
 
+def test_null_and_nan_are_no_answers(tmp_path: Path) -> None:
+    """As if the file did not have the id: not an empty answer, which is wrong."""
+    write(tmp_path, "m", "korean", {"k-1": None, "k-0": float("nan"), "k-2": ""})
+    found = repository.find(tmp_path).answers(())
+    assert list(found["answer"].isna()) == [True, True, False]
+
+
 def test_without_references_rows_are_those_of_the_file(tmp_path: Path) -> None:
     write(tmp_path, "m", "korean", {"korean-1": "a", "korean-0": ""})
     found = repository.find(tmp_path).answers(())
@@ -199,7 +206,7 @@ def test_without_references_rows_are_those_of_the_file(tmp_path: Path) -> None:
         ("korean", "", "korean.json cannot be read as JSON"),
         ("korean", '["a"]', 'korean.json holds no answers, ["a"]'),
         ("korean", "{}", "korean.json holds no answers, []"),
-        ("korean", '{"korean-0": null}', "key 'korean-0': null is no text"),
+        ("korean", '{"korean-0": 1}', "key 'korean-0': 1 is no text"),
         ("korean", '{"korean-0": {"text": "a"}}', "key 'korean-0': "),
         (
             "korean",

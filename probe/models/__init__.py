@@ -17,8 +17,9 @@ from typing import Any, Protocol
 from probe.config import Kind, ModelConfig
 from probe.encode import Encoder, Prompt
 from probe.models import resolve
-from probe.models.weights import Resolved, readable_config, resolve_weights
-from probe.types import ConfigError, Encoded, Item, Measure
+from probe.models.weights import Resolved, json_object, resolve_weights
+from probe.rope import scalings_by_length
+from probe.types import Encoded, Item, Measure
 
 __all__ = [
     "SCORING_VERSION",
@@ -104,12 +105,24 @@ def fingerprint(config: ModelConfig, resolved: Resolved) -> str:
 
     The config's scoring fields, the identities of weights and tokenizer, the template
     and the scoring version enter; the model's name, licence and golden rows do not,
-    nor do device and batch size.
+    nor do device and batch size. `bos: tokenizer` enters as the explicit one that gives
+    the same tokens, if there is one: what was read rightly before keeps its runs.
+
+    Raises:
+        ConfigError: As `load_encoder`.
     """
     fields = config.model_dump(mode="json")
     kept = {key: value for key, value in fields.items() if key not in _NOT_SCORING}
     if config.template.endswith(".jinja") and Path(config.template).is_file():
         kept["template"] = Path(config.template).read_text(encoding="utf-8")
+    if config.bos == "tokenizer":
+        kept["bos"] = load_encoder(config, resolved).explicit_bos()
+    declared = [one.path / "config.json" for one in resolved.sources]
+    if not config.trust_remote_code and any(
+        scalings_by_length(json_object(path)) for path in declared if path.is_file()
+    ):
+        # Scored with other texts in a batch before, which changed what they got.
+        kept["rope"] = "by each text's own length"
     content = {
         "scoring_version": SCORING_VERSION,
         "config": kept,
@@ -174,17 +187,4 @@ def load_tokenizer(config: ModelConfig, folder: Path) -> Any:
     Raises:
         ConfigError: There is none.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        with readable_config(folder / "config.json"):
-            return AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=config.trust_remote_code
-            )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        detail = " ".join(str(error).split())[:200]
-        raise ConfigError(
-            f"model '{config.name}': no tokenizer in {folder}: {detail}",
-            "The tokenizer lies with the weights, or where `tokenizer` says",
-            "Add `tokenizer:` with a source that has one",
-        ) from error
+    return resolve.load_tokenizer(folder, config.trust_remote_code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import pickle
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,23 +18,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     MODEL_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForMultimodalLM,
     AutoModelForSequenceClassification,
     BitsAndBytesConfig,
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.quantizers.auto import AutoHfQuantizer
 from transformers.utils import logging as transformers_logging
 
 from probe.config import Head, HeadLayer, ModelConfig
-from probe.models import tensors
+from probe.models import engine, tensors
 from probe.models.weights import (
+    MISFITS,
     Resolved,
     Role,
     head_layers,
@@ -53,6 +60,14 @@ _RECOMPUTED = re.compile(
 )
 # An output layer over the vocabulary, which a reward never reads.
 _VOCABULARY_HEAD = re.compile(r"(.*\.)?lm_head\.(weight|bias)")
+# Packages that read rounded weights, where the library's error does not name them all.
+_PACKAGES = {"gptq": "optimum gptqmodel", "hqq": "hqq", "quark": "amd-quark"}
+_PIP = re.compile(r"pip install (?:-\S+ )*['\"]?([\w.-]+(?:\[[\w,]+\])?)")
+# What the libraries raise at files and values that do not fit each other.
+_UNFIT = (*MISFITS, OSError, EOFError, pickle.UnpicklingError, SafetensorError)
+# Largest difference, in units of the largest logit, between an adapter beside its base
+# and merged: what 16 bits round away, and no more.
+_MERGED = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +78,11 @@ class Placement:
     dtype: torch.dtype
 
     def arguments(
-        self, folder: Path, config: ModelConfig, skeleton: Callable[[], PreTrainedModel]
+        self,
+        folder: Path,
+        config: ModelConfig,
+        skeleton: Callable[[], PreTrainedModel],
+        stored: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Keyword arguments of `from_pretrained`.
 
@@ -71,13 +90,22 @@ class Placement:
             folder: Of the weights.
             config: Says whether to round them.
             skeleton: Makes the model without weights.
+            stored: How they are rounded already, from `rounding`.
 
         Raises:
             ConfigError: The config's `quantization` cannot be had here.
         """
         chosen: dict[str, Any] = {"dtype": self.dtype}
         if config.quantization is not None:
+            if stored is not None:
+                raise ConfigError(
+                    f"{config.where}: `quantization: {config.quantization}`, and "
+                    f"{folder} is stored in {stored.get('quant_method')}",
+                    "Weights are rounded once",
+                    "Leave the key out",
+                )
             chosen["quantization_config"] = self._rounding(config, skeleton)
+        if config.quantization is not None or stored is not None:
             # Layers are rounded where they are to stay.
             chosen["device_map"] = {"": self.device}
         if self.device.type == "cuda" and self._too_large(folder, config):
@@ -151,7 +179,8 @@ def place(device: str | None, dtype: str) -> Placement:
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(name)
-        torch.empty(0, device=chosen)
+        # What is computed there can be read, as it cannot on `meta`.
+        torch.zeros(1, device=chosen).item()
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
             f"--device {name}: {str(error).splitlines()[0][:80]}",
@@ -179,13 +208,42 @@ def causal_lm(
     declared = read_config(folder, config)
     adapter = resolved.find("adapter") if role == "weights" else None
     _refuse_bare_adapter(folder, config)
-    model, info = _from_pretrained(
-        AutoModelForCausalLM, folder, declared, config, placement
-    )
+    loader = language_loader(declared)
+    model, info = _from_pretrained(loader, folder, declared, config, placement)
     _check(info, folder, config, adapter_keys=())
     if adapter is not None:
         model = _with_adapter(model, adapter.path, config)
-    return _ready(model, placement, config)
+    return _ready(model, placement, config, resolved)
+
+
+def language_loader(declared: PreTrainedConfig) -> Any:
+    """The auto class of a language model, which may read images besides.
+
+    The class that the checkpoint was saved from, where the library's auto classes have
+    it.
+    """
+    saved = declared.architectures or ()
+    for loader, mapping in (
+        (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
+        (AutoModelForMultimodalLM, MODEL_FOR_MULTIMODAL_LM_MAPPING),
+    ):
+        if type(declared) in mapping and mapping[type(declared)].__name__ in saved:
+            return loader
+    return AutoModelForCausalLM
+
+
+def backbone(model: PreTrainedModel) -> PreTrainedModel:
+    """What gives a text's hidden states: of a composite, its text part."""
+    base: Any = model.base_model
+    if base.config.get_text_config() is base.config:
+        return base  # type: ignore[no-any-return]
+    return base.get_decoder()  # type: ignore[no-any-return]
+
+
+def label_names(declared: PreTrainedConfig) -> str:
+    """A classifier's labels, for errors."""
+    found = sorted((int(at), name) for at, name in declared.id2label.items())
+    return ", ".join(f"{at} ({name})" for at, name in found)
 
 
 def sequence_classifier(
@@ -203,25 +261,32 @@ def sequence_classifier(
     found = resolved.find("adapter")
     adapter_keys: frozenset[str] = frozenset()
     if found is not None:
-        declared.num_labels = 1
-        adapter_keys = frozenset(_adapter_tensors(found.path))
+        whole = _adapter_tensors(found.path)
+        # The least of its layers' outputs are the head's.
+        own_head = "ForSequenceClassification" in "".join(declared.architectures or ())
+        declared.num_labels = min(
+            (len(one) for one in whole.values() if one.dim() == 2),
+            default=declared.num_labels if own_head else 1,
+        )
+        adapter_keys = frozenset(whole)
     remote = declared.to_dict().get("auto_map") or {}
     own = type(declared) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
     loader: Any = AutoModelForSequenceClassification
     if not own and "AutoModelForSequenceClassification" not in remote:
         # Remote code may register its reward class under AutoModel alone.
         loader = AutoModel
-    if loader is not AutoModel and config.pool != "model" and declared.num_labels != 1:
+    single = declared.num_labels == 1 or config.label is not None
+    if loader is not AutoModel and config.pool != "model" and not single:
         raise ConfigError(
-            f"{config.where}: {folder} has {declared.num_labels} labels",
-            "A reward model has one label",
-            "Name another checkpoint, or read an output with `pool: model`",
+            f"{config.where}: {folder} has the labels {label_names(declared)}",
+            "A reward is one of them, or the log-odds of two",
+            "Write `label: NAME`, or `label: [POSITIVE, NEGATIVE]`, into its config",
         )
     model, info = _from_pretrained(loader, folder, declared, config, placement)
     _check(info, folder, config, adapter_keys=adapter_keys)
     if found is not None:
         model = _with_adapter(model, found.path, config)
-    return _ready(model, placement, config)
+    return _ready(model, placement, config, resolved)
 
 
 def value_head(
@@ -240,15 +305,15 @@ def value_head(
     """
     assert config.head is not None, "the config schema demands a head"
     weights = resolved.path("weights")
-    backbone = resolved.find("backbone")
-    folder = backbone.path if backbone else weights
+    apart = resolved.find("backbone")
+    folder = apart.path if apart else weights
     declared = read_config(folder, config)
     where = tensors.keys(weights)
     layers = head_layers(config.head)
     head_keys = {k for layer in layers for k in (layer.weight, layer.bias) if k}
     head = _head(config, config.head, weights, where, layers)
     rest = {key: path for key, path in where.items() if key not in head_keys}
-    if rest or backbone is None:
+    if rest or apart is None:
         state = _backbone_state(rest, declared, weights, config)
         model_class: Any = MODEL_MAPPING[type(declared)]
         arguments = placement.arguments(weights, config, lambda: model_class(declared))
@@ -266,7 +331,8 @@ def value_head(
     adapter = resolved.find("adapter")
     if adapter is not None:
         model = _with_adapter(model, adapter.path, config)
-    model = _ready(model, placement, config)
+    model = backbone(_ready(model, placement, config, resolved))
+    _refuse_nan(head, resolved)
     hidden = declared.get_text_config().hidden_size
     first = next(module for module in head if isinstance(module, nn.Linear))
     if first.in_features != hidden:
@@ -423,7 +489,7 @@ def read_config(folder: Path, config: ModelConfig) -> PreTrainedConfig:
             "The installed transformers knows the architecture",
             "Update transformers, or use another checkpoint",
         )
-    with readable_config(path):
+    with readable_config(path, *MISFITS):
         return AutoConfig.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code
         )
@@ -442,12 +508,16 @@ def _from_pretrained(
     config: ModelConfig,
     placement: Placement,
 ) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    for path in tensors.files(folder):
+        tensors.file_keys(path)
+    stored = rounding(declared, folder)
     arguments = placement.arguments(
         folder,
         config,
         lambda: loader.from_config(
             declared, trust_remote_code=config.trust_remote_code
         ),
+        stored,
     )
     try:
         with _quiet():
@@ -458,21 +528,57 @@ def _from_pretrained(
                 trust_remote_code=config.trust_remote_code,
                 **arguments,
             )
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
-        detail = " ".join(str(error).split())[:300]
+    except ImportError as error:
+        method = "" if stored is None else str(stored["quant_method"])
+        named = _PIP.search(str(error))
+        package = _PACKAGES.get(method) or (named[1] if named else error.name or method)
         raise WeightsError(
-            f"{folder} cannot be loaded as {loader.__name__}: {detail}",
+            f"{folder} needs a package that is not installed: {_line(error)}",
+            f"Weights stored in {method} are read by the package that wrote them"
+            if method
+            else "A checkpoint's own code imports what it needs",
+            f"Run pip install {package.replace('_', '-')}",
+        ) from error
+    except _UNFIT as error:
+        raise WeightsError(
+            f"{folder} cannot be loaded as {loader.__name__}: {_line(error)}",
             f"The checkpoint fits kind {config.kind}",
             "Check `kind` and the checkpoint",
         ) from error
     return model, info
 
 
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def rounding(declared: PreTrainedConfig, folder: Path) -> Mapping[str, Any] | None:
+    """How config.json says that the weights were rounded when they were saved.
+
+    Raises:
+        WeightsError: In a way that the library does not know.
+    """
+    for one in (declared, declared.get_text_config()):
+        found = one.to_dict().get("quantization_config")
+        if found is None:
+            continue
+        known = isinstance(found, dict) and "quant_method" in found
+        if not known or not AutoHfQuantizer.supports_quant_method(found):
+            raise WeightsError(
+                f"{folder / 'config.json'}: `quantization_config` = {str(found)[:80]}",
+                "The installed transformers knows how the weights are stored",
+                "Update transformers, or use a checkpoint in full precision",
+            )
+        return found
+    return None
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(*also: type[Warning]) -> Iterator[None]:
     """Silences the libraries' loading report: `_check` turns it into errors.
 
-    What they say of each other's future names is nothing a user can mend.
+    What they say of each other's future names is nothing a user can mend, nor are
+    peft's doubts about merging, which is measured.
     """
     before = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
@@ -480,7 +586,8 @@ def _quiet() -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
+            for category in (FutureWarning, *also):
+                warnings.simplefilter("ignore", category)
             yield
     finally:
         transformers_logging.set_verbosity(before)
@@ -534,36 +641,47 @@ def _refuse_bare_adapter(folder: Path, config: ModelConfig) -> None:
         )
 
 
-def _adapter_tensors(folder: Path) -> dict[str, str]:
-    """Model tensor -> adapter tensor, of the modules an adapter replaces whole."""
-    names = tensors.keys(folder)
-    return {
-        key.removeprefix("base_model.model."): key
-        for key in names
+def _adapter_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Model tensor -> its values, of the modules that an adapter replaces whole."""
+    where = tensors.keys(folder)
+    keys = [
+        key
+        for key in where
         if ".lora_" not in key and key.startswith("base_model.model.")
+    ]
+    return {
+        key.removeprefix("base_model.model.").replace(".base_layer.", "."): value
+        for key, value in tensors.load(where, keys).items()
     }
 
 
 def _with_adapter(
     model: PreTrainedModel, folder: Path, config: ModelConfig
 ) -> PreTrainedModel:
-    """Merges a peft adapter, after checking that every tensor found its place."""
+    """Puts a peft adapter on its base, every tensor in its place.
+
+    It is merged, except into weights that are stored rounded; what it computes beside
+    its base must come out again.
+    """
     from peft import PeftModel, get_peft_model_state_dict
+    from peft.utils import ModulesToSaveWrapper
 
     stored = set(tensors.keys(folder))
-    if any(key.startswith("base_model.model.") for key in stored) is False:
+    if not any(key.startswith("base_model.model.") for key in stored):
         raise WeightsError(
             f"{folder} holds no adapter tensors",
             "Adapter tensors are named base_model.model.*",
-            "Save it with peft's save_pretrained",
+            "Save it with peft's save_pretrained; a prompt learned is none",
         )
+    named = _embeddings(model)
+    _resize(model, named, folder)
+    ids = short_text(model)
     try:
-        with _quiet():
+        with _quiet(UserWarning):
             adapted: Any = PeftModel.from_pretrained(model, folder, is_trainable=False)
-    except (RuntimeError, ValueError, KeyError) as error:
-        detail = " ".join(str(error).split())[:300]
+    except _UNFIT as error:
         raise WeightsError(
-            f"{folder} does not fit the base of model '{config.name}': {detail}",
+            f"{folder} does not fit the base of model '{config.name}': {_line(error)}",
             "An adapter is loaded on the model it was trained on",
             "Check `weights`",
         ) from error
@@ -580,16 +698,156 @@ def _with_adapter(
             "Every tensor of an adapter has a place, and every place a tensor",
             "Check that `weights` is the adapter's base model",
         )
-    merged: PreTrainedModel = adapted.merge_and_unload()
-    return merged
+    model = adapted.get_base_model()
+    with torch.inference_mode():
+        beside = model(input_ids=ids)[0].float()
+    if any(f".{name}." in key for name in named for key in stored):
+        _untie(model)
+    if model.config.to_dict().get("quantization_config") is None:
+        with _quiet(UserWarning):
+            model = adapted.merge_and_unload()
+    else:
+        for name, module in list(model.named_modules()):
+            if isinstance(module, ModulesToSaveWrapper):
+                trained = module.modules_to_save[module.active_adapters[0]]
+                model.set_submodule(name, trained)
+    with torch.inference_mode():
+        within = model(input_ids=ids)[0].float()
+    tolerance = _MERGED[model.dtype] * max(1.0, float(beside.abs().max()))
+    if not torch.allclose(within, beside, rtol=0, atol=tolerance, equal_nan=True):
+        raise WeightsError(
+            f"{folder}: merged into its base, the adapter gives other logits (by "
+            f"{float((within - beside).abs().max()):.2g})",
+            "An adapter's numbers are those that it gives beside its base",
+            "Merge it by yourself, and name the merged checkpoint as `weights`",
+        )
+    return model
+
+
+def _embeddings(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Input and output embeddings by their names in the model."""
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if any(module is layer for layer in layers)
+    }
+
+
+def _resize(
+    model: PreTrainedModel, named: Mapping[str, nn.Module], folder: Path
+) -> None:
+    """Gives the base as many tokens as an adapter stores, as trainers do before peft.
+
+    Raises:
+        WeightsError: An embedding's new rows are in no file.
+    """
+    whole = _adapter_tensors(folder)
+    sizes = {
+        name: len(whole[f"{name}.weight"])
+        for name in named
+        if f"{name}.weight" in whole
+    }
+    rows = max(sizes.values(), default=0)
+    if not sizes or rows == model.get_input_embeddings().weight.shape[0]:
+        return
+    tied = len({id(next(module.parameters())) for module in named.values()}) == 1
+    if set(sizes.values()) != {rows} or (len(sizes) < len(named) and not tied):
+        raise WeightsError(
+            f"{folder} stores {rows} tokens in {', '.join(sizes)} only",
+            f"An enlarged vocabulary has its rows in {' and '.join(named)}",
+            "Save the adapter with `save_embedding_layers=True`",
+        )
+    model.resize_token_embeddings(rows, mean_resizing=False)
+
+
+def _untie(model: nn.Module) -> None:
+    """Gives modules that share a parameter one each: merging may change only one."""
+    seen: set[int] = set()
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if id(parameter) in seen:
+                copy = nn.Parameter(parameter.detach().clone(), requires_grad=False)
+                module.register_parameter(name, copy)
+            seen.add(id(parameter))
+
+
+def short_text(model: PreTrainedModel) -> torch.Tensor:
+    """Seven tokens, none of them special, on the model's device; shape (1, 7)."""
+    declared = model.config.get_text_config()
+    size = declared.to_dict().get("vocab_size", 256)
+    inside = [(size // 2 + step) % size for step in range(1, 9)]
+    # A pad token at the end would be passed over.
+    pad = declared.to_dict().get("pad_token_id")
+    usable = [i for i in inside if i != pad][:7]
+    shuffled = [usable[at] for at in (0, 4, 1, 6, 2, 3, 5)]
+    return torch.tensor([shuffled], device=engine.device_of(model))
 
 
 def _ready(
-    model: PreTrainedModel, placement: Placement, config: ModelConfig
+    model: PreTrainedModel,
+    placement: Placement,
+    config: ModelConfig,
+    resolved: Resolved,
 ) -> PreTrainedModel:
-    if config.quantization is None and not spread(model):
+    _refuse_nan(model, resolved)
+    rounded = model.config.to_dict().get("quantization_config") is not None
+    if not rounded and not spread(model):
         model = model.to(placement.device)  # type: ignore[arg-type]
     return model.eval().requires_grad_(False)
+
+
+def _refuse_nan(module: nn.Module, resolved: Resolved) -> None:
+    """Looks at every weight once, at about the speed of memory.
+
+    Raises:
+        WeightsError: One is no number.
+    """
+    plain = (torch.float32, torch.bfloat16, torch.float16)
+    for name, parameter in module.named_parameters():
+        if parameter.dtype not in plain or not parameter.numel():
+            continue
+        if parameter.detach().amax().isnan():
+            raise WeightsError(
+                f"{_file_with_nan(resolved) or name}: a weight is NaN",
+                "Every weight of a checkpoint is a number",
+                "Download the checkpoint again, or take an earlier one",
+            )
+
+
+def _file_with_nan(resolved: Resolved) -> str | None:
+    for source in resolved.sources:
+        for path in tensors.all_files(source.path):
+            for key, value in tensors.load(
+                where := dict.fromkeys(tensors.file_keys(path), path), where
+            ).items():
+                if value.is_floating_point() and value.isnan().any():
+                    return f"{path}, `{key}`"
+    return None
+
+
+def refuse_small_vocabulary(
+    model: PreTrainedModel, tokenizer: Any, folder: Path
+) -> None:
+    """Compares the tokenizer's ids with the rows of the embedding.
+
+    Raises:
+        WeightsError: A token besides the pad token, which is never read, has no row.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    beyond = {
+        token: at
+        for token, at in tokenizer.get_vocab().items()
+        if at >= rows and token != tokenizer.pad_token
+    }
+    if beyond:
+        last = max(beyond, key=lambda token: beyond[token])
+        raise WeightsError(
+            f"{folder}: the embedding has {rows} rows, and the tokenizer gives "
+            f"{last!r} the id {beyond[last]}",
+            "Every token has a row of the embedding",
+            "Take the tokenizer that the model was trained with",
+        )
 
 
 def spread(model: PreTrainedModel) -> bool:

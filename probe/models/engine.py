@@ -1,33 +1,50 @@
 """Runs token sequences through a backbone and hands out the hidden states to read.
 
-Two engines give the same states: the token trie of `probe.tree`, and length-sorted
-batches for models whose attention a trie cannot express. Readers (a scalar head, a
-vocabulary head) do not know which one ran.
+Engines give the same states: the token trie of `probe.tree`; length-sorted batches for
+models whose attention a trie cannot express; batches of one length, and single texts,
+for models in which padding or neighbours change what a text gets. Readers (a scalar
+head, a vocabulary head) do not know which one ran.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from probe import tree, tree_attention
+from probe import tree, tree_attention, tree_support
+from probe.models import trial
 from probe.types import ConfigError
 
 DEFAULT_BATCH_TOKENS = tree.DEFAULT_BUDGET
 """Tokens a forward pass holds; padding included in batches."""
 
 
+Way = Literal["tree", "batches", "batches of one length", "one text at a time"]
+WAYS: tuple[Way, ...] = (
+    "tree",
+    "batches",
+    "batches of one length",
+    "one text at a time",
+)
+"""From the fastest to the surest."""
+
+Read = Callable[[PreTrainedModel, Sequence[Sequence[int]]], torch.Tensor]
+"""What a class gives for a batch of token sequences: shape (rows, values)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """Which engine runs, and why; written to the manifest."""
 
-    name: Literal["tree", "batches"]
+    name: Way
     reason: str
 
     def __str__(self) -> str:
@@ -49,14 +66,148 @@ class Reads:
 
 def device_of(model: PreTrainedModel) -> torch.device:
     """Where a model's inputs go: beside its embedding."""
-    embedding = model.get_input_embeddings()
+    try:
+        embedding = model.get_input_embeddings()
+    except NotImplementedError:
+        # A decoder that the library keeps in a wrapper has it deeper inside.
+        return next(model.parameters()).device
     return next(iter(embedding.parameters())).device
 
 
-def choose(backbone: PreTrainedModel) -> Choice:
-    """Picks the engine from the declared attention, confirmed on the model."""
-    support = tree_attention.verified_support(backbone)
-    return Choice(name="tree" if support.ok else "batches", reason=support.reason)
+def choose(
+    model: PreTrainedModel,
+    *,
+    read: Read | None = None,
+    kind: str = "rewards",
+    least: Way = "tree",
+    reason: str = "",
+) -> Choice:
+    """Picks the fastest engine that gives each text what it gets alone.
+
+    What the config declares is confirmed on a small copy of the class, with texts
+    beyond its windows and thresholds, and on the loaded model, with short ones.
+
+    Args:
+        model: Backbone, or class.
+        read: What is read of it; None: final states.
+        kind: Names `read`; without one, "spans" or "rewards": the states of every
+            token, or of the last.
+        least: The fastest engine that may run.
+        reason: Why not a faster one.
+
+    Raises:
+        ConfigError: Not even a text alone gets the same numbers twice.
+    """
+    ways = WAYS[WAYS.index(least) :]
+    if least == "tree":
+        support = tree_attention.verified_support(model)
+        reason, ways = support.reason, ways if support.ok else ways[1:]
+    tried = {"ways": ways, "read": read, "spans": kind == "spans"}
+    found = trial.of_class(model, kind, partial(_judge, **tried))
+    for padless in (tree_support.by_length(model.config), found):
+        # Code of a checkpoint's own is run as it always was.
+        if isinstance(padless, str) and padless and found != tree_support.OWN_CODE:
+            reason, ways = padless, tuple(way for way in ways if way in WAYS[2:])
+    for way in ways:
+        wrong = "" if isinstance(found, str) else found[way]
+        # The tree has been tried on the loaded model above.
+        if not wrong and way != "tree":
+            wrong = _wrong(model, trial.texts(model, 20), way, read, kind == "spans")
+        if not wrong:
+            return Choice(name=way, reason=reason)
+        reason = f"{reason}; {way}: {wrong}" if reason else f"{way}: {wrong}"
+    raise ConfigError(
+        f"{type(model).__name__}: {reason}",
+        "A text gets the same numbers whenever it is read alone",
+        "Use another checkpoint: this one draws numbers, or its scores depend "
+        "on what was read before",
+    )
+
+
+def _judge(
+    model: PreTrainedModel, *, ways: Sequence[Way], read: Read | None, spans: bool
+) -> dict[str, str]:
+    texts = trial.texts(model, 60)
+    return {way: _wrong(model, texts, way, read, spans) for way in ways}
+
+
+def _wrong(
+    model: PreTrainedModel,
+    texts: Sequence[tuple[int, ...]],
+    way: Way,
+    read: Read | None,
+    spans: bool,
+) -> str:
+    """Why texts that are run together do not get what each gets alone; "": they do."""
+    choice = Choice(name=way, reason="")
+    sequences = [
+        tree.Sequence(token_ids=text, read=(1, len(text)) if spans else None)
+        for text in texts
+    ]
+    try:
+        alone = torch.cat([_values(model, [one], _ALONE, read) for one in sequences])
+        together = _values(model, sequences, choice, read)
+    except torch.OutOfMemoryError:
+        raise
+    except ConfigError:
+        # Such as a wrong `output`: said when texts are scored.
+        return ""
+    except trial.REFUSALS as error:
+        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    # Damaged models that give no number give none either way.
+    apart = (together - alone).abs().masked_fill(together.isnan() & alone.isnan(), 0.0)
+    scale = alone.square().nanmean().sqrt()
+    difference = float(apart.nan_to_num(nan=torch.inf).max() / scale)
+    if difference <= _TOLERANCE.get(model.dtype, _ROUGH) or not scale.isfinite():
+        return ""
+    return f"texts alone and together differ by {difference:.2g}"
+
+
+_ALONE = Choice(name="one text at a time", reason="")
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
+_ROUGH = 0.5
+"""Tolerance of 16-bit models, in units of the values' root mean square."""
+
+
+def _values(
+    model: PreTrainedModel,
+    sequences: Sequence[tree.Sequence],
+    choice: Choice,
+    read: Read | None,
+) -> torch.Tensor:
+    """What each sequence gets; shape (reads, values), float32, on the CPU."""
+    made: list[tuple[int, torch.Tensor]] = []
+    if read is None:
+        for reads in run(model, sequences, choice=choice, batch_tokens=4096, pad_id=0):
+            made += zip(reads.owners.tolist(), reads.hidden.float().cpu(), strict=True)
+    else:
+        for batch in grouped([len(s.token_ids) for s in sequences], 4096, choice):
+            rows = read(model, [sequences[index].token_ids for index in batch])
+            made += zip(batch, rows.float().cpu(), strict=True)
+    # Reads of one sequence come in their order.
+    return torch.stack([one for _, one in sorted(made, key=lambda pair: pair[0])])
+
+
+@contextmanager
+def fresh(model: PreTrainedModel) -> Iterator[None]:
+    """Undoes what a forward pass changes in the model itself.
+
+    Dynamic rotary scaling keeps the frequencies of the longest text so far, and BigBird
+    gives up sparse attention for good at the first short one: without this a score
+    depended on what was read before.
+    """
+    before = [
+        (module, dict(vars(module)), dict(module._modules), dict(module._buffers))
+        for module in model.modules()
+    ]
+    try:
+        yield
+    finally:
+        for module, *kept in before:
+            held = (vars(module), module._modules, module._buffers)
+            for now, then in zip(held, kept, strict=True):
+                now.clear()
+                now.update(then)
 
 
 def run(
@@ -94,8 +245,27 @@ def run(
         return
     # The plan refuses the same sequences whichever engine runs.
     tree.plan(sequences, budget=batch_tokens, synthetic=synthetic)
-    for batch in by_length([len(one.inputs) for one in sequences], batch_tokens):
-        yield _padded(backbone, sequences, batch, pad_id, synthetic)
+    rows = [_row(one, choice) for one in sequences]
+    for batch in grouped([len(row) for row in rows], batch_tokens, choice):
+        yield _padded(backbone, sequences, rows, batch, choice, pad_id, synthetic)
+
+
+def _row(sequence: tree.Sequence, choice: Choice) -> tuple[int, ...]:
+    """What is read of a sequence.
+
+    Where its length or its neighbours decide what a token gets, that is all of it.
+    """
+    return sequence.inputs if choice.name == "batches" else sequence.token_ids
+
+
+def grouped(
+    lengths: Sequence[int], batch_tokens: int, choice: Choice
+) -> list[list[int]]:
+    """The batches that a choice other than the tree allows; see `by_length`."""
+    batches = by_length(lengths, batch_tokens, equal=choice.name != "batches")
+    if choice.name == "one text at a time":
+        return [[index] for batch in batches for index in batch]
+    return batches
 
 
 def pack_tokens(sequences: Sequence[tree.Sequence], batch_tokens: int) -> int:
@@ -158,12 +328,14 @@ def pad(
 def _padded(
     backbone: PreTrainedModel,
     sequences: Sequence[tree.Sequence],
+    texts: Sequence[tuple[int, ...]],
     batch: Sequence[int],
+    choice: Choice,
     pad_id: int,
     synthetic: tuple[int, int] | None,
 ) -> Reads:
     assert not backbone.training, "dropout would change scores"
-    rows = [sequences[index].inputs for index in batch]
+    rows = [texts[index] for index in batch]
     rewards = [sequences[index].read is None for index in batch]
     to = None
     if synthetic is not None and any(rewards):
@@ -172,10 +344,11 @@ def _padded(
     ids, mask = pad(
         rows, pad_id=pad_id, side="right", device=device_of(backbone), to=to
     )
-    with torch.inference_mode():
-        states = backbone(
-            input_ids=ids, attention_mask=mask, **_no_cache(backbone)
-        ).last_hidden_state
+    arguments = _no_cache(backbone)
+    if choice.name == "batches" or to is not None:
+        arguments["attention_mask"] = mask
+    with torch.inference_mode(), fresh(backbone):
+        states = backbone(input_ids=ids, **arguments).last_hidden_state
     if states.shape[1] != ids.shape[1]:
         raise ConfigError(
             f"{type(backbone).__name__} gives {states.shape[1]} states for "
@@ -207,6 +380,6 @@ def _padded(
     )
 
 
-def _no_cache(backbone: PreTrainedModel) -> dict[str, bool]:
+def _no_cache(backbone: PreTrainedModel) -> dict[str, Any]:
     """Decoders take `use_cache`; encoders such as DeBERTa do not know the word."""
     return {"use_cache": False} if "use_cache" in backbone.config.to_dict() else {}

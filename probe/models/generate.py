@@ -26,7 +26,7 @@ from transformers.generation import (
 )
 
 from probe import tree_attention
-from probe.models import decode, engine
+from probe.models import checkpoints, decode, engine
 from probe.models.decode import Draft, Ending, Request, Written
 from probe.types import ConfigError
 
@@ -46,8 +46,7 @@ def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
     """
     if reading.name != "tree":
         return reading
-    backbone = model.base_model
-    assert isinstance(backbone, PreTrainedModel)
+    backbone = checkpoints.backbone(model)
     try:
         difference = decode.self_test(backbone)
     except tree_attention.REFUSALS as error:
@@ -67,6 +66,7 @@ def by_library(
     requests: Sequence[Request],
     ending: Ending,
     *,
+    choice: engine.Choice,
     batch_tokens: int,
     pad_id: int,
 ) -> list[Written]:
@@ -79,6 +79,7 @@ def by_library(
         model: A causal language model.
         requests: Prompts to continue.
         ending: What ends an answer.
+        choice: Prompts are padded only where texts that are read may be.
         batch_tokens: Tokens of a batch's prompts, padding included.
         pad_id: Fills rows.
 
@@ -93,7 +94,7 @@ def by_library(
         )
     drafts = [Draft(one, ending) for one in requests]
     batches = [[index] for index in range(len(requests))]
-    if _pads_left(model, pad_id):
+    if choice.name in ("tree", "batches") and _pads_left(model, pad_id):
         lengths = [len(one.token_ids) for one in requests]
         batches = engine.by_length(lengths, batch_tokens)
     for batch in batches:
@@ -175,7 +176,7 @@ def _generate(
     # Whatever is not set in a call is taken from there: penalties, sampling.
     model.generation_config = GenerationConfig()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), engine.fresh(model):
             # The library types `self` as a class that no model of its is.
             cast(Any, model).generate(
                 input_ids=ids,

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +30,12 @@ from probe.models import (
     engine,
     generate,
 )
-from probe.models.checkpoints import Placement
+from probe.models.checkpoints import Placement, short_text
 from probe.models.decode import Request
 from probe.models.engine import Choice, Reads
-from probe.models.reward import pad_token, short_text
+from probe.models.reward import pad_token
 from probe.models.weights import Resolved, Role
-from probe.types import Encoded, Item, Measure
+from probe.types import ConfigError, Encoded, Item, Measure
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
@@ -177,6 +176,7 @@ class PolicyScorer(TextGenerator):
                 self.model,
                 distinct,
                 self._ending,
+                choice=self.generation_choice,
                 batch_tokens=self.batch_tokens,
                 pad_id=self.pad_id,
             )
@@ -205,7 +205,7 @@ class PolicyScorer(TextGenerator):
             totals = self._own_sums(sequences)
         else:
             for reads in engine.run(
-                cast(PreTrainedModel, self.model.base_model),
+                checkpoints.backbone(self.model),
                 sequences,
                 choice=self.choice,
                 batch_tokens=self.batch_tokens,
@@ -230,7 +230,7 @@ class PolicyScorer(TextGenerator):
         totals = np.zeros(len(sequences))
         written: dict[int, decode.Written] = {}
         for found in decode.run(
-            cast(PreTrainedModel, self.model.base_model),
+            checkpoints.backbone(self.model),
             self.head,
             sequences,
             requests,
@@ -245,26 +245,37 @@ class PolicyScorer(TextGenerator):
         return _spread(totals, owners, len(encoded)), generations
 
     def _own_sums(self, sequences: Sequence[tree.Sequence]) -> np.ndarray:
-        """By the class's own logits, one length at a time so that none is padded."""
+        """By the class's own logits."""
         totals = np.zeros(len(sequences))
-        lengths = [len(one.inputs) for one in sequences]
-        for batch in engine.by_length(lengths, self.batch_tokens, equal=True):
+        lengths = [len(one.token_ids) for one in sequences]
+        for batch in engine.grouped(lengths, self.batch_tokens, self.choice):
             spans = [sequences[index].read or (1, 1) for index in batch]
             first = min(start for start, _ in spans) - 1
-            ids = torch.tensor(
-                [sequences[index].inputs for index in batch],
-                device=engine.device_of(self.model),
-            )
-            with torch.inference_mode():
-                logits = self.model(
-                    input_ids=ids, logits_to_keep=ids.shape[1] - first
-                ).logits.float()
+            rows = [sequences[index].token_ids for index in batch]
+            logits = _own_logits(self.model, rows, first).float()
             for row, (index, (start, end)) in enumerate(zip(batch, spans, strict=True)):
                 wanted = torch.tensor(sequences[index].token_ids[start:end])
                 rows = logits[row, start - 1 - first : end - 1 - first].log_softmax(1)
                 chosen = rows.gather(1, wanted.to(rows.device)[:, None])
                 totals[index] = float(chosen.double().sum())
         return totals
+
+
+def _own_logits(
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], first: int
+) -> torch.Tensor:
+    """The class's logits from position `first` on, of texts of one length."""
+    ids = torch.tensor(rows, device=engine.device_of(model))
+    with torch.inference_mode(), engine.fresh(model):
+        logits: torch.Tensor = model(input_ids=ids).logits
+    if logits.shape[1] != ids.shape[1]:
+        raise ConfigError(
+            f"{type(model).__name__} gives {logits.shape[1]} logits for "
+            f"{ids.shape[1]} tokens",
+            "A policy gives one row of logits a token",
+            "Use another checkpoint",
+        )
+    return logits[:, first:]
 
 
 def _to_score(encoded: Sequence[Encoded]) -> tuple[list[tree.Sequence], list[int]]:
@@ -319,6 +330,7 @@ def load(
         ConfigError: The checkpoint is no causal language model.
     """
     model = checkpoints.causal_lm(config, resolved, role, placement)
+    checkpoints.refuse_small_vocabulary(model, encoder.tokenizer, resolved.path(role))
     return of_model(model, config, encoder, batch_tokens)
 
 
@@ -326,13 +338,18 @@ def of_model(
     model: PreTrainedModel, config: ModelConfig, encoder: Encoder, batch_tokens: int
 ) -> PolicyScorer:
     """A scorer of a model that is loaded, such as one in training."""
+    _refuse_lookahead(model)
     head = vocabulary_head(model)
     if head is None:
-        choice = Choice(
-            name="batches", reason=f"{type(model).__name__} has logits of its own"
+        choice = engine.choose(
+            model,
+            read=lambda whole, rows: _own_logits(whole, rows, -1)[:, 0],
+            kind="logits",
+            least="batches of one length",
+            reason=f"{type(model).__name__} has logits of its own",
         )
     else:
-        choice = engine.choose(cast(PreTrainedModel, model.base_model))
+        choice = engine.choose(checkpoints.backbone(model), kind="spans")
     return PolicyScorer(
         config=config,
         encoder=encoder,
@@ -362,6 +379,26 @@ def _end_ids(model: PreTrainedModel, encoder: Encoder) -> frozenset[int]:
     return frozenset(int(one) for one in ends)
 
 
+def _refuse_lookahead(model: PreTrainedModel) -> None:
+    """Refuses a model whose tokens see what comes after them.
+
+    Raises:
+        ConfigError: It knows the answer that it is to predict.
+    """
+    text = short_text(model)
+    other = text.clone()
+    other[0, -1] = text[0, 0]
+    before, after = (_own_logits(model, ids.tolist(), 0)[0] for ids in (text, other))
+    limit = _TOLERANCE[model.dtype] * max(1.0, float(before.abs().max()))
+    if float((before[:-1] - after[:-1]).abs().max()) > limit:
+        raise ConfigError(
+            f"{type(model).__name__}: a token's prediction changes with the tokens "
+            "after it",
+            "A policy predicts each token from those before it",
+            "Use a causal model; an encoder may need `is_decoder: true` in config.json",
+        )
+
+
 def vocabulary_head(model: PreTrainedModel) -> VocabularyHead | None:
     """The output layer, with the scaling that the model's class applies.
 
@@ -375,9 +412,9 @@ def vocabulary_head(model: PreTrainedModel) -> VocabularyHead | None:
     if model.base_model is model or not isinstance(output, nn.Linear):
         return None
     ids = short_text(model)
-    with torch.inference_mode():
-        own = model(input_ids=ids).logits[0].float()
-        hidden = model.base_model(input_ids=ids).last_hidden_state[0]
+    own = _own_logits(model, ids.tolist(), 0)[0].float()
+    with torch.inference_mode(), engine.fresh(model):
+        hidden = checkpoints.backbone(model)(input_ids=ids).last_hidden_state[0]
     tolerance = _TOLERANCE[model.dtype] * max(1.0, float(own.abs().max()))
     for transform in _declared_transforms(model):
         head = VocabularyHead(

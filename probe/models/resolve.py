@@ -6,9 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from probe.config import Kind, ModelConfig, load_file, load_shipped, parse_source
+from probe.config import (
+    Kind,
+    ModelConfig,
+    dump_yaml,
+    load_file,
+    load_shipped,
+    parse_source,
+)
 from probe.models import weights
-from probe.types import ConfigError, UsageError
+from probe.types import ConfigError, UsageError, WeightsError
 
 BASE_TEMPLATE = "{user} {assistant}"
 """Of a checkpoint without a chat template: a base model continues a text."""
@@ -16,34 +23,47 @@ _MAX_TOKENS = 2048
 """Of a checkpoint that declares no number of positions."""
 
 
-def resolve_model(ref: str, *, trust_remote_code: bool = False) -> ModelConfig:
+def resolve_model(
+    ref: str, *, trust_remote_code: bool = False, adapter_base: Path | None = None
+) -> ModelConfig:
     """Finds the config of a model.
 
     Args:
         ref: A shipped name, a YAML path, a checkpoint folder, or ``hf:OWNER/NAME``.
         trust_remote_code: Whether the user allows code of the checkpoint's own.
+        adapter_base: Folder of the base of a bare adapter; None: as it records.
 
     Raises:
-        UsageError: No such name or file; the nearest name is suggested.
+        UsageError: No such name or file, the nearest name is suggested; or a base for
+            what is no bare adapter.
         ConfigError: A malformed config, one that needs remote code without leave, or
             a checkpoint that is neither a one-label classifier nor a causal model.
         WeightsError: The checkpoint's config cannot be had.
     """
     path = Path(ref).expanduser()
     if ref.startswith("hf:"):
-        config = _from_hub(ref, trust_remote_code)
+        config = _from_hub(ref, trust_remote_code, adapter_base)
     elif path.suffix in (".yaml", ".yml"):
         config = load_file(path)
     elif path.is_dir():
-        config = _from_folder(path.resolve(), str(path.resolve()), trust_remote_code)
+        config = _from_folder(
+            path.resolve(), str(path.resolve()), trust_remote_code, adapter_base
+        )
     elif "/" in ref or ref.startswith("."):
+        hub = re.fullmatch(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?", ref)
         raise UsageError(
             f"{ref} does not exist",
             "MODEL is a shipped name, a YAML path, a checkpoint folder or hf:ID",
-            "Check the path",
+            f"Check the path; on the hub it is hf:{ref}" if hub else "Check the path",
         )
     else:
         config = load_shipped(ref)
+    if adapter_base is not None and config.adapter is None:
+        raise UsageError(
+            f"--adapter-base {adapter_base} is given, and {ref} is no adapter",
+            "It names the base of a bare adapter",
+            "Leave it away",
+        )
     if config.trust_remote_code and not trust_remote_code:
         raise ConfigError(
             f"model '{config.name}' needs code of its own (`trust_remote_code: true`)",
@@ -53,7 +73,9 @@ def resolve_model(ref: str, *, trust_remote_code: bool = False) -> ModelConfig:
     return config
 
 
-def _from_hub(ref: str, trust_remote_code: bool) -> ModelConfig:
+def _from_hub(
+    ref: str, trust_remote_code: bool, adapter_base: Path | None
+) -> ModelConfig:
     try:
         source = parse_source(ref)
     except ValueError as error:
@@ -65,29 +87,68 @@ def _from_hub(ref: str, trust_remote_code: bool) -> ModelConfig:
     assert source.repo is not None, "the reference starts with hf:"
     folder, commit = weights.from_hub(source.repo, source.revision, small=True)
     pinned = f"hf:{source.repo}@{commit}"
-    return _from_folder(
-        folder, pinned, trust_remote_code, name=source.repo.rpartition("/")[2]
-    )
+    name = source.repo.rpartition("/")[2]
+    return _from_folder(folder, pinned, trust_remote_code, adapter_base, name=name)
 
 
 def _from_folder(
-    folder: Path, source: str, trust_remote_code: bool, name: str | None = None
+    folder: Path,
+    source: str,
+    trust_remote_code: bool,
+    adapter_base: Path | None,
+    name: str | None = None,
 ) -> ModelConfig:
     name = name or _name(folder)
     remote = _needs_code(folder, trust_remote_code)
     adapter_file = folder / "adapter_config.json"
     if adapter_file.is_file():
-        return _from_adapter(folder, source, adapter_file, name, trust_remote_code)
+        return _from_adapter(
+            folder, source, adapter_file, name, trust_remote_code, adapter_base
+        )
+    steps = sorted(folder.glob("checkpoint-*/"), key=lambda one: (len(one.name), one))
+    if steps and not (folder / "config.json").is_file():
+        raise UsageError(
+            f"{folder} holds no checkpoint but {', '.join(one.name for one in steps)}",
+            "MODEL is one checkpoint",
+            f"Name one of them, such as {steps[-1]}",
+        )
     raw = weights.json_object(folder / "config.json")
-    kind, own_output = _kind(raw, folder)
-    return _config(folder, raw, kind, own_output, name, remote, {"weights": source})
+    kind, own_output, labels = _kind(raw, folder)
+    config = _config(folder, raw, kind, own_output, name, remote, {"weights": source})
+    if labels != 1:
+        raise _several_labels(config, raw, folder)
+    return config
+
+
+def _several_labels(
+    config: ModelConfig, raw: dict[str, Any], folder: Path
+) -> ConfigError:
+    """Shows the YAML that says which of a classifier's outputs is the reward."""
+    declared = _declared(raw, folder)
+    names = dict(declared.id2label) if declared is not None else {}
+    first, second = names.get(0, 0), names.get(1, 1)
+    fields = config.model_dump(mode="json", exclude_defaults=True)
+    pair = f"[{dump_yaml(second).split()[0]}, {dump_yaml(first).split()[0]}]"
+    return ConfigError(
+        f"{folder / 'config.json'} has {len(names) or 'several'} labels: "
+        f"{', '.join(map(str, names.values()))}",
+        "A reward is one of them, or the log-odds of two: its config has a `label`",
+        f"Give this as a .yaml file, with a label of yours:\n\n{dump_yaml(fields)}"
+        f"label: {pair}  # or one of them",
+    )
 
 
 def _from_adapter(
-    folder: Path, source: str, file: Path, name: str, trust_remote_code: bool
+    folder: Path,
+    source: str,
+    file: Path,
+    name: str,
+    trust_remote_code: bool,
+    adapter_base: Path | None,
 ) -> ModelConfig:
     adapter = weights.json_object(file)
-    base = weights.hub_or_folder(str(adapter.get("base_model_name_or_path")))
+    recorded = str(adapter_base or adapter.get("base_model_name_or_path"))
+    base = weights.hub_or_folder(recorded, (folder, folder.parent))
     parsed = parse_source(base)
     if parsed.repo:
         revision = str(adapter.get("revision") or parsed.revision)
@@ -103,7 +164,7 @@ def _from_adapter(
         kind = Kind.SEQUENCE_CLASSIFIER
         own_output = not _causal(raw, base_folder)
     elif task in ("CAUSAL_LM", None):
-        kind, own_output = _kind(raw, base_folder)
+        kind, own_output, _ = _kind(raw, base_folder)
     else:
         raise ConfigError(
             f"{file}: task_type {task!r}",
@@ -134,49 +195,105 @@ def _needs_code(folder: Path, trust_remote_code: bool) -> bool:
     return False
 
 
-def _kind(raw: dict[str, Any], folder: Path) -> tuple[Kind, bool]:
-    """What a checkpoint is, and whether only its own class can pool it."""
+def _declared(raw: dict[str, Any], folder: Path) -> Any:
+    """A config.json as the library's class of it; None for one of its own."""
     from transformers import CONFIG_MAPPING
 
     file = folder / "config.json"
-    if raw.get("model_type") not in CONFIG_MAPPING and "auto_map" not in raw:
-        raise ConfigError(
-            f"{file}: model_type {raw.get('model_type')!r}",
-            "The installed transformers knows the architecture",
-            "Update transformers, or use another checkpoint",
-        )
-    architectures = [str(one) for one in raw.get("architectures") or ()]
-    if any(one.endswith("ForSequenceClassification") for one in architectures):
-        labels = len(raw.get("id2label") or ("LABEL_0", "LABEL_1"))
-        if labels != 1:
-            raise ConfigError(
-                f"{file} has {labels} labels",
-                "A reward model has one label",
-                "Write a YAML config that names what to read with `pool: model`",
-            )
-        return Kind.SEQUENCE_CLASSIFIER, not _causal(raw, folder)
-    if any(one.endswith(("ForCausalLM", "LMHeadModel")) for one in architectures):
-        return Kind.POLICY, False
+    name = raw.get("model_type")
+    if isinstance(name, str) and name in CONFIG_MAPPING:
+        with weights.readable_config(file, *weights.MISFITS):
+            return CONFIG_MAPPING[name].from_dict(dict(raw))
+    if "auto_map" in raw:
+        return None
     raise ConfigError(
-        f"{file}: architectures {architectures}",
-        "A bare checkpoint is a one-label classifier or a causal language model",
+        f"{file}: model_type {name!r}",
+        "The installed transformers knows the architecture",
+        "Update transformers, or use another checkpoint",
+    )
+
+
+def _kind(raw: dict[str, Any], folder: Path) -> tuple[Kind, bool, int]:
+    """What a checkpoint is, whether only its own class can pool it, and its labels."""
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_MULTIMODAL_LM_MAPPING,
+    )
+
+    declared = _declared(raw, folder)
+    saved = raw.get("architectures")
+    architectures = [str(one) for one in saved] if isinstance(saved, list) else []
+    if any(one.endswith("ForSequenceClassification") for one in architectures):
+        labels = len(raw.get("id2label") or range(raw.get("num_labels") or 2))
+        if declared is not None:
+            labels = declared.num_labels
+        return Kind.SEQUENCE_CLASSIFIER, not _causal(raw, folder), labels
+    readers = [
+        mapping[type(declared)].__name__
+        for mapping in (MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MULTIMODAL_LM_MAPPING)
+        if type(declared) in mapping and not declared.is_encoder_decoder
+    ]
+    if any(
+        one in readers or one.endswith(("ForCausalLM", "LMHeadModel"))
+        for one in architectures
+    ):
+        return Kind.POLICY, False, 1
+    raise ConfigError(
+        f"{folder / 'config.json'}: architectures {saved}",
+        "A bare checkpoint is a classifier or a causal language model",
         "Write a YAML config for this model",
     )
 
 
 def _causal(raw: dict[str, Any], folder: Path) -> bool:
     """Whether the architecture is a decoder, whose reward sits at the last token."""
-    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    name = raw.get("model_type")
-    if not isinstance(name, str) or name not in CONFIG_MAPPING:
+    config = _declared(raw, folder)
+    if config is None:
         return True
-    with weights.readable_config(folder / "config.json"):
-        config = CONFIG_MAPPING[name].from_dict(dict(raw))
     # Encoders that can also serve as decoders (BERT) say that they do not.
     encoder = raw.get("is_decoder", config.to_dict().get("is_decoder")) is False
-    rotary = bool(config.to_dict().get("rope_parameters"))
-    return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and (rotary or not encoder)
+    text = config.get_text_config()
+    rotary = bool(text.to_dict().get("rope_parameters"))
+    known = any(type(one) in MODEL_FOR_CAUSAL_LM_MAPPING for one in (config, text))
+    return known and (rotary or not encoder)
+
+
+def _positions(raw: dict[str, Any], folder: Path) -> int:
+    """How many tokens a checkpoint can read, of those that it declares.
+
+    A table of positions with a padding row (RoBERTa's) is used from the row after it.
+    """
+    import torch
+    from transformers import MODEL_MAPPING, AutoModel
+
+    text = raw.get("text_config")
+    shape = {**text, **raw} if isinstance(text, dict) else raw
+    found = shape.get("max_position_embeddings") or shape.get("n_positions")
+    declared = _declared(raw, folder)
+    if found is None:
+        return _MAX_TOKENS
+    if not isinstance(found, int) or found < 2:
+        raise WeightsError(
+            f"{folder / 'config.json'} is damaged: {found!r} positions",
+            "A model reads some number of tokens",
+            "Check that value, or download the checkpoint again",
+        )
+    known = type(declared) in MODEL_MAPPING
+    if not known or declared.get_text_config().to_dict().get("rope_parameters"):
+        return found
+    file = folder / "config.json"
+    with torch.device("meta"), weights.readable_config(file, *weights.MISFITS):
+        model = AutoModel.from_config(declared)
+    rows = [
+        found - 1 - vars(module)["padding_idx"]
+        for module in model.modules()
+        if module is not model.get_input_embeddings()
+        and vars(module).get("padding_idx") is not None
+        and [len(one) for one in module.parameters(recurse=False)] == [found]
+    ]
+    return min(rows, default=found)
 
 
 def _config(
@@ -188,31 +305,44 @@ def _config(
     remote: bool,
     sources: dict[str, str],
 ) -> ModelConfig:
-    from transformers import AutoTokenizer
-
-    try:
-        with weights.readable_config(folder / "config.json"):
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise ConfigError(
-            f"{folder} has no tokenizer: {' '.join(str(error).split())[:200]}",
-            "A bare checkpoint brings its tokenizer",
-            "Save the tokenizer beside the weights, or write a YAML config",
-        ) from error
-    no_bos = tokenizer.bos_token_id is None and tokenizer.cls_token_id is None
-    positions = raw.get("max_position_embeddings") or raw.get("n_positions")
+    tokenizer = load_tokenizer(folder, remote)
     fields: dict[str, Any] = {**sources}
     return ModelConfig(
         name=name,
         kind=kind,
         template="tokenizer" if tokenizer.chat_template else BASE_TEMPLATE,
-        bos="none" if no_bos else "exactly_one",
         pool="model" if own_output else "last_token",
         output="logits" if own_output else None,
-        max_tokens=int(positions or _MAX_TOKENS),
+        max_tokens=_positions(raw, folder),
         trust_remote_code=remote,
         **fields,
     )
+
+
+def load_tokenizer(folder: Path, trust_remote_code: bool) -> Any:
+    """The tokenizer that lies in a folder, as it is stored.
+
+    Raises:
+        ConfigError: There is none, or one without a vocabulary.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        with weights.readable_config(folder / "config.json"):
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=trust_remote_code
+            )
+        # Where it finds no file, the library makes one of special tokens alone.
+        if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+            raise ValueError("no file with a vocabulary, such as tokenizer.json")
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ConfigError(
+            f"{folder} has no tokenizer: {' '.join(str(error).split())[:200]}",
+            "The tokenizer lies with the weights, or where `tokenizer` says",
+            "Save it beside the weights, or name a source that has one as `tokenizer` "
+            "in a YAML config",
+        ) from error
+    return tokenizer
 
 
 def _name(folder: Path) -> str:

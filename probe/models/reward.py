@@ -9,10 +9,10 @@ as here. `pool: eos` reads it nevertheless, and a `value_head` has no such class
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ from probe import tree
 from probe.config import Kind, ModelConfig
 from probe.encode import Encoder
 from probe.models import checkpoints, engine
-from probe.models.checkpoints import Placement
+from probe.models.checkpoints import Placement, short_text
 from probe.models.weights import Resolved
 from probe.types import ConfigError, DataError, Encoded, Item, Measure
 
@@ -47,6 +47,8 @@ class RewardScorer:
     skipped: int | None = None
     """Pad token that the class passes over at a text's end; None: it reads the last
     token, whichever it is."""
+    columns: tuple[int, ...] = (0,)
+    """Outputs of `whole` that make the reward, as `labelled` reads them."""
     measures: tuple[Measure, ...] = (Measure.REWARD,)
 
     @property
@@ -125,6 +127,8 @@ class OwnOutputScorer:
     batch_tokens: int
     pad_id: int | None
     """None: the class refuses batches, as transformers does without a pad token."""
+    columns: tuple[int, ...]
+    """Outputs that make the reward, as `labelled` reads them."""
     measures: tuple[Measure, ...] = (Measure.REWARD,)
 
     @property
@@ -145,45 +149,91 @@ class OwnOutputScorer:
         alive = [i for i, one in enumerate(encoded) if answered(one)]
         lengths = [len(encoded[i].token_ids) for i in alive]
         rewards = [math.nan] * len(encoded)
-        budget = self.batch_tokens if self.pad_id is not None else 1
-        batches = engine.by_length(lengths, budget)
-        for batch in batches:
+        for batch in engine.grouped(lengths, self.batch_tokens, self.choice):
             rows = [encoded[alive[at]].token_ids for at in batch]
             for at, value in zip(batch, self._own(rows), strict=True):
                 rewards[alive[at]] = value
         return [{Measure.REWARD: value} for value in rewards]
 
     def _own(self, rows: Sequence[Sequence[int]]) -> list[float]:
-        ids, mask = engine.pad(
-            rows,
-            pad_id=self.pad_id or 0,
-            side=self.config.padding.side,
-            device=engine.device_of(self.model),
-            to=self.config.padding.to,
-        )
-        with torch.inference_mode():
-            output = self.model(input_ids=ids, attention_mask=mask)
-        name = str(self.config.output)
-        if name not in output:
-            raise ConfigError(
-                f"model '{self.config.name}': `output: {name}`; "
-                f"{type(self.model).__name__} gives {', '.join(output)}",
-                "`output` is one of the model's own outputs",
-                "Write one of those",
-            )
-        values = output[name].reshape(len(rows), -1)
-        if values.shape[1] != 1:
-            raise ConfigError(
-                f"model '{self.config.name}': `output: {name}` has shape "
-                f"{tuple(output[name].shape)} for {len(rows)} texts",
-                "The output is one number a text",
-                "Write another `output`",
-            )
+        values = own_output(self.model, self.config, self.pad_id, rows, self.columns)
         return values[:, 0].double().tolist()
 
 
+def labelled(values: torch.Tensor, columns: tuple[int, ...]) -> torch.Tensor:
+    """One output of several, or the difference of two: (..., labels) -> (...)."""
+    chosen = values[..., columns[0]]
+    return chosen if len(columns) == 1 else chosen - values[..., columns[1]]
+
+
+def label_columns(model: PreTrainedModel, config: ModelConfig) -> tuple[int, ...]:
+    """Where the outputs stand that `label` names; the first if it names none.
+
+    Raises:
+        ConfigError: The checkpoint has no such label.
+    """
+    given = config.label
+    if given is None:
+        return (0,)
+    names = {name: int(at) for at, name in model.config.id2label.items()}
+    wanted = given if isinstance(given, tuple) else (given,)
+    found = [one if isinstance(one, int) else names.get(one) for one in wanted]
+    columns = [one for one in found if one in names.values()]
+    if len(columns) < len(wanted) or len(set(columns)) < len(columns):
+        raise ConfigError(
+            f"{config.where}: `label` = {list(wanted) if found[1:] else given!r}",
+            f"The checkpoint's labels are {checkpoints.label_names(model.config)}",
+            "Write the name or number of one, or two as [positive, negative]",
+        )
+    return tuple(at for at in columns if at is not None)
+
+
+def own_output(
+    model: PreTrainedModel,
+    config: ModelConfig,
+    pad_id: int | None,
+    rows: Sequence[Sequence[int]],
+    columns: tuple[int, ...],
+) -> torch.Tensor:
+    """What `output` and `label` name, of a batch; shape (rows, 1).
+
+    Raises:
+        ConfigError: The model has no such output, or it is not one number a row.
+    """
+    ids, mask = engine.pad(
+        rows,
+        pad_id=pad_id or 0,
+        side=config.padding.side,
+        device=engine.device_of(model),
+        to=config.padding.to,
+    )
+    with torch.inference_mode(), engine.fresh(model):
+        output = model(input_ids=ids, attention_mask=mask)
+    name = str(config.output)
+    if name not in output:
+        raise ConfigError(
+            f"model '{config.name}': `output: {name}`; "
+            f"{type(model).__name__} gives {', '.join(output)}",
+            "`output` is one of the model's own outputs",
+            "Write one of those",
+        )
+    values: torch.Tensor = output[name].reshape(len(rows), -1)
+    if values.shape[1] <= max(columns) or (
+        config.label is None and values.shape[1] != 1
+    ):
+        raise ConfigError(
+            f"model '{config.name}': `output: {name}` has shape "
+            f"{tuple(output[name].shape)} for {len(rows)} texts",
+            "The output is one number a text, or `label` says which to read",
+            "Write another `output`, or name one of its columns as `label`",
+        )
+    return labelled(values, columns)[:, None]
+
+
 def answered(encoded: Encoded) -> bool:
-    """Whether truncation left something of the answer to score."""
+    """Whether template and truncation left something of the answer to score."""
+    if encoded.error is not None:
+        return False
     return encoded.n_answer_tokens > 0 or encoded.truncated_tokens == 0
 
 
@@ -208,8 +258,14 @@ def load(
                 "Write another `pool`, or kind sequence_classifier",
             )
         backbone, head = checkpoints.value_head(config, resolved, placement)
+        checkpoints.refuse_small_vocabulary(
+            backbone, encoder.tokenizer, resolved.path("weights")
+        )
         return _at_position(config, encoder, backbone, head, batch_tokens)
     model = checkpoints.sequence_classifier(config, resolved, placement)
+    checkpoints.refuse_small_vocabulary(
+        model, encoder.tokenizer, resolved.path("weights")
+    )
     adapted = resolved.find("adapter") is not None
     return of_model(model, config, encoder, batch_tokens, adapted=adapted)
 
@@ -235,22 +291,29 @@ def of_model(
         ConfigError: `pool` cannot be read from this model.
     """
     pad = own_pad(model, encoder, config, adapted=adapted)
+    columns = label_columns(model, config)
     if config.pool == "model":
         return OwnOutputScorer(
             config=config,
             encoder=encoder,
             model=model,
-            choice=engine.Choice(name="batches", reason="pool: model"),
+            choice=engine.choose(
+                model,
+                read=lambda whole, rows: own_output(whole, config, pad, rows, columns),
+                kind=f"{config.output} {config.padding}",
+                least="batches" if pad is not None else "one text at a time",
+                reason="pool: model",
+            ),
             batch_tokens=batch_tokens,
             pad_id=pad,
+            columns=columns,
         )
     backbone, head = split(model, config)
     skipped = None
     if config.pool == "last_token" and pad is not None:
         skipped = pad if passes_over(model, head, pad, config) else None
-    return _at_position(
-        config, encoder, backbone, head, batch_tokens, whole=model, skipped=skipped
-    )
+    found = _at_position(config, encoder, backbone, head, batch_tokens)
+    return dataclasses.replace(found, whole=model, skipped=skipped, columns=columns)
 
 
 def _at_position(
@@ -259,8 +322,6 @@ def _at_position(
     backbone: PreTrainedModel,
     head: nn.Module,
     batch_tokens: int,
-    whole: PreTrainedModel | None = None,
-    skipped: int | None = None,
 ) -> RewardScorer:
     if config.pool == "last_column" and config.padding.side != "right":
         raise ConfigError(
@@ -284,8 +345,6 @@ def _at_position(
         batch_tokens=batch_tokens,
         pad_id=pad_token(encoder, config),
         eos_id=eos_id,
-        whole=whole,
-        skipped=skipped,
     )
 
 
@@ -362,7 +421,8 @@ def split(
     Raises:
         ConfigError: The class pools in a way of its own.
     """
-    backbone = cast(PreTrainedModel, model.base_model)
+    columns = label_columns(model, config)
+    backbone = checkpoints.backbone(model)
     heads = [
         module
         for name, module in model.named_children()
@@ -371,12 +431,16 @@ def split(
     refusal = _pools_otherwise(model, config)
     if backbone is model or len(heads) != 1 or not isinstance(heads[0], nn.Linear):
         raise refusal
-    head = nn.Linear(heads[0].in_features, 1, bias=heads[0].bias is not None)
-    if heads[0].out_features != 1:
+    if heads[0].out_features <= max(columns):
         raise refusal
-    head.load_state_dict({k: v.float() for k, v in heads[0].state_dict().items()})
+    head = nn.Linear(heads[0].in_features, 1, bias=heads[0].bias is not None)
+    state = {
+        name: labelled(value.detach().float().T, columns)[None]
+        for name, value in heads[0].named_parameters()
+    }
+    head.load_state_dict(state)
     head = head.to(heads[0].weight.device).eval().requires_grad_(False)
-    whole, parts = _whole_and_parts(model, head, short_text(model))
+    whole, parts = _whole_and_parts(model, head, short_text(model), columns)
     if not _same(whole, parts[-1], model.dtype):
         raise refusal
     return backbone, head
@@ -398,7 +462,10 @@ def passes_over(
     """
     text = short_text(model)
     whole, parts = _whole_and_parts(
-        model, head, torch.cat([text, text.new_tensor([[pad]])], dim=1)
+        model,
+        head,
+        torch.cat([text, text.new_tensor([[pad]])], dim=1),
+        label_columns(model, config),
     )
     before, last = parts[-2], parts[-1]
     over = not abs(whole - before) > abs(whole - last)
@@ -408,13 +475,19 @@ def passes_over(
 
 
 def _whole_and_parts(
-    model: PreTrainedModel, head: nn.Module, ids: torch.Tensor
+    model: PreTrainedModel,
+    head: nn.Module,
+    ids: torch.Tensor,
+    columns: tuple[int, ...],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The class's own score of one text, and the head's at each of its tokens."""
     mask = torch.ones_like(ids)
-    with torch.inference_mode():
-        whole = model(input_ids=ids, attention_mask=mask).logits[0, 0].float()
-        states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
+    backbone = checkpoints.backbone(model)
+    with torch.inference_mode(), engine.fresh(model):
+        logits = model(input_ids=ids, attention_mask=mask).logits[0].float()
+        whole = labelled(logits, columns)
+    with torch.inference_mode(), engine.fresh(model):
+        states = backbone(input_ids=ids, attention_mask=mask).last_hidden_state
         parts = head(states[0].float())[:, 0]
     return whole.to(parts.device), parts
 
@@ -432,15 +505,3 @@ def _pools_otherwise(model: PreTrainedModel, config: ModelConfig) -> ConfigError
         "`pool: last_token` needs a causal backbone with one linear head",
         "Write `pool: model` and `output: logits`",
     )
-
-
-def short_text(model: PreTrainedModel) -> torch.Tensor:
-    """Seven tokens, none of them special, on the model's device; shape (1, 7)."""
-    declared = model.config.get_text_config()
-    ids = [(declared.vocab_size // 2 + step) for step in range(1, 9)]
-    inside = [i % declared.vocab_size for i in ids]
-    # A pad token at the end would be passed over.
-    pad = declared.to_dict().get("pad_token_id")
-    usable = [i for i in inside if i != pad][:7]
-    shuffled = [usable[at] for at in (0, 4, 1, 6, 2, 3, 5)]
-    return torch.tensor([shuffled], device=engine.device_of(model))

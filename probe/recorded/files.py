@@ -6,6 +6,7 @@ import contextlib
 import csv
 import gc
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from data_builders import countries, tables
 from probe.store import Manifest
@@ -21,6 +23,11 @@ from probe.types import DataError, Item, Measure, Probe
 IMPORTER_VERSION = 1
 """Part of an imported run's fingerprint; changes when reading does."""
 
+NO_SCORE = "no score in the recorded file"
+NOT_THERE = "not in the recorded file"
+TOKEN_COUNTS = ("n_prompt_tokens", "n_answer_tokens", "truncated_tokens")
+"""Columns of a file in the long layout that are stored as a scored run's are."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
@@ -28,7 +35,7 @@ class Recorded:
 
     items: tuple[Item, ...]
     scores: tuple[float, ...]
-    """One per item x candidate, in the items' order."""
+    """One per item x candidate, in the items' order; NaN: there is none."""
     measure: Measure
     notes: tuple[str, ...]
     """What a reader of the numbers must know about the file."""
@@ -38,6 +45,22 @@ class Recorded:
     """Data that was read beside the file -> sha256."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """What of the file, or of that data, was left out, counted by reason."""
+    missing: frozenset[int] = frozenset()
+    """Places in `scores` that the file has no row for."""
+    tokens: Mapping[str, Sequence[int | None]] = field(default_factory=dict)
+    """Those of `TOKEN_COUNTS` that the file has, each as long as `scores`."""
+    version: str | None = None
+    """Of the probe whose own items these are; None: the file brings its own."""
+    limit: int | None = None
+    """As `Manifest.limit`."""
+
+    @property
+    def errors(self) -> tuple[str | None, ...]:
+        """Why each of `scores` is none; None: it is one."""
+        return tuple(
+            None if score == score else NOT_THERE if place in self.missing else NO_SCORE
+            for place, score in enumerate(self.scores)
+        )
 
     def manifest(
         self,
@@ -101,11 +124,13 @@ class Recorded:
         argv: Sequence[str],
     ) -> Manifest:
         whole = f"{IMPORTER_VERSION}:{whole}"
+        if self.version is not None:
+            whole += f"\n{self.version}, limit {self.limit}"
         return Manifest(
             probe=probe.name,
             # The questions and candidates of this version; where their wording is the
             # publisher's own, the notes say so.
-            probe_version=probe.version,
+            probe_version=self.version or probe.version,
             title=probe.title,
             axis=probe.axis,
             model=model,
@@ -119,6 +144,7 @@ class Recorded:
             resolved={**resolved, "importer_version": IMPORTER_VERSION},
             sources={**files, **self.sources},
             dropped=self.dropped,
+            limit=self.limit,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             notes=self.notes,
         )
@@ -150,9 +176,9 @@ class Recorded:
         for name in self.candidate_columns:
             columns[name] = _groups([one.groups.get(name) for one in candidates])
         columns["score"] = np.array(self.scores, dtype=np.float64)
-        for name in ("n_prompt_tokens", "n_answer_tokens", "truncated_tokens"):
+        for name in TOKEN_COUNTS:
             columns[name] = np.full(len(candidates), np.nan)
-        columns["error"] = np.full(len(candidates), np.nan, object)
+        columns["error"] = pd.Series(self.errors, dtype=object).fillna(np.nan)
         frame = pd.DataFrame(columns)
         frame["measure"] = self.measure.value
         return frame
@@ -186,6 +212,29 @@ def _groups(values: Sequence[object] | np.ndarray) -> pd.Series:
     if all(isinstance(value, int | float) for value in present):
         return pd.Series(values, dtype=np.float64)
     return _texts([None if value is None else str(value) for value in values])
+
+
+def read_rows(file: Path) -> tuple[pd.DataFrame, str]:
+    """As `read_csv`, of a jsonl too: null is an empty cell.
+
+    Raises:
+        DataError: As `read_csv`, or as `tables.read`.
+    """
+    if file.suffix != ".jsonl":
+        return read_csv(file)
+    table = tables.read(file)
+    cells = {
+        name: [_cell(line.values[name]) for line in table.lines]
+        for name in table.columns
+    }
+    return pd.DataFrame(cells, dtype="str"), table.sha
+
+
+def _cell(value: object) -> str:
+    """A value of a jsonl as it would stand in a csv."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def read_csv(file: Path) -> tuple[pd.DataFrame, str]:
@@ -278,14 +327,21 @@ def _some(columns: Sequence[str], most: int = 12) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def empty(cells: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which cells hold nothing, or say NaN: there is no score."""
+    texts = cells.apply(lambda column: column.str.strip().str.casefold())
+    return texts.isin(("", "nan")).to_numpy(dtype=np.bool_)
+
+
 def numbers(frame: pd.DataFrame, columns: Sequence[str], file: Path) -> pd.DataFrame:
-    """The columns as float64.
+    """The columns as float64; NaN where a cell is `empty`.
 
     Raises:
-        DataError: A cell is no finite number; the first is named.
+        DataError: A cell is neither empty nor a finite number; the first is named.
     """
-    values = frame[list(columns)].apply(pd.to_numeric, errors="coerce")
-    wrong = ~np.isfinite(values.to_numpy(dtype=np.float64))
+    cells = frame[list(columns)]
+    values = cells.apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    wrong = ~(np.isfinite(values.to_numpy()) | empty(cells))
     count = int(wrong.sum())
     if count:
         row = int(wrong.any(axis=1).argmax())
@@ -293,8 +349,9 @@ def numbers(frame: pd.DataFrame, columns: Sequence[str], file: Path) -> pd.DataF
         raise DataError(
             f"{file}, data row {row + 1}, column '{column}': "
             f"{frame.iloc[row][column]!r} is no finite number ({count} such cells)",
-            "Every recorded score is a number",
-            "Fill the cells, or leave their rows or columns out of the file",
+            "Every recorded score is a number; an empty cell is a score that is not "
+            "there",
+            "Mend the cells, or leave them empty",
         )
     return values
 
@@ -328,6 +385,29 @@ def country(name: str, file: Path, where: str) -> countries.Country:
         raise DataError(
             f"{file}, {where}: {error.found}", error.expected, error.action
         ) from error
+
+
+def token_counts(frame: pd.DataFrame, file: Path) -> dict[str, list[int | None]]:
+    """Those of `TOKEN_COUNTS` that the file has; None where a cell is empty.
+
+    Raises:
+        DataError: A cell is neither empty nor a whole number from 0 on.
+    """
+    names = [name for name in TOKEN_COUNTS if name in frame.columns]
+    found = {}
+    for name in names:
+        values = numbers(frame, [name], file)[name]
+        wrong = (values < 0) | (values % 1 > 0)
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise DataError(
+                f"{file}, data row {row + 1}, column '{name}': "
+                f"{frame[name].iloc[row]!r}",
+                "A number of tokens is a whole number",
+                "Mend the cell, or leave the column out",
+            )
+        found[name] = [None if one != one else int(one) for one in values.tolist()]
+    return found
 
 
 def one_value(frame: pd.DataFrame, column: str, file: Path) -> str:

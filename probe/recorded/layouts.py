@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from data_builders import askreddit, countries, slots, where_from
@@ -28,10 +30,10 @@ _WIDE_META = frozenset(
     "Category|seed|add_article|use_chat_template".split("|")
 )
 _WIDE_NEEDS = ("Question", "Response Format", "Sentiment", "Category", "Search Query")
-_LONG_META = frozenset(
-    ("item_id", "candidate_id", "score", "measure", "prompt", "answer")
-)
-_TOLD_BY = frozenset(
+BARE = frozenset(("item_id", "candidate_id", "score", "measure", *files.TOKEN_COUNTS))
+"""Columns of the long layout that are no texts and no groups."""
+LONG_META = BARE | {"prompt", "answer"}
+TOLD_BY = frozenset(
     ("sentiment", "dialect", "correct", "word", "feature", "frame", "variant", "role")
 )
 """Columns without which a run of a probe that has them cannot be analysed."""
@@ -131,62 +133,100 @@ def read_where_from(frame: pd.DataFrame, file: Path) -> Recorded:
     )
 
 
+def keyed(frame: pd.DataFrame, probe: Probe, file: Path) -> pd.DataFrame:
+    """The rows with `candidate_id`, of a country named in words its key.
+
+    Raises:
+        DataError: A country that nobody knows.
+    """
+    if probe.axis != "countries" or "candidate_id" in frame.columns:
+        return frame
+    found = {
+        name: files.country(name, file, "column 'country'").key
+        for name in frame["country"].unique()
+    }
+    return frame.assign(candidate_id=frame["country"].map(found))
+
+
 def read_long(frame: pd.DataFrame, probe: Probe, file: Path) -> Recorded:
     """A row per item x candidate; other columns become group columns.
 
     Raises:
         DataError: A column, cell or country is not as it must be; with its place.
     """
-    by_country = probe.axis == "countries" and "candidate_id" not in frame.columns
-    who = "country" if by_country else "candidate_id"
-    needed = ["item_id", who, "score"]
-    needed += [name for name in probe.columns if name in _TOLD_BY]
+    needed = ["item_id", who(frame, probe), "score"]
+    needed += [name for name in probe.columns if name in TOLD_BY]
     files.need(frame, needed, file)
-    frame = frame.copy()
-    if by_country:
-        found = {
-            name: files.country(name, file, "column 'country'")
-            for name in frame["country"].unique()
-        }
-        frame["candidate_id"] = [found[name].key for name in frame["country"]]
-        frame["iso3"] = [found[name].iso3 or "" for name in frame["country"]]
-    elif probe.axis == "countries":
-        keyed = {key: _by_key(key, file) for key in frame["candidate_id"].unique()}
-        frame["iso3"] = [keyed[key].iso3 or "" for key in frame["candidate_id"]]
+    frame = keyed(frame, probe, file)
+    if probe.axis == "countries":
+        codes = {key: _by_key(key, file).iso3 for key in frame["candidate_id"].unique()}
+        frame = frame.assign(iso3=frame["candidate_id"].map(codes).fillna(""))
     files.no_twice(frame["item_id"] + " / " + frame["candidate_id"], "a row", file)
-    scores = files.numbers(frame, ["score"], file)["score"]
     measure = files.measure(frame, file)
-    columns = [str(name) for name in frame.columns if name not in _LONG_META]
-    by_item = frame.groupby("item_id", sort=False)
-    per_item = [name for name in columns if bool((by_item[name].nunique() <= 1).all())]
+    frame = frame.assign(score=files.numbers(frame, ["score"], file)["score"])
+    tokens = files.token_counts(frame, file)
+    columns = [str(name) for name in frame.columns if name not in LONG_META]
+    # Rows of one item together, the items in the file's order.
+    place, ids = pd.factorize(frame["item_id"])
+    order = np.argsort(place, kind="stable")
+    frame, ends = frame.iloc[order], np.cumsum(np.bincount(place))
+    values = frame[columns].groupby(np.sort(place)).nunique()
+    per_item = [name for name in columns if (values[name] <= 1).all()]
     per_candidate = [name for name in columns if name not in per_item]
-    items, ordered = [], []
-    for item_id, rows in by_item:
-        first = rows.iloc[0]
-        items.append(
-            Item(
-                id=str(item_id),
-                messages=(Message(role="user", content=str(first.get("prompt", ""))),),
-                candidates=tuple(
-                    Candidate(
-                        id=str(row["candidate_id"]),
-                        answer=str(row.get("answer", "")),
-                        groups={name: _value(row[name]) for name in per_candidate},
-                    )
-                    for _, row in rows.iterrows()
-                ),
-                groups={name: _value(first[name]) for name in per_item},
-            )
+    firsts = frame.iloc[[0, *ends[:-1]]]
+    prompts, answers = _cells(firsts, "prompt"), _cells(frame, "answer")
+    candidates = [
+        Candidate(id=id, answer=answer, groups=groups)
+        for id, answer, groups in zip(
+            frame["candidate_id"].tolist(),
+            answers,
+            _groups(frame, per_candidate),
+            strict=True,
         )
-        ordered += scores.loc[rows.index].tolist()
+    ]
+    items = (
+        Item(
+            id=id,
+            messages=(Message(role="user", content=prompt),),
+            candidates=tuple(candidates[start:end]),
+            groups=groups,
+        )
+        for id, prompt, groups, (start, end) in zip(
+            ids,
+            prompts,
+            _groups(firsts, per_item),
+            itertools.pairwise([0, *ends.tolist()]),
+            strict=True,
+        )
+    )
     return Recorded(
         items=tuple(items),
-        scores=tuple(ordered),
+        scores=tuple(frame["score"].tolist()),
         measure=measure,
         notes=("recorded scores in the long layout",),
         item_columns=tuple(per_item),
         candidate_columns=tuple(per_candidate),
+        tokens={
+            name: [counts[row] for row in order] for name, counts in tokens.items()
+        },
     )
+
+
+def who(frame: pd.DataFrame, probe: Probe) -> str:
+    """The column that names the candidates."""
+    by_country = probe.axis == "countries" and "candidate_id" not in frame.columns
+    return "country" if by_country else "candidate_id"
+
+
+def _cells(frame: pd.DataFrame, column: str) -> list[str]:
+    return frame[column].tolist() if column in frame.columns else [""] * len(frame)
+
+
+def _groups(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, GroupValue]]:
+    """Group columns of each row; an empty cell is None."""
+    cells = [[text or None for text in frame[name].tolist()] for name in columns]
+    rows = zip(*cells, strict=True) if cells else itertools.repeat((), len(frame))
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _by_key(key: str, file: Path) -> countries.Country:
@@ -198,7 +238,3 @@ def _by_key(key: str, file: Path) -> countries.Country:
             error.expected,
             f"{error.action}, or name the column 'country' for names in words",
         ) from error
-
-
-def _value(text: object) -> GroupValue:
-    return str(text) or None

@@ -28,7 +28,7 @@ COLUMNS = (
 )
 """Of what `read` gives."""
 
-_VERDICTS = {"True": True, "False": False}
+_VERDICTS = {"True": 1.0, "False": 0.0}
 _NEEDS = (
     "dialect",
     "transcript",
@@ -52,9 +52,9 @@ def read(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
     Returns:
         A row per game: `game` (the same text for the same game in another file),
         `dialect`, `answer`, `distractors` (a tuple of texts), `guess` (empty: none
-        was generated), `chosen` (whether the answer's probability is above those of
-        all distractors) and the authors' verdicts, `recorded_guess` and
-        `recorded_choice`.
+        was generated), `chosen` (1 or 0: whether the answer's probability is above
+        those of all distractors; NaN: one of them was not recorded) and the authors'
+        verdicts, `recorded_guess` and `recorded_choice` (the same).
 
     Raises:
         DataError: A column is missing or a cell is not as it must be; with its place.
@@ -70,17 +70,20 @@ def read(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
             "Correct the cell",
         )
     places = [f"{file}, data row {i + 1}" for i in range(len(frame))]
-    answered = files.numbers(frame, ["correct_answer_prob"], file)
+    answered = files.numbers(frame, ["correct_answer_prob"], file).to_numpy()[:, 0]
     distractors = [
         md3_published.listed(cell, f"{where}, column 'distractors'")
         for cell, where in zip(frame["distractors"], places, strict=True)
     ]
-    others = [
-        _probabilities(cell, len(words), f"{where}, column 'distractor_probs'")
-        for cell, words, where in zip(
-            frame["distractor_probs"], distractors, places, strict=True
-        )
-    ]
+    others = np.array(
+        [
+            _probabilities(cell, len(words), f"{where}, column 'distractor_probs'")
+            for cell, words, where in zip(
+                frame["distractor_probs"], distractors, places, strict=True
+            )
+        ]
+    )
+    known = ~np.isnan(answered + others)
     content = (
         frame["dialect"].astype(object)
         + "\n"
@@ -99,7 +102,7 @@ def read(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
             "answer": frame["correct_answer"],
             "distractors": distractors,
             "guess": frame["generated_answer"],
-            "chosen": answered["correct_answer_prob"].to_numpy() > np.array(others),
+            "chosen": np.where(known, answered > others, np.nan),
             "recorded_guess": _verdicts(frame, "generated_correct_answer", file),
             "recorded_choice": _verdicts(frame, "chose_correct_answer", file),
         }
@@ -107,28 +110,32 @@ def read(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
 
 
 def _probabilities(cell: str, wanted: int, where: str) -> float:
-    """The largest of the distractors' probabilities."""
+    """The largest of the distractors' probabilities; NaN where one is not there."""
+    if not cell.strip():
+        return np.nan
     try:
-        values = cells.read_json(cell)
+        # As Python and numpy write it, which JSON reads in another spelling.
+        values = cells.read_json(cell.replace("nan", "NaN"))
     except ValueError:
         values = None
     if (
         not isinstance(values, list)
         or not values
         or len(values) != wanted
-        or not all(isinstance(one, float | int) for one in values)
-        or not np.isfinite(values).all()
+        or not all(one is None or isinstance(one, float | int) for one in values)
+        or np.isinf(np.array(values, np.float64)).any()
     ):
         raise DataError(
             f"{where}: {cell[:80]!r}",
             f"It is a list of the probabilities of the {wanted} distractors",
             "Take the file as published",
         )
-    return float(max(values))
+    return float(np.max(np.array(values, np.float64)))
 
 
-def _verdicts(frame: pd.DataFrame, column: str, file: Path) -> Sequence[bool]:
-    unknown = ~frame[column].isin(_VERDICTS)
+def _verdicts(frame: pd.DataFrame, column: str, file: Path) -> Sequence[float]:
+    """1 or 0; NaN where the cell is empty."""
+    unknown = ~(frame[column].isin(_VERDICTS) | files.empty(frame[[column]])[:, 0])
     if unknown.any():
         row = int(unknown.to_numpy().argmax())
         raise DataError(
@@ -137,4 +144,4 @@ def _verdicts(frame: pd.DataFrame, column: str, file: Path) -> Sequence[bool]:
             f"It is one of {', '.join(_VERDICTS)}",
             "Take the file as published",
         )
-    return [_VERDICTS[cell] for cell in frame[column]]
+    return [_VERDICTS.get(cell, np.nan) for cell in frame[column]]

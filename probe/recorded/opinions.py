@@ -178,7 +178,7 @@ def similarities(frame: pd.DataFrame, keys: Sequence[str], file: Path) -> pd.Dat
     labels = _labels(frame, keys, file)
     cells = frame[[labels[key] for key in keys]]
     values = cells.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
-    empty = (cells == "").to_numpy()
+    empty = files.empty(cells)
     asked = values != NOT_ASKED
     wrong = ~empty & asked & ~((values >= 0) & (values <= 1))
     if wrong.any():

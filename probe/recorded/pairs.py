@@ -138,29 +138,40 @@ def read_long(frame: pd.DataFrame, file: Path) -> Recorded:
     prompts = "prompt_dialect" in frame.columns
     names = ["item", "dialect", *(["prompt_dialect"] if prompts else [])]
     _check_cells(frame, names, file)
-    key = ["item", "role", *names[1:]]
-    files.no_twice(frame[key].agg(" / ".join, axis=1), "a row", file)
+    unique = ["item", "role", *names[1:]]
+    files.no_twice(
+        frame[unique[0]].str.cat(frame[unique[1:]], sep=" / "), "a row", file
+    )
     scores = files.numbers(frame, ["score"], file)["score"]
     measure = files.measure(frame, file)
     seen = dict.fromkeys(frame[names[1:]].to_numpy().ravel().tolist())
     dialects = dialect_rows.ordered(seen)
     kept, lost = _comparable(frame, names[1:], dialects, file)
-    frame = frame[kept]
-    items: list[Item] = []
-    ordered: list[float] = []
-    by = ["item", "prompt_dialect"] if prompts else ["item"]
+    frame, scores = frame[kept], scores[kept]
     subsets = _subsets(frame, file)
-    for _, rows in frame.groupby(by, sort=False):
-        row = str(rows["item"].iloc[0])
-        prompt = str(rows["prompt_dialect"].iloc[0]) if prompts else None
-        asked = list(zip(rows["role"], rows["dialect"], strict=True))
-        id = row if prompt is None else f"{row}/{prompt}"
-        items.append(_item(id, row, prompt, subsets[row], asked, dialects))
-        ordered += scores.loc[rows.index].tolist()
+    asked: dict[tuple[str, str | None], list[tuple[str, str]]] = {}
+    ordered: dict[tuple[str, str | None], list[float]] = {}
+    under = frame["prompt_dialect"] if prompts else [None] * len(frame)
+    for *key, role, dialect, score in zip(
+        frame["item"], under, frame["role"], frame["dialect"], scores, strict=True
+    ):
+        asked.setdefault(tuple(key), []).append((role, dialect))
+        ordered.setdefault(tuple(key), []).append(score)
+    items = [
+        _item(
+            row if prompt is None else f"{row}/{prompt}",
+            row,
+            prompt,
+            subsets[row],
+            answers,
+            dialects,
+        )
+        for (row, prompt), answers in asked.items()
+    ]
     unread = [str(name) for name in frame.columns if name not in _LONG]
     return Recorded(
         items=tuple(items),
-        scores=tuple(ordered),
+        scores=tuple(itertools.chain.from_iterable(ordered.values())),
         measure=measure,
         notes=(
             f"recorded scores of {file.name}, a row per item and dialect; "
@@ -230,20 +241,17 @@ def _comparable(
 
 def _subsets(frame: pd.DataFrame, file: Path) -> dict[str, GroupValue]:
     """Subset of each item."""
-    found: dict[str, GroupValue] = dict.fromkeys(frame["item"].tolist())
     if "subset" not in frame.columns:
-        return found
-    for item, rows in frame.groupby("item", sort=False):
-        values = rows["subset"].unique()
-        if len(values) > 1:
+        return dict.fromkeys(frame["item"].tolist())
+    found: dict[str, str] = {}
+    for item, subset in zip(frame["item"], frame["subset"], strict=True):
+        if found.setdefault(item, subset) != subset:
             raise DataError(
-                f"{file}: item '{item}' is of the subsets "
-                + ", ".join(map(repr, values)),
+                f"{file}: item '{item}' is of the subsets {found[item]!r}, {subset!r}",
                 "An item belongs to one subset in all its dialects",
                 "Correct the column",
             )
-        found[str(item)] = label(values[0])
-    return found
+    return {item: label(subset) for item, subset in found.items()}
 
 
 def _item(

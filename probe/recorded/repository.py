@@ -107,7 +107,7 @@ class Found:
             assert shelf.probe is not None
             for path, model, frame, digest in self._read(shelf):
                 with files.uncollected():
-                    recorded = read(frame, shelf.probe, path, None)
+                    recorded = read(frame, shelf.probe, path)
                     rows = recorded.frame()
                 yield RecordedRun(
                     path=path,
@@ -215,7 +215,7 @@ class Found:
             language, count = frame.columns
             files.no_twice(frame[language], "a language", path)
             counts = files.numbers(frame, [count], path)[count]
-            if (counts < 0).any() or not counts.any():
+            if (counts < 0).any() or not (counts.isna() | (counts > 0)).any():
                 raise DataError(
                     f"{path}, column '{count}' has a negative number, or only zeros",
                     "A count of texts is 0 or more, and some language has texts",

@@ -7,6 +7,7 @@ Its runner writes them in three forms: `_all.jsonl`, a row per pair with `chosen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ class Scores:
     sha: str
     """sha256 of the file's bytes."""
     scores: tuple[tuple[float, float], ...]
-    """Of the chosen and the rejected answer, row by row."""
+    """Of the chosen and the rejected answer, row by row; NaN: there is none."""
     labels: Mapping[str, tuple[GroupValue, ...]]
     """`subset` and `id` of each row, where the file has them."""
 
@@ -149,10 +150,12 @@ def _json_columns(file: Path) -> Table:
 def _number(line: Line, column: str) -> float:
     value = line.values[column]
     if isinstance(value, str):
+        if value.strip().casefold() in ("", "nan"):
+            return math.nan
         try:
             value = cells.read_json(value)
         except ValueError:
-            value = None
+            value = math.inf
     if isinstance(value, list):
         if len(value) != 1:
             raise DataError(
@@ -162,6 +165,8 @@ def _number(line: Line, column: str) -> float:
                 "Keep one chosen and one rejected answer of each prompt",
             )
         value = value[0]
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return math.nan
     if (number := cells.finite(value)) is None:
         raise DataError(
             f"{line.where}, column '{column}': {repr(line.values[column])[:60]} is no "

@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def read(file: Path, gold: Mapping[str, Mapping[str, Question]]) -> pd.DataFrame
         A row per question of the language, of the data or, where they have none in
         it, of the file: `language`, `question` (id), `document`, `references` (a
         tuple of texts; empty: not known) and `answer` (empty: nothing was generated;
-        None: the file does not have the question).
+        None: the file does not have it).
 
     Raises:
         DataError: The file is not as it must be, or has an id that is no question of
@@ -157,8 +158,8 @@ def not_read(root: Path) -> tuple[str, ...]:
     return tuple(sorted(settings - {SETTING}))
 
 
-def _texts(file: Path) -> dict[str, str]:
-    """The file's cells.
+def _texts(file: Path) -> dict[str, str | None]:
+    """The file's cells; None: null or NaN, as if the id were not there.
 
     Raises:
         DataError: It is no JSON object of texts, or an id stands twice.
@@ -181,13 +182,16 @@ def _texts(file: Path) -> dict[str, str]:
             expected,
             "Take the file as published",
         )
-    answers: dict[str, str] = {}
+    answers: dict[str, str | None] = {}
     for key, text in pairs:
-        if not isinstance(text, str):
+        if isinstance(text, float) and math.isnan(text):
+            text = None
+        if text is not None and not isinstance(text, str):
             raise DataError(
                 f"{file}, key '{key}': {json.dumps(text)[:60]} is no text",
                 expected,
-                "Write an empty text where nothing was generated",
+                "Write an empty text where nothing was generated, and null where that "
+                "is not known",
             )
         if key in answers:
             raise DataError(

@@ -9,7 +9,7 @@ can be traced. Some surveys stand there under two ids, the question's text diffe
 a comma or its first words: both rows are kept here, and `country_opinions` counts what
 is alike in them once.
 
-    python -m data_builders.make_favourability --opinions global_opinions.csv
+    python -m tests.make_favourability --opinions global_opinions.csv
 
 The same questions give the same bytes in whatever order they stand.
 """
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from data_builders import survey
 from data_builders.countries import resolve_sample
-from data_builders.make_facts import FACTS, to_csv
 from probe.types import DataError
+from tests.make_facts import FACTS, to_csv
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ what no library knows: `unassigned.csv` (territories without a code), `aliases.c
 (spellings found in published data) and `names.csv` (display names).
 
     npm pack cldr-core@48.2.0 cldr-localenames-full@48.2.0     # and unpack both
-    python -m data_builders.make_facts \
+    python -m tests.make_facts \
         --cldr cldr-core/package/supplemental/territoryInfo.json \
         --containment cldr-core/package/supplemental/territoryContainment.json \
         --names cldr-localenames-full/package/main/en/territories.json \
@@ -31,12 +31,13 @@ from pathlib import Path
 
 import pycountry
 
+from data_builders import countries
 from data_builders.countries import normalise
 from probe.types import DataError
 
 logger = logging.getLogger(__name__)
 
-FACTS = Path(__file__).parent / "facts"
+FACTS = Path(countries.__file__).parent / "facts"
 
 SHA256 = {
     "cldr": "b50369a0e1f5434c942dfe45064b39f488604ca0cedac5117e993248c19f2c0a",
