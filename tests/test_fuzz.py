@@ -23,7 +23,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis import learning_data, records, reward_card
+from analysis import learning, records, reward_card
 from data_builders import (
     dialect_features,
     md3_published,
@@ -37,7 +37,7 @@ from data_builders import (
 )
 from probe import ablation, config, families, recorded, store
 from probe.recorded import rewardbench, tydiqa
-from probe.recorded.files import read_csv
+from probe.recorded.files import read_rows
 from probe.types import BuildOptions, ProbeError
 from tests.test_records import record
 
@@ -260,8 +260,8 @@ def built(path: Path) -> object:
 
 def importing(probe: str) -> Reader:
     def read(path: Path) -> object:
-        frame, _ = read_csv(path)
-        return recorded.read(frame, probes.load(probe), path, None)
+        frame, _ = read_rows(path)
+        return recorded.read(frame, probes.load(probe), path)
 
     return read
 
@@ -365,6 +365,11 @@ ASKED = [
     }
     for q in ("a?", "b?")
 ]
+JOINED = [
+    {"item_id": item.id, "candidate_id": one.id, "score": place}
+    for item in probes.load("where_from").build(BuildOptions())
+    for place, one in enumerate(item.candidates[:5])
+]
 FROM = [{"country": c, "reward": 1, "prompt": "Hi"} for c in ("India", "France")]
 DIALECTS = [
     {"item": i, "dialect": d, "score": 1.5, "role": "chosen", "subset": "s"}
@@ -380,7 +385,7 @@ SURVEY = [
         "source": "GAS",
     }
 ]
-LEARNED = [dict.fromkeys(learning_data.COLUMNS, 1)] * 2
+LEARNED = [dict.fromkeys(learning.COLUMNS, 1)] * 2
 MEASURED = [dict.fromkeys(reward_card.LENGTH_COLUMNS, 1)] * 2
 MANIFEST: dict[str, Any] = {
     "probe": "p",
@@ -463,6 +468,8 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
     "recorded wide": ("w.csv", a_csv(ASKED), importing("askreddit")),
     "recorded countries": ("w.csv", a_csv(FROM), importing("where_from")),
     "recorded long": ("l.csv", a_csv(LONG), importing("country_questions")),
+    "joined csv": ("j.csv", a_csv(JOINED), importing("where_from")),
+    "joined jsonl": ("j.jsonl", a_jsonl(JOINED), importing("where_from")),
     "recorded dialects": (
         "l.csv", a_csv(DIALECTS), importing("dialect_pairs"),
     ),
@@ -476,7 +483,7 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
     "opinions": ("o.csv", a_csv(SURVEY), survey.read),
     "passages": ("t.json", a_json(PASSAGES), tydiqa_passages.read),
     "games": ("g.tsv", a_csv(PROMPTS, "\t"), game),
-    "learning": ("l.csv", a_csv(LEARNED), learning_data.read_curve),
+    "learning": ("l.csv", a_csv(LEARNED), learning.read_curve),
     "lengths": ("l.csv", a_csv(MEASURED), reward_card.read_lengths),
     "manifest": ("m.json", a_json(MANIFEST), a_run),
     "records": (
