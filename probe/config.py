@@ -456,7 +456,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
     def _refuse(self, at: yaml.Node | yaml.Event, problem: str) -> NoReturn:
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
+        mark: Any = at.start_mark
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _length(node: yaml.Node) -> int:
