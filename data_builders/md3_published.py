@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_builders import tables
 from data_builders.md3_transcripts import (
     Transcript,
     Utterance,
@@ -158,7 +159,9 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[_Row]:
     """The rows of a table; one that stands twice comes once."""
     # Not `tables.read`: there a cell is quoted by the book, while people who transcribe
     # speech put quotation marks where they hear them.
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), delimiter="\t")
+    text = _read_text(path)
+    tables.allow_cells(len(text))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
     seen: set[tuple[str, ...]] = set()
     try:
         header = [name.strip() for name in next(reader, [])]

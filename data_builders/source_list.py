@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from data_builders import languages
+from probe.config import load_mapping
 
 PART = "{part}"
 
@@ -100,10 +100,9 @@ def _source(name: str, keys: dict[str, Any]) -> Source:
     return Source(name=name, hub=hub, **{**unknown, **page, **keys})
 
 
-def _read() -> dict[str, Source]:
+@functools.cache
+def listed() -> Mapping[str, Source]:
+    """Every source by its name."""
     file = resources.files("data_builders") / "sources.yaml"
-    listed = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return {name: _source(name, keys) for name, keys in listed.items()}
-
-
-SOURCES: dict[str, Source] = _read()
+    found = load_mapping(file.read_text(encoding="utf-8"), "sources.yaml", "a list")
+    return {name: _source(name, keys) for name, keys in found.items()}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_builders.languages import by_code
-from data_builders.source_list import SOURCES, Hub, Source, each_part, named
+from data_builders.source_list import Hub, Source, each_part, listed, named
 from probe.types import DataError, MissingDataError, NothingAskedError
 
 logger = logging.getLogger(__name__)
@@ -51,12 +51,13 @@ def source(name: str) -> Source:
     Raises:
         DataError: there is none.
     """
-    found = SOURCES.get(name)
+    known = listed()
+    found = known.get(name)
     if found is None:
-        near = difflib.get_close_matches(name, SOURCES, n=1)
+        near = difflib.get_close_matches(name, known, n=1)
         raise DataError(
             f"There is no data source '{name}'",
-            f"A source must be one of {', '.join(sorted(SOURCES))}",
+            f"A source must be one of {', '.join(sorted(known))}",
             f"Did you mean '{near[0]}'" if near else "Correct the name",
         )
     return found

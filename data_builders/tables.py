@@ -197,6 +197,11 @@ def of_lines(path: Path, data: bytes, lines: list[Line]) -> Table:
     )
 
 
+def allow_cells(characters: int) -> None:
+    """Lets csv cells be so long; the library's 128 KiB is shorter than some answers."""
+    csv.field_size_limit(max(csv.field_size_limit(), characters))
+
+
 def check_separator(header: Sequence[str], path: Path) -> None:
     """Checks that a csv's header is not one cell that holds all the columns.
 
@@ -215,8 +220,7 @@ def check_separator(header: Sequence[str], path: Path) -> None:
 
 
 def _csv_lines(path: Path, text: str) -> list[Line]:
-    # The library's own limit, 128 KiB a cell, is shorter than some answers.
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    allow_cells(len(text))
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines: list[Line] = []
     try:

@@ -42,6 +42,8 @@ def read(path: Path) -> Rows:
             "and `rejected` with their prompt",
             "Rename the columns",
         )
+    for line in table.lines:
+        training_table.check(line.values, table.columns, line.where)
     names = [
         name
         for name in table.columns

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from data_builders import cells, tables
 from data_builders.training_types import TrainingRow
@@ -27,13 +29,14 @@ def table(path: Path) -> tables.Table:
         return tables.read(path)
     try:
         data = path.read_bytes()
+        rows: Any
         if path.suffix == ".gz":
             text = gzip.decompress(data).decode()
             # Not str.splitlines: it also splits at U+2028, legal inside JSON.
             rows = [cells.read_json(line) for line in text.split("\n") if line.strip()]
         else:
             rows = cells.read_json(data.decode())
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read: {error}",
             "A training file is a csv, jsonl or parquet file, a JSON list of rows, or "

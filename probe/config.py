@@ -390,7 +390,7 @@ class _Loader(yaml.SafeLoader):
     is a text.
     """
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in found if tag in _PLAIN]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -406,7 +406,7 @@ class _Loader(yaml.SafeLoader):
         self._depth = self._size = 0
         self._sizes: dict[yaml.Node, int] = {}
 
-    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """As the library's; an alias counts as much as what it stands for."""
         event = self.peek_event()
         before = self._size
@@ -456,7 +456,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
     def _refuse(self, at: yaml.Node | yaml.Event, problem: str) -> NoReturn:
-        raise yaml.constructor.ConstructorError(None, None, problem, at.start_mark)
+        mark: Any = at.start_mark
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _length(node: yaml.Node) -> int:
@@ -532,7 +533,7 @@ def parse(model: type[Model], text: str, file: str, what: str) -> Model:
     return validate(model, load_mapping(text, file, what), file)
 
 
-def load_mapping(text: str, file: str, what: str) -> dict[Any, object]:
+def load_mapping(text: str, file: str, what: str) -> dict[Any, Any]:
     """Reads a YAML document that is a mapping; arguments and errors as `parse`."""
     try:
         data = load_yaml(text)

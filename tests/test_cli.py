@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
         (["train", "no/such.yaml"], "no/such.yaml does not exist"),
         (["doseresponse", "nowhere"], "nowhere does not exist"),
         (["compare", "nowhere"], "nowhere does not exist"),
-        (["report", "nowhere", "--out", "/dev/null/x"], "/dev/null is no folder"),
+        (["report", "nowhere", "--out", "/dev/null/x"], "x cannot be written"),
         (["score", "where_from", "yi_6b", "--runs", "/dev/null"], "--runs /dev/null"),
         (["score", "where_from", "n" * 300], "nnn...: File name too long"),
         (["score", "n" * 300, "yi_6b"], "nnn...: File name too long"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import gzip
 import io
 import json
 import time
@@ -22,7 +23,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis import learning_data, records, reward_card
+from analysis import learning, records, reward_card
 from data_builders import (
     dialect_features,
     md3_published,
@@ -36,7 +37,7 @@ from data_builders import (
 )
 from probe import ablation, config, families, recorded, store
 from probe.recorded import rewardbench, tydiqa
-from probe.recorded.files import read_csv
+from probe.recorded.files import read_rows
 from probe.types import BuildOptions, ProbeError
 from tests.test_records import record
 
@@ -229,6 +230,13 @@ def a_csv(rows: list[dict[str, Any]], sign: str = ",") -> st.SearchStrategy[byte
     return altered(valid).map(written).flatmap(lambda text: damaged(text, TEXTS))
 
 
+@st.composite
+def cut(draw: st.DrawFn, data: bytes) -> bytes:
+    """Bytes of which one is another, or whose end is missing, now and then."""
+    at = draw(st.integers(0, len(data)))
+    return draw(st.sampled_from([data, data[:at], data[:at] + b"x" + data[at + 1 :]]))
+
+
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -252,8 +260,8 @@ def built(path: Path) -> object:
 
 def importing(probe: str) -> Reader:
     def read(path: Path) -> object:
-        frame, _ = read_csv(path)
-        return recorded.read(frame, probes.load(probe), path, None)
+        frame, _ = read_rows(path)
+        return recorded.read(frame, probes.load(probe), path)
 
     return read
 
@@ -334,7 +342,10 @@ WIDE = [
     for r in (1, 2)
 ]  # fmt: skip
 TRAINED = [{"messages": [*TURNS, {"role": "assistant", "content": "x"}], "lang": "en"}]
-COMPLETED = [{"prompt": "a", "completion": "b", "id": 1, "key": "k", "content": "c"}]
+COMPLETED = [
+    {"prompt": "a", "completion": "b", "id": n, "key": "k", "content": "c"}
+    for n in (1, 2)
+]
 LONG = [
     {"item_id": q, "candidate_id": c, "score": 0.5, "sentiment": "positive"}
     for q in ("q1", "q2")
@@ -354,6 +365,11 @@ ASKED = [
     }
     for q in ("a?", "b?")
 ]
+JOINED = [
+    {"item_id": item.id, "candidate_id": one.id, "score": place}
+    for item in probes.load("where_from").build(BuildOptions())
+    for place, one in enumerate(item.candidates[:5])
+]
 FROM = [{"country": c, "reward": 1, "prompt": "Hi"} for c in ("India", "France")]
 DIALECTS = [
     {"item": i, "dialect": d, "score": 1.5, "role": "chosen", "subset": "s"}
@@ -369,7 +385,7 @@ SURVEY = [
         "source": "GAS",
     }
 ]
-LEARNED = [dict.fromkeys(learning_data.COLUMNS, 1)] * 2
+LEARNED = [dict.fromkeys(learning.COLUMNS, 1)] * 2
 MEASURED = [dict.fromkeys(reward_card.LENGTH_COLUMNS, 1)] * 2
 MANIFEST: dict[str, Any] = {
     "probe": "p",
@@ -439,7 +455,11 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
     "training jsonl": ("t.jsonl", a_jsonl(TRAINED) | a_jsonl(PAIRS), training_own.read),
     "training json": ("t.json", a_json(COMPLETED), training_own.read),
     "training parquet": ("t.parquet", a_json(COMPLETED), training_own.read),
-    "training gz": ("t.gz", a_json(COMPLETED), training_own.read),
+    "training gz": (
+        "t.gz",
+        a_json(COMPLETED) | a_jsonl(COMPLETED).map(gzip.compress).flatmap(cut),
+        training_own.read,
+    ),
     "texts": (
         "t.jsonl",
         a_jsonl(TRAINED) | a_jsonl(TALKS) | a_jsonl(COMPLETED),
@@ -448,6 +468,8 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
     "recorded wide": ("w.csv", a_csv(ASKED), importing("askreddit")),
     "recorded countries": ("w.csv", a_csv(FROM), importing("where_from")),
     "recorded long": ("l.csv", a_csv(LONG), importing("country_questions")),
+    "joined csv": ("j.csv", a_csv(JOINED), importing("where_from")),
+    "joined jsonl": ("j.jsonl", a_jsonl(JOINED), importing("where_from")),
     "recorded dialects": (
         "l.csv", a_csv(DIALECTS), importing("dialect_pairs"),
     ),
@@ -461,7 +483,7 @@ READERS: dict[str, tuple[str, st.SearchStrategy[bytes], Reader]] = {
     "opinions": ("o.csv", a_csv(SURVEY), survey.read),
     "passages": ("t.json", a_json(PASSAGES), tydiqa_passages.read),
     "games": ("g.tsv", a_csv(PROMPTS, "\t"), game),
-    "learning": ("l.csv", a_csv(LEARNED), learning_data.read_curve),
+    "learning": ("l.csv", a_csv(LEARNED), learning.read_curve),
     "lengths": ("l.csv", a_csv(MEASURED), reward_card.read_lengths),
     "manifest": ("m.json", a_json(MANIFEST), a_run),
     "records": (

@@ -30,7 +30,7 @@ from data_builders import (
     training_own,
 )
 from data_builders.mixes import Drawn, Mix, draw, read_drawn, read_mix
-from data_builders.source_list import SOURCES
+from data_builders.source_list import listed
 from data_builders.training_types import TrainingRow
 from probe.types import (
     BuildOptions,
@@ -900,7 +900,7 @@ def test_translations_that_the_hub_lacks(tmp_path: Path) -> None:
     ]
     folder = tmp_path / "oasst1" / "data"
     folder.mkdir(parents=True)
-    for at, part in enumerate(SOURCES["oasst1"].parts):
+    for at, part in enumerate(listed()["oasst1"].parts):
         some = rows if at == 0 else rows[:1]
         pq.write_table(pa.Table.from_pylist(some), folder / part)
     with pytest.raises(DataError) as error:

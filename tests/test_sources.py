@@ -134,7 +134,7 @@ def test_an_unknown_source_is_refused() -> None:
 
 
 def test_sources_are_pinned() -> None:
-    for name, source in sources.SOURCES.items():
+    for name, source in sources.listed().items():
         assert name == source.name
         assert source.sha256 is None or len(source.sha256) == 64
         assert source.licence and source.url.startswith("https://")

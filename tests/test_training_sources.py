@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_builders import dialect_pairs, halves, training_ours, training_sources
-from data_builders.source_list import SOURCES
+from data_builders.source_list import listed
 from data_builders.training_text import words
 from probe.types import (
     BuildOptions,
@@ -195,7 +195,7 @@ def oasst(folder: Path) -> None:
         }
         for id, parent, role, text, rank in MESSAGES
     ]
-    train, validation = SOURCES["oasst1"].parts
+    train, validation = listed()["oasst1"].parts
     parquet(folder / "oasst1" / "data" / train, rows)
     other = [{**rows[0], "message_id": "r", "message_tree_id": "r", "deleted": True}]
     parquet(folder / "oasst1" / "data" / validation, [*other, dict(rows[0])])
@@ -232,7 +232,7 @@ def test_oasst_in_english_and_finnish(tmp_path: Path) -> None:
         }
         for id, parent, role, text, rank in MESSAGES
     ]
-    for part in SOURCES["oasst1_fi"].parts:
+    for part in listed()["oasst1_fi"].parts:
         some = rows if "train" in part else [{**rows[0], "message_id": "r"}]
         lines(tmp_path / "oasst-fi" / part, some)
     found = training_sources.load("oasst1_sft", tmp_path)
@@ -275,7 +275,7 @@ def test_ultrafeedback_binarized(tmp_path: Path) -> None:
         "score_chosen": 8.0,
         "score_rejected": 6.0,
     }
-    for part in SOURCES["ultrafeedback"].parts:
+    for part in listed()["ultrafeedback"].parts:
         parquet(tmp_path / "ultrafeedback_binarized" / "data" / part, [row])
     found = training_sources.load("ultrafeedback", tmp_path)
     assert [row.groups["split"] for row in found.rows] == ["train", "test"]
@@ -289,7 +289,7 @@ def test_hh_rlhf(half: str, tmp_path: Path) -> None:
         "chosen": "\n\nHuman: Why?\n\nAssistant: Because.",
         "rejected": "\n\nHuman: Why?\n\nAssistant: No idea.",
     }
-    for part in SOURCES[f"hh_rlhf_{half}"].parts:
+    for part in listed()[f"hh_rlhf_{half}"].parts:
         path = tmp_path / f"{half}-base" / part
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(gzip.compress((json.dumps(row) + "\n").encode()))
@@ -311,7 +311,7 @@ def test_tulu(tmp_path: Path) -> None:
     rows = [
         {"dataset": "flan_v2", "id": "x", "messages": turns} for turns in conversations
     ]
-    for part in SOURCES["tulu2_sft"].parts:
+    for part in listed()["tulu2_sft"].parts:
         parquet(tmp_path / "tulu-v2-sft-mixture" / "data" / part, rows)
     found = training_sources.load("tulu2_sft", tmp_path)
     assert len(found.rows) == 3 and found.rows[0].completion == "Because."
@@ -333,7 +333,7 @@ def test_blend(tmp_path: Path) -> None:
         "idks": {},
     }
     none = {**row, "ID": "Al-en-02", "annotations": []}
-    for part in SOURCES["blend"].parts:
+    for part in listed()["blend"].parts:
         path = tmp_path / "BLEnD" / "data" / "annotations_hf" / part
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps([row, none]), encoding="utf-8")
@@ -358,9 +358,9 @@ def test_files_of_the_hub_are_fetched_by_part(
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
     found = training_sources.load("oasst1_sft", None)
-    assert found.revision == SOURCES["oasst1"].hub.revision  # type: ignore[union-attr]
+    assert found.revision == listed()["oasst1"].hub.revision  # type: ignore[union-attr]
     assert [file for _, file, _ in asked] == [
-        f"data/{part}" for part in SOURCES["oasst1"].parts
+        f"data/{part}" for part in listed()["oasst1"].parts
     ]
 
 

@@ -294,6 +294,7 @@ def _check_header(frame: pd.DataFrame, file: Path) -> None:
             "Name the last columns in the header, or remove commas at the lines' ends",
         )
     # As it stands: pandas calls a second column of a name otherwise.
+    tables.allow_cells(file.stat().st_size)
     with file.open(encoding="utf-8-sig", newline="") as stream:
         header = next(csv.reader(stream), [])
     tables.check_separator(header, file)
