@@ -240,6 +240,17 @@ def backbone(model: PreTrainedModel) -> PreTrainedModel:
     return base.get_decoder()  # type: ignore[no-any-return]
 
 
+def alone(model: PreTrainedModel, config: ModelConfig) -> engine.Choice | None:
+    """The engine of weights stored in LLM.int8; None for others.
+
+    Outliers are looked for over all of a pass: what shares it would change scores.
+    """
+    stored = model.config.to_dict().get("quantization_config") or {}
+    if config.quantization is not None or stored.get("load_in_8bit") is not True:
+        return None
+    return engine.Choice(name="batches", reason="one text at a time: LLM.int8")
+
+
 def label_names(declared: PreTrainedConfig) -> str:
     """A classifier's labels, for errors."""
     found = sorted((int(at), name) for at, name in declared.id2label.items())
@@ -790,10 +801,10 @@ def _ready(
     config: ModelConfig,
     resolved: Resolved,
 ) -> PreTrainedModel:
-    _refuse_nan(model, resolved)
     rounded = model.config.to_dict().get("quantization_config") is not None
     if not rounded and not spread(model):
         model = model.to(placement.device)  # type: ignore[arg-type]
+    _refuse_nan(model, resolved)
     return model.eval().requires_grad_(False)
 
 
@@ -805,7 +816,9 @@ def _refuse_nan(module: nn.Module, resolved: Resolved) -> None:
     """
     plain = (torch.float32, torch.bfloat16, torch.float16)
     for name, parameter in module.named_parameters():
-        if parameter.dtype not in plain or not parameter.numel():
+        # What packages make of rounded weights is theirs to look at.
+        own = type(parameter) is nn.Parameter and parameter.dtype in plain
+        if not own or not parameter.numel():
             continue
         if parameter.detach().amax().isnan():
             raise WeightsError(

@@ -8,6 +8,7 @@ vocabulary that stay under a bound, and in float32 whatever the model's dtype.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -319,7 +320,10 @@ def load(
     """
     model = checkpoints.causal_lm(config, resolved, role, placement)
     checkpoints.refuse_small_vocabulary(model, encoder.tokenizer, resolved.path(role))
-    return of_model(model, config, encoder, batch_tokens)
+    scorer = of_model(model, config, encoder, batch_tokens)
+    if choice := checkpoints.alone(model, config):
+        return dataclasses.replace(scorer, choice=choice, batch_tokens=1)
+    return scorer
 
 
 def of_model(

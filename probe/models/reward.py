@@ -241,17 +241,20 @@ def load(
                 "A value head is read at a position",
                 "Write another `pool`, or kind sequence_classifier",
             )
-        backbone, head = checkpoints.value_head(config, resolved, placement)
-        checkpoints.refuse_small_vocabulary(
-            backbone, encoder.tokenizer, resolved.path("weights")
+        model, head = checkpoints.value_head(config, resolved, placement)
+        scorer: RewardScorer | OwnOutputScorer = _at_position(
+            config, encoder, model, head, batch_tokens
         )
-        return _at_position(config, encoder, backbone, head, batch_tokens)
-    model = checkpoints.sequence_classifier(config, resolved, placement)
+    else:
+        model = checkpoints.sequence_classifier(config, resolved, placement)
+        adapted = resolved.find("adapter") is not None
+        scorer = of_model(model, config, encoder, batch_tokens, adapted=adapted)
     checkpoints.refuse_small_vocabulary(
         model, encoder.tokenizer, resolved.path("weights")
     )
-    adapted = resolved.find("adapter") is not None
-    return of_model(model, config, encoder, batch_tokens, adapted=adapted)
+    if choice := checkpoints.alone(model, config):
+        return dataclasses.replace(scorer, choice=choice, batch_tokens=1)
+    return scorer
 
 
 def of_model(
