@@ -66,8 +66,8 @@ _PIP = re.compile(r"pip install (?:-\S+ )*['\"]?([\w.-]+(?:\[[\w,]+\])?)")
 # What the libraries raise at files and values that do not fit each other.
 _UNFIT = (*MISFITS, OSError, EOFError, pickle.UnpicklingError, SafetensorError)
 # Largest difference, in units of the largest logit, between an adapter beside its base
-# and merged: what 16 bits round away, and no more.
-_MERGED = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.1}
+# and merged: what 16 bits round away, and no more. Others: 0.1.
+_MERGED = {torch.float32: 1e-3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +240,24 @@ def backbone(model: PreTrainedModel) -> PreTrainedModel:
     return base.get_decoder()  # type: ignore[no-any-return]
 
 
+def outputs(model: PreTrainedModel, ids: torch.Tensor, **more: torch.Tensor) -> Any:
+    """What a class makes of unpadded texts, shape (texts, tokens).
+
+    Raises:
+        ConfigError: It cannot read them.
+    """
+    try:
+        with torch.inference_mode():
+            return model(input_ids=ids, **more)
+    except MISFITS as error:
+        raise ConfigError(
+            f"{type(model).__name__} of {model.name_or_path} cannot read a text: "
+            f"{_line(error)}",
+            "A scorer is a class that reads text alone, as its config.json shapes it",
+            "Check that file, or take another checkpoint",
+        ) from error
+
+
 def alone(model: PreTrainedModel, config: ModelConfig) -> engine.Choice | None:
     """The engine of weights stored in LLM.int8; None for others.
 
@@ -319,6 +337,12 @@ def value_head(
     apart = resolved.find("backbone")
     folder = apart.path if apart else weights
     declared = read_config(folder, config)
+    if folder is weights and (stored := rounding(declared, folder)) is not None:
+        raise WeightsError(
+            f"{folder} is stored in {stored['quant_method']}",
+            "The backbone of a value head is stored in full precision",
+            "Take such a checkpoint, and write `quantization` to round it",
+        )
     where = tensors.keys(weights)
     layers = head_layers(config.head)
     head_keys = {k for layer in layers for k in (layer.weight, layer.bias) if k}
@@ -710,8 +734,7 @@ def _with_adapter(
             "Check that `weights` is the adapter's base model",
         )
     model = adapted.get_base_model()
-    with torch.inference_mode():
-        beside = model(input_ids=ids)[0].float()
+    beside = outputs(model, ids)[0].float()
     if any(f".{name}." in key for name in named for key in stored):
         _untie(model)
     if model.config.to_dict().get("quantization_config") is None:
@@ -722,9 +745,8 @@ def _with_adapter(
             if isinstance(module, ModulesToSaveWrapper):
                 trained = module.modules_to_save[module.active_adapters[0]]
                 model.set_submodule(name, trained)
-    with torch.inference_mode():
-        within = model(input_ids=ids)[0].float()
-    tolerance = _MERGED[model.dtype] * max(1.0, float(beside.abs().max()))
+    within = outputs(model, ids)[0].float()
+    tolerance = _MERGED.get(model.dtype, 0.1) * max(1.0, float(beside.abs().max()))
     if not torch.allclose(within, beside, rtol=0, atol=tolerance, equal_nan=True):
         raise WeightsError(
             f"{folder}: merged into its base, the adapter gives other logits (by "
@@ -818,7 +840,7 @@ def _refuse_nan(module: nn.Module, resolved: Resolved) -> None:
     for name, parameter in module.named_parameters():
         # What packages make of rounded weights is theirs to look at.
         own = type(parameter) is nn.Parameter and parameter.dtype in plain
-        if not own or not parameter.numel():
+        if not own or parameter.is_meta or not parameter.numel():
             continue
         if parameter.detach().amax().isnan():
             raise WeightsError(
@@ -831,9 +853,8 @@ def _refuse_nan(module: nn.Module, resolved: Resolved) -> None:
 def _file_with_nan(resolved: Resolved) -> str | None:
     for source in resolved.sources:
         for path in tensors.all_files(source.path):
-            for key, value in tensors.load(
-                where := dict.fromkeys(tensors.file_keys(path), path), where
-            ).items():
+            where = dict.fromkeys(tensors.file_keys(path), path)
+            for key, value in tensors.load(where, where).items():
                 if value.is_floating_point() and value.isnan().any():
                     return f"{path}, `{key}`"
     return None

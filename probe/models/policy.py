@@ -379,9 +379,8 @@ def vocabulary_head(model: PreTrainedModel) -> VocabularyHead | None:
     if model.base_model is model or not isinstance(output, nn.Linear):
         return None
     ids = short_text(model)
-    with torch.inference_mode():
-        own = model(input_ids=ids).logits[0].float()
-        hidden = checkpoints.backbone(model)(input_ids=ids).last_hidden_state[0]
+    own = checkpoints.outputs(model, ids).logits[0].float()
+    hidden = checkpoints.outputs(checkpoints.backbone(model), ids).last_hidden_state[0]
     tolerance = _TOLERANCE[model.dtype] * max(1.0, float(own.abs().max()))
     for transform in _declared_transforms(model):
         head = VocabularyHead(

@@ -462,12 +462,12 @@ def _whole_and_parts(
     columns: tuple[int, ...],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The class's own score of one text, and the head's at each of its tokens."""
-    mask = torch.ones_like(ids)
+    seen = torch.ones_like(ids)
+    own = checkpoints.outputs(model, ids, attention_mask=seen)
+    whole = labelled(own.logits[0].float(), columns)
+    backbone = checkpoints.backbone(model)
+    states = checkpoints.outputs(backbone, ids, attention_mask=seen).last_hidden_state
     with torch.inference_mode():
-        logits = model(input_ids=ids, attention_mask=mask).logits[0].float()
-        whole = labelled(logits, columns)
-        backbone = checkpoints.backbone(model)
-        states = backbone(input_ids=ids, attention_mask=mask).last_hidden_state
         parts = head(states[0].float())[:, 0]
     return whole.to(parts.device), parts
 

@@ -499,7 +499,7 @@ def hub_or_folder(ref: str, near: Iterable[Path] = ()) -> str:
         UsageError: Neither a folder nor a hub repository.
     """
     for start in (Path(), *near):
-        if (folder := start / Path(ref).expanduser()).is_dir():
+        if ref and (folder := start / Path(ref).expanduser()).is_dir():
             return str(folder.resolve())
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", ref):
         return f"hf:{ref}"
