@@ -202,6 +202,17 @@ def test_composite_reward_model(tmp_path: Path) -> None:
     assert_checks(folder)
 
 
+def test_a_model_that_reads_ahead_is_no_policy(tmp_path: Path) -> None:
+    tokenizer = cls_sep_tokenizer()
+    settings = SMALL | {"vocab_size": len(tokenizer)}
+    model = transformers.BertLMHeadModel(transformers.BertConfig(**settings))
+    enlarge(model)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="reads ahead"):
+        load(tmp_path)
+
+
 def test_composite_without_a_tensor_of_its_text_part(tmp_path: Path) -> None:
     folder = composite(tmp_path / "m", "Mistral3")
     file = folder / "model.safetensors"
@@ -493,6 +504,10 @@ def test_enlarged_vocabulary_without_a_head_is_refused(tmp_path: Path) -> None:
 def test_base_beside_the_adapter_or_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What happens to lie where the command is given is not meant.
+    for one in ("base", "here"):
+        (tmp_path / "user" / one).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "user" / "here")
     folder, _ = adapter(tmp_path / "at", target_modules=["q_proj"])
     base = tmp_path / "at" / "base"
     for recorded in ("../base", "base"):

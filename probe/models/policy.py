@@ -36,7 +36,7 @@ from probe.models.decode import Request
 from probe.models.engine import Choice, Reads
 from probe.models.reward import pad_token
 from probe.models.weights import Resolved, Role
-from probe.types import Encoded, Item, Measure
+from probe.types import ConfigError, Encoded, Item, Measure
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 
@@ -320,10 +320,33 @@ def load(
     """
     model = checkpoints.causal_lm(config, resolved, role, placement)
     checkpoints.refuse_small_vocabulary(model, encoder.tokenizer, resolved.path(role))
+    _refuse_reading_ahead(model, config)
     scorer = of_model(model, config, encoder, batch_tokens)
     if choice := checkpoints.alone(model, config):
         return dataclasses.replace(scorer, choice=choice, batch_tokens=1)
     return scorer
+
+
+def _refuse_reading_ahead(model: PreTrainedModel, config: ModelConfig) -> None:
+    """Asks on a short text whether a token's logits depend on what follows it.
+
+    Raises:
+        ConfigError: They do: there is no probability of an answer then.
+    """
+    ids = short_text(model)
+    whole = checkpoints.outputs(model, ids).logits[0, :-1].float()
+    without = checkpoints.outputs(model, ids[:, :-1]).logits[0].float()
+    rounded = model.config.to_dict().get("quantization_config") is not None
+    tolerance = 0.3 if rounded else 10 * _TOLERANCE[model.dtype]
+    if float((whole - without).abs().max()) > tolerance * max(
+        1.0, float(whole.abs().max())
+    ):
+        raise ConfigError(
+            f"{config.where}: {type(model).__name__} reads ahead: its logits depend on "
+            "later tokens",
+            "A policy is a causal language model",
+            "Take a model that writes from left to right",
+        )
 
 
 def of_model(

@@ -493,12 +493,12 @@ def hub_or_folder(ref: str, near: Iterable[Path] = ()) -> str:
 
     Args:
         ref: A folder or a hub repository.
-        near: Folders that a relative one may start at, besides the current.
+        near: Folders that a relative one may start at, before the current.
 
     Raises:
         UsageError: Neither a folder nor a hub repository.
     """
-    for start in (Path(), *near):
+    for start in (*near, Path()):
         if ref and (folder := start / Path(ref).expanduser()).is_dir():
             return str(folder.resolve())
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", ref):
