@@ -223,10 +223,11 @@ def language_loader(declared: PreTrainedConfig) -> Any:
     it.
     """
     saved = declared.architectures or ()
-    for loader, mapping in (
+    known: tuple[tuple[Any, Any], ...] = (
         (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
         (AutoModelForMultimodalLM, MODEL_FOR_MULTIMODAL_LM_MAPPING),
-    ):
+    )
+    for loader, mapping in known:
         if type(declared) in mapping and mapping[type(declared)].__name__ in saved:
             return loader
     return AutoModelForCausalLM
@@ -236,8 +237,8 @@ def backbone(model: PreTrainedModel) -> PreTrainedModel:
     """What gives a text's hidden states: of a composite, its text part."""
     base: Any = model.base_model
     if base.config.get_text_config() is base.config:
-        return base  # type: ignore[no-any-return]
-    return base.get_decoder()  # type: ignore[no-any-return]
+        return base
+    return base.get_decoder()
 
 
 def outputs(model: PreTrainedModel, ids: torch.Tensor, **more: torch.Tensor) -> Any:
@@ -271,7 +272,7 @@ def alone(model: PreTrainedModel, config: ModelConfig) -> engine.Choice | None:
 
 def label_names(declared: PreTrainedConfig) -> str:
     """A classifier's labels, for errors."""
-    found = sorted((int(at), name) for at, name in declared.id2label.items())
+    found = sorted((int(at), name) for at, name in (declared.id2label or {}).items())
     return ", ".join(f"{at} ({name})" for at, name in found)
 
 
@@ -295,7 +296,7 @@ def sequence_classifier(
         own_head = "ForSequenceClassification" in "".join(declared.architectures or ())
         declared.num_labels = min(
             (len(one) for one in whole.values() if one.dim() == 2),
-            default=declared.num_labels if own_head else 1,
+            default=(declared.num_labels if own_head else None) or 1,
         )
         adapter_keys = frozenset(whole)
     remote = declared.to_dict().get("auto_map") or {}
@@ -621,7 +622,8 @@ def _quiet(*also: type[Warning]) -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            for category in (FutureWarning, *also):
+            ignored: tuple[type[Warning], ...] = (FutureWarning, *also)
+            for category in ignored:
                 warnings.simplefilter("ignore", category)
             yield
     finally:
@@ -782,7 +784,8 @@ def _resize(
         if f"{name}.weight" in whole
     }
     rows = max(sizes.values(), default=0)
-    if not sizes or rows == model.get_input_embeddings().weight.shape[0]:
+    embedding: Any = model.get_input_embeddings()
+    if not sizes or rows == len(embedding.weight):
         return
     tied = len({id(next(module.parameters())) for module in named.values()}) == 1
     if set(sizes.values()) != {rows} or (len(sizes) < len(named) and not tied):
@@ -868,7 +871,8 @@ def refuse_small_vocabulary(
     Raises:
         WeightsError: A token besides the pad token, which is never read, has no row.
     """
-    rows = model.get_input_embeddings().weight.shape[0]
+    embedding: Any = model.get_input_embeddings()
+    rows = len(embedding.weight)
     beyond = {
         token: at
         for token, at in tokenizer.get_vocab().items()

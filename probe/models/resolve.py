@@ -228,9 +228,13 @@ def _kind(raw: dict[str, Any], folder: Path) -> tuple[Kind, bool, int]:
         if declared is not None:
             labels = declared.num_labels
         return Kind.SEQUENCE_CLASSIFIER, not _causal(raw, folder), labels
+    auto: tuple[Any, ...] = (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_MULTIMODAL_LM_MAPPING,
+    )
     readers = [
         mapping[type(declared)].__name__
-        for mapping in (MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MULTIMODAL_LM_MAPPING)
+        for mapping in auto
         if type(declared) in mapping and not declared.is_encoder_decoder
     ]
     if any(

@@ -203,7 +203,7 @@ def label_columns(model: PreTrainedModel, config: ModelConfig) -> tuple[int, ...
     given = config.label
     if given is None:
         return (0,)
-    names = {name: int(at) for at, name in model.config.id2label.items()}
+    names = {name: int(at) for at, name in (model.config.id2label or {}).items()}
     wanted = given if isinstance(given, tuple) else (given,)
     found = [one if isinstance(one, int) else names.get(one) for one in wanted]
     columns = [one for one in found if one in names.values()]
@@ -416,7 +416,7 @@ def split(
         raise refusal
     head = nn.Linear(heads[0].in_features, 1, bias=heads[0].bias is not None)
     state = {
-        name: labelled(value.detach().float().T, columns)[None]
+        name: labelled(value.detach().float().movedim(0, -1), columns)[None]
         for name, value in heads[0].named_parameters()
     }
     head.load_state_dict(state)

@@ -477,9 +477,10 @@ def readable_config(path: Path, *also: type[Exception]) -> Iterator[None]:
 
     if path.is_file():
         json_object(path)
+    caught: tuple[type[Exception], ...] = (StrictDataclassError, *also)
     try:
         yield
-    except (StrictDataclassError, *also) as error:
+    except caught as error:
         detail = " ".join(str(error).split())[:200] or type(error).__name__
         raise WeightsError(
             f"{path} is damaged: {detail}",
