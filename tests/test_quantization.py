@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import LlamaForCausalLM, LlamaForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BitsAndBytesConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+)
 
 from probe.check import run_checks
 from probe.config import ModelConfig, load_shipped
@@ -30,7 +37,14 @@ from probe.models.implicit import ImplicitScorer
 from probe.models.policy import PolicyScorer
 from probe.models.reward import OwnOutputScorer, RewardScorer
 from probe.models.weights import Resolved
-from probe.types import Candidate, ConfigError, Item, Measure, Message
+from probe.types import (
+    Candidate,
+    ConfigError,
+    Item,
+    Measure,
+    Message,
+    WeightsError,
+)
 from tests.tiny_checkpoints import (
     byte_tokenizer,
     deberta_classifier,
@@ -254,3 +268,118 @@ def test_a_head_of_two_layers_with_biases_is_kept_whole(tmp_path: Path) -> None:
 def test_a_bare_checkpoint_is_not_rounded(tmp_path: Path) -> None:
     tiny(tmp_path, "policy")
     assert resolve_model(str(tmp_path)).quantization is None
+
+
+# -- weights that are stored rounded ----------------------------------------------
+
+
+def own(folder: Path, scorer: Scorer) -> torch.Tensor:
+    """What the checkpoint's class gives for each text of `scores`, alone."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    read: list[Any] = []
+    encode = scorer.encode
+
+    def kept(item: Item) -> Any:
+        read.extend(found := encode(item))
+        return found
+
+    object.__setattr__(scorer, "encode", kept)
+    scores(scorer)
+    with torch.inference_mode():
+        logits = [model(torch.tensor([one.token_ids])).logits[0, 0] for one in read]
+    return torch.stack(logits).double()
+
+
+@pytest.mark.usefixtures("bitsandbytes")
+def test_saved_in_four_bits(cases: Path) -> None:
+    folder = cases / "quantised" / "bnb4_saved" / "m"
+    config = resolve_model(str(folder))
+    scorer = load(config)
+    assert torch.allclose(scores(scorer).double(), own(folder, scorer), atol=1e-4)
+    found = run_checks(config, resolve_weights(config), scorer)
+    assert [one for one in found if not one.ok] == []
+    with pytest.raises(
+        ConfigError, match=r"quantization: 8bit.*stored in bitsandbytes"
+    ):
+        load(config, "8bit")
+
+
+@pytest.mark.usefixtures("bitsandbytes")
+def test_saved_in_eight_bits_is_read_one_text_at_a_time(tmp_path: Path) -> None:
+    tiny(tmp_path / "whole", "sequence_classifier")
+    rounded = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=["score"])
+    model = LlamaForSequenceClassification.from_pretrained(
+        tmp_path / "whole", quantization_config=rounded, device_map={"": "cpu"}
+    )
+    folder = tmp_path / "saved"
+    model.save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    config = resolve_model(str(folder))
+    scorer = load(config)
+    assert "one text at a time" in scorer.engine
+    assert torch.allclose(scores(scorer).double(), own(folder, scorer), atol=1e-4)
+
+
+@pytest.mark.usefixtures("bitsandbytes")
+def test_an_adapter_stays_beside_rounded_weights(cases: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    from tests.tiny_checkpoints import with_lora
+
+    base = cases / "quantised" / "bnb4_saved" / "m"
+    auto = AutoModelForSequenceClassification
+    with_lora(auto.from_pretrained(base.parent / "fp"), tmp_path / "lora", "SEQ_CLS")
+    byte_tokenizer().save_pretrained(tmp_path / "lora")
+    config = resolve_model(str(tmp_path / "lora"), adapter_base=base)
+    scorer = load(config)
+    reference = PeftModel.from_pretrained(auto.from_pretrained(base), tmp_path / "lora")
+    item = Item(
+        id="q",
+        messages=(Message(role="user", content="Where are you from?"),),
+        candidates=(
+            Candidate(id="a", answer="Japan"),
+            Candidate(id="b", answer="Peru"),
+        ),
+    )
+    for one in scorer.encode(item):
+        with torch.inference_mode():
+            logits = reference.eval()(input_ids=torch.tensor([one.token_ids])).logits
+        found = scorer.score([one])[0][Measure.REWARD]
+        assert found == pytest.approx(float(logits[0, 0]), abs=1e-4)
+    assert [
+        one for one in run_checks(config, resolve_weights(config), scorer) if not one.ok
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "package"),
+    [
+        ("gptq", "optimum gptqmodel"),
+        ("awq", "gptqmodel"),
+        ("hqq", "hqq"),
+        ("compressed-tensors", "compressed-tensors"),
+        ("torchao", "torchao"),
+        ("quanto", "optimum-quanto"),
+        ("auto-round", "auto-round"),
+        ("vptq", "vptq"),
+        ("aqlm", r"aqlm\[gpu,cpu\]"),
+        ("quark", "amd-quark"),
+    ],
+)
+def test_stored_in_a_format_whose_package_is_missing(
+    cases: Path, tmp_path: Path, method: str, package: str
+) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(cases / "quantised" / "gptq", folder)
+    file = folder / "config.json"
+    declared = json.loads(file.read_text())
+    declared["quantization_config"] = {"quant_method": method, "bits": 4}
+    file.write_text(json.dumps(declared))
+    with pytest.raises(WeightsError, match=rf"Run pip install {package}\.?$"):
+        load(resolve_model(str(folder)))
+
+
+@pytest.mark.parametrize("name", ["gptq", "awq"])
+def test_packed_cases(cases: Path, name: str) -> None:
+    with pytest.raises(WeightsError, match=r"pip install .*gptqmodel"):
+        load(resolve_model(str(cases / "quantised" / name)))

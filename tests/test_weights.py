@@ -171,6 +171,40 @@ def test_hub_offline_names_cache_and_alternative() -> None:
     assert "local folder" in text
 
 
+@pytest.mark.parametrize("answer", ["<html>log in first</html>", "{}", None])
+def test_whatever_the_network_says_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, answer: str | None
+) -> None:
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    from huggingface_hub import HfApi, constants
+
+    class Portal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(str(answer).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Portal)
+    if answer is None:
+        server.server_close()  # nobody answers
+    else:
+        Thread(target=server.serve_forever, daemon=True).start()
+    api = HfApi(endpoint=f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    monkeypatch.setattr(constants, "is_offline_mode", lambda: False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(WeightsError, match="the hub cannot be asked") as caught:
+        weights.from_hub("owner/absent", "main", small=True)
+    assert len(str(caught.value).splitlines()) == 1
+    if answer is not None:
+        server.shutdown()
+
+
 def test_hub_snapshot_in_the_cache_is_used_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

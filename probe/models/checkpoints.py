@@ -66,8 +66,8 @@ _PIP = re.compile(r"pip install (?:-\S+ )*['\"]?([\w.-]+(?:\[[\w,]+\])?)")
 # What the libraries raise at files and values that do not fit each other.
 _UNFIT = (*MISFITS, OSError, EOFError, pickle.UnpicklingError, SafetensorError)
 # Largest difference, in units of the largest logit, between an adapter beside its base
-# and merged: what 16 bits round away, and no more.
-_MERGED = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.1}
+# and merged: what 16 bits round away, and no more. Others: 0.1.
+_MERGED = {torch.float32: 1e-3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,10 +223,11 @@ def language_loader(declared: PreTrainedConfig) -> Any:
     it.
     """
     saved = declared.architectures or ()
-    for loader, mapping in (
+    known: tuple[tuple[Any, Any], ...] = (
         (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
         (AutoModelForMultimodalLM, MODEL_FOR_MULTIMODAL_LM_MAPPING),
-    ):
+    )
+    for loader, mapping in known:
         if type(declared) in mapping and mapping[type(declared)].__name__ in saved:
             return loader
     return AutoModelForCausalLM
@@ -236,13 +237,42 @@ def backbone(model: PreTrainedModel) -> PreTrainedModel:
     """What gives a text's hidden states: of a composite, its text part."""
     base: Any = model.base_model
     if base.config.get_text_config() is base.config:
-        return base  # type: ignore[no-any-return]
-    return base.get_decoder()  # type: ignore[no-any-return]
+        return base
+    return base.get_decoder()
+
+
+def outputs(model: PreTrainedModel, ids: torch.Tensor, **more: torch.Tensor) -> Any:
+    """What a class makes of unpadded texts, shape (texts, tokens).
+
+    Raises:
+        ConfigError: It cannot read them.
+    """
+    try:
+        with torch.inference_mode(), engine.fresh(model):
+            return model(input_ids=ids, **more)
+    except MISFITS as error:
+        raise ConfigError(
+            f"{type(model).__name__} of {model.name_or_path} cannot read a text: "
+            f"{_line(error)}",
+            "A scorer is a class that reads text alone, as its config.json shapes it",
+            "Check that file, or take another checkpoint",
+        ) from error
+
+
+def alone(model: PreTrainedModel, config: ModelConfig) -> engine.Choice | None:
+    """The engine of weights stored in LLM.int8; None for others.
+
+    Outliers are looked for over all of a pass: what shares it would change scores.
+    """
+    stored = model.config.to_dict().get("quantization_config") or {}
+    if config.quantization is not None or stored.get("load_in_8bit") is not True:
+        return None
+    return engine.Choice(name="batches", reason="one text at a time: LLM.int8")
 
 
 def label_names(declared: PreTrainedConfig) -> str:
     """A classifier's labels, for errors."""
-    found = sorted((int(at), name) for at, name in declared.id2label.items())
+    found = sorted((int(at), name) for at, name in (declared.id2label or {}).items())
     return ", ".join(f"{at} ({name})" for at, name in found)
 
 
@@ -266,7 +296,7 @@ def sequence_classifier(
         own_head = "ForSequenceClassification" in "".join(declared.architectures or ())
         declared.num_labels = min(
             (len(one) for one in whole.values() if one.dim() == 2),
-            default=declared.num_labels if own_head else 1,
+            default=(declared.num_labels if own_head else None) or 1,
         )
         adapter_keys = frozenset(whole)
     remote = declared.to_dict().get("auto_map") or {}
@@ -308,6 +338,12 @@ def value_head(
     apart = resolved.find("backbone")
     folder = apart.path if apart else weights
     declared = read_config(folder, config)
+    if folder is weights and (stored := rounding(declared, folder)) is not None:
+        raise WeightsError(
+            f"{folder} is stored in {stored['quant_method']}",
+            "The backbone of a value head is stored in full precision",
+            "Take such a checkpoint, and write `quantization` to round it",
+        )
     where = tensors.keys(weights)
     layers = head_layers(config.head)
     head_keys = {k for layer in layers for k in (layer.weight, layer.bias) if k}
@@ -586,7 +622,8 @@ def _quiet(*also: type[Warning]) -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            for category in (FutureWarning, *also):
+            ignored: tuple[type[Warning], ...] = (FutureWarning, *also)
+            for category in ignored:
                 warnings.simplefilter("ignore", category)
             yield
     finally:
@@ -699,8 +736,7 @@ def _with_adapter(
             "Check that `weights` is the adapter's base model",
         )
     model = adapted.get_base_model()
-    with torch.inference_mode():
-        beside = model(input_ids=ids)[0].float()
+    beside = outputs(model, ids)[0].float()
     if any(f".{name}." in key for name in named for key in stored):
         _untie(model)
     if model.config.to_dict().get("quantization_config") is None:
@@ -711,9 +747,8 @@ def _with_adapter(
             if isinstance(module, ModulesToSaveWrapper):
                 trained = module.modules_to_save[module.active_adapters[0]]
                 model.set_submodule(name, trained)
-    with torch.inference_mode():
-        within = model(input_ids=ids)[0].float()
-    tolerance = _MERGED[model.dtype] * max(1.0, float(beside.abs().max()))
+    within = outputs(model, ids)[0].float()
+    tolerance = _MERGED.get(model.dtype, 0.1) * max(1.0, float(beside.abs().max()))
     if not torch.allclose(within, beside, rtol=0, atol=tolerance, equal_nan=True):
         raise WeightsError(
             f"{folder}: merged into its base, the adapter gives other logits (by "
@@ -749,7 +784,8 @@ def _resize(
         if f"{name}.weight" in whole
     }
     rows = max(sizes.values(), default=0)
-    if not sizes or rows == model.get_input_embeddings().weight.shape[0]:
+    embedding: Any = model.get_input_embeddings()
+    if not sizes or rows == len(embedding.weight):
         return
     tied = len({id(next(module.parameters())) for module in named.values()}) == 1
     if set(sizes.values()) != {rows} or (len(sizes) < len(named) and not tied):
@@ -790,10 +826,10 @@ def _ready(
     config: ModelConfig,
     resolved: Resolved,
 ) -> PreTrainedModel:
-    _refuse_nan(model, resolved)
     rounded = model.config.to_dict().get("quantization_config") is not None
     if not rounded and not spread(model):
         model = model.to(placement.device)  # type: ignore[arg-type]
+    _refuse_nan(model, resolved)
     return model.eval().requires_grad_(False)
 
 
@@ -805,7 +841,9 @@ def _refuse_nan(module: nn.Module, resolved: Resolved) -> None:
     """
     plain = (torch.float32, torch.bfloat16, torch.float16)
     for name, parameter in module.named_parameters():
-        if parameter.dtype not in plain or not parameter.numel():
+        # What packages make of rounded weights is theirs to look at.
+        own = type(parameter) is nn.Parameter and parameter.dtype in plain
+        if not own or parameter.is_meta or not parameter.numel():
             continue
         if parameter.detach().amax().isnan():
             raise WeightsError(
@@ -818,9 +856,8 @@ def _refuse_nan(module: nn.Module, resolved: Resolved) -> None:
 def _file_with_nan(resolved: Resolved) -> str | None:
     for source in resolved.sources:
         for path in tensors.all_files(source.path):
-            for key, value in tensors.load(
-                where := dict.fromkeys(tensors.file_keys(path), path), where
-            ).items():
+            where = dict.fromkeys(tensors.file_keys(path), path)
+            for key, value in tensors.load(where, where).items():
                 if value.is_floating_point() and value.isnan().any():
                     return f"{path}, `{key}`"
     return None
@@ -834,7 +871,8 @@ def refuse_small_vocabulary(
     Raises:
         WeightsError: A token besides the pad token, which is never read, has no row.
     """
-    rows = model.get_input_embeddings().weight.shape[0]
+    embedding: Any = model.get_input_embeddings()
+    rows = len(embedding.weight)
     beyond = {
         token: at
         for token, at in tokenizer.get_vocab().items()

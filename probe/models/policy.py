@@ -8,6 +8,7 @@ vocabulary that stay under a bound, and in float32 whatever the model's dtype.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -331,7 +332,33 @@ def load(
     """
     model = checkpoints.causal_lm(config, resolved, role, placement)
     checkpoints.refuse_small_vocabulary(model, encoder.tokenizer, resolved.path(role))
-    return of_model(model, config, encoder, batch_tokens)
+    _refuse_reading_ahead(model, config)
+    scorer = of_model(model, config, encoder, batch_tokens)
+    if choice := checkpoints.alone(model, config):
+        return dataclasses.replace(scorer, choice=choice, batch_tokens=1)
+    return scorer
+
+
+def _refuse_reading_ahead(model: PreTrainedModel, config: ModelConfig) -> None:
+    """Asks on a short text whether a token's logits depend on what follows it.
+
+    Raises:
+        ConfigError: They do: there is no probability of an answer then.
+    """
+    ids = short_text(model)
+    whole = checkpoints.outputs(model, ids).logits[0, :-1].float()
+    without = checkpoints.outputs(model, ids[:, :-1]).logits[0].float()
+    rounded = model.config.to_dict().get("quantization_config") is not None
+    tolerance = 0.3 if rounded else 10 * _TOLERANCE[model.dtype]
+    if float((whole - without).abs().max()) > tolerance * max(
+        1.0, float(whole.abs().max())
+    ):
+        raise ConfigError(
+            f"{config.where}: {type(model).__name__} reads ahead: its logits depend on "
+            "later tokens",
+            "A policy is a causal language model",
+            "Take a model that writes from left to right",
+        )
 
 
 def of_model(
@@ -412,9 +439,8 @@ def vocabulary_head(model: PreTrainedModel) -> VocabularyHead | None:
     if model.base_model is model or not isinstance(output, nn.Linear):
         return None
     ids = short_text(model)
-    own = _own_logits(model, ids.tolist(), 0)[0].float()
-    with torch.inference_mode(), engine.fresh(model):
-        hidden = checkpoints.backbone(model)(input_ids=ids).last_hidden_state[0]
+    own = checkpoints.outputs(model, ids).logits[0].float()
+    hidden = checkpoints.outputs(checkpoints.backbone(model), ids).last_hidden_state[0]
     tolerance = _TOLERANCE[model.dtype] * max(1.0, float(own.abs().max()))
     for transform in _declared_transforms(model):
         head = VocabularyHead(

@@ -228,9 +228,13 @@ def _kind(raw: dict[str, Any], folder: Path) -> tuple[Kind, bool, int]:
         if declared is not None:
             labels = declared.num_labels
         return Kind.SEQUENCE_CLASSIFIER, not _causal(raw, folder), labels
+    auto: tuple[Any, ...] = (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_MULTIMODAL_LM_MAPPING,
+    )
     readers = [
         mapping[type(declared)].__name__
-        for mapping in (MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MULTIMODAL_LM_MAPPING)
+        for mapping in auto
         if type(declared) in mapping and not declared.is_encoder_decoder
     ]
     if any(
@@ -274,26 +278,27 @@ def _positions(raw: dict[str, Any], folder: Path) -> int:
     declared = _declared(raw, folder)
     if found is None:
         return _MAX_TOKENS
-    if not isinstance(found, int) or found < 2:
+    file = folder / "config.json"
+    known = type(declared) in MODEL_MAPPING
+    usable = found
+    if known and not declared.get_text_config().to_dict().get("rope_parameters"):
+        with torch.device("meta"), weights.readable_config(file, *weights.MISFITS):
+            model = AutoModel.from_config(declared)
+        rows = [
+            found - 1 - vars(module)["padding_idx"]
+            for module in model.modules()
+            if module is not model.get_input_embeddings()
+            and vars(module).get("padding_idx") is not None
+            and [len(one) for one in module.parameters(recurse=False)] == [found]
+        ]
+        usable = min(rows, default=found)
+    if not isinstance(usable, int) or usable < 2:
         raise WeightsError(
-            f"{folder / 'config.json'} is damaged: {found!r} positions",
-            "A model reads some number of tokens",
+            f"{file} is damaged: {found!r} positions",
+            "A model reads two tokens or more",
             "Check that value, or download the checkpoint again",
         )
-    known = type(declared) in MODEL_MAPPING
-    if not known or declared.get_text_config().to_dict().get("rope_parameters"):
-        return found
-    file = folder / "config.json"
-    with torch.device("meta"), weights.readable_config(file, *weights.MISFITS):
-        model = AutoModel.from_config(declared)
-    rows = [
-        found - 1 - vars(module)["padding_idx"]
-        for module in model.modules()
-        if module is not model.get_input_embeddings()
-        and vars(module).get("padding_idx") is not None
-        and [len(one) for one in module.parameters(recurse=False)] == [found]
-    ]
-    return min(rows, default=found)
+    return usable
 
 
 def _config(

@@ -175,7 +175,7 @@ def label_columns(model: PreTrainedModel, config: ModelConfig) -> tuple[int, ...
     given = config.label
     if given is None:
         return (0,)
-    names = {name: int(at) for at, name in model.config.id2label.items()}
+    names = {name: int(at) for at, name in (model.config.id2label or {}).items()}
     wanted = given if isinstance(given, tuple) else (given,)
     found = [one if isinstance(one, int) else names.get(one) for one in wanted]
     columns = [one for one in found if one in names.values()]
@@ -257,17 +257,20 @@ def load(
                 "A value head is read at a position",
                 "Write another `pool`, or kind sequence_classifier",
             )
-        backbone, head = checkpoints.value_head(config, resolved, placement)
-        checkpoints.refuse_small_vocabulary(
-            backbone, encoder.tokenizer, resolved.path("weights")
+        model, head = checkpoints.value_head(config, resolved, placement)
+        scorer: RewardScorer | OwnOutputScorer = _at_position(
+            config, encoder, model, head, batch_tokens
         )
-        return _at_position(config, encoder, backbone, head, batch_tokens)
-    model = checkpoints.sequence_classifier(config, resolved, placement)
+    else:
+        model = checkpoints.sequence_classifier(config, resolved, placement)
+        adapted = resolved.find("adapter") is not None
+        scorer = of_model(model, config, encoder, batch_tokens, adapted=adapted)
     checkpoints.refuse_small_vocabulary(
         model, encoder.tokenizer, resolved.path("weights")
     )
-    adapted = resolved.find("adapter") is not None
-    return of_model(model, config, encoder, batch_tokens, adapted=adapted)
+    if choice := checkpoints.alone(model, config):
+        return dataclasses.replace(scorer, choice=choice, batch_tokens=1)
+    return scorer
 
 
 def of_model(
@@ -435,7 +438,7 @@ def split(
         raise refusal
     head = nn.Linear(heads[0].in_features, 1, bias=heads[0].bias is not None)
     state = {
-        name: labelled(value.detach().float().T, columns)[None]
+        name: labelled(value.detach().float().movedim(0, -1), columns)[None]
         for name, value in heads[0].named_parameters()
     }
     head.load_state_dict(state)
@@ -481,13 +484,12 @@ def _whole_and_parts(
     columns: tuple[int, ...],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The class's own score of one text, and the head's at each of its tokens."""
-    mask = torch.ones_like(ids)
+    seen = torch.ones_like(ids)
+    own = checkpoints.outputs(model, ids, attention_mask=seen)
+    whole = labelled(own.logits[0].float(), columns)
     backbone = checkpoints.backbone(model)
-    with torch.inference_mode(), engine.fresh(model):
-        logits = model(input_ids=ids, attention_mask=mask).logits[0].float()
-        whole = labelled(logits, columns)
-    with torch.inference_mode(), engine.fresh(model):
-        states = backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+    states = checkpoints.outputs(backbone, ids, attention_mask=seen).last_hidden_state
+    with torch.inference_mode():
         parts = head(states[0].float())[:, 0]
     return whole.to(parts.device), parts
 

@@ -553,9 +553,10 @@ def readable_config(path: Path, *also: type[Exception]) -> Iterator[None]:
 
     if path.is_file():
         json_object(path)
+    caught: tuple[type[Exception], ...] = (StrictDataclassError, *also)
     try:
         yield
-    except (StrictDataclassError, *also) as error:
+    except caught as error:
         detail = " ".join(str(error).split())[:200] or type(error).__name__
         raise WeightsError(
             f"{path} is damaged: {detail}",
@@ -569,13 +570,13 @@ def hub_or_folder(ref: str, near: Iterable[Path] = ()) -> str:
 
     Args:
         ref: A folder or a hub repository.
-        near: Folders that a relative one may start at, besides the current.
+        near: Folders that a relative one may start at, before the current.
 
     Raises:
         UsageError: Neither a folder nor a hub repository.
     """
-    for start in (Path(), *near):
-        if (folder := start / Path(ref).expanduser()).is_dir():
+    for start in (*near, Path()):
+        if ref and (folder := start / Path(ref).expanduser()).is_dir():
             return str(folder.resolve())
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", ref):
         return f"hf:{ref}"
