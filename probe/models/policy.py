@@ -349,9 +349,7 @@ def of_model(
             reason=f"{type(model).__name__} has logits of its own",
         )
     else:
-        choice = engine.choose(
-            cast(PreTrainedModel, model.base_model), kind="spans"
-        )
+        choice = engine.choose(cast(PreTrainedModel, model.base_model), kind="spans")
     return PolicyScorer(
         config=config,
         encoder=encoder,

@@ -258,7 +258,7 @@ def examine(name: str, make: Any, kind: Kind) -> Row:
     return Row(
         architecture=name,
         kind=kind,
-        engine=engine.split(": texts alone")[0][:120],
+        engine=engine if len(engine) <= 140 else f"{engine[:140]} ...",
         difference=difference,
         verdict="right" if right else "WRONG",
     )
