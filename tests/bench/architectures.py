@@ -49,6 +49,8 @@ from probe.types import Candidate, ConfigError, Encoded, Item, Message, ProbeErr
 from tests.tiny_checkpoints import byte_tokenizer
 
 Kind = Literal["policy", "reward"]
+POSITIONS = 256
+"""Of a shrunken config; texts are shorter."""
 ATOL = 1e-4
 """Relative to scores beyond 1."""
 MAPPINGS: Mapping[Kind, Any] = {
@@ -125,7 +127,7 @@ def configs(kind: Kind, only: str | None) -> Iterator[tuple[str, Any]]:
             yield name, lambda d=declared, p=published: d(**p)
             if rope := VARIANTS.get(name):
                 table = rope | {"original_max_position_embeddings": THRESHOLD}
-                scaled = {"rope_parameters": table, "max_position_embeddings": 64}
+                scaled = {"rope_parameters": table, "max_position_embeddings": 32}
                 yield (
                     f"{name}, {rope['rope_type']}",
                     lambda d=declared, s=scaled: d(**s),
@@ -192,7 +194,9 @@ def plain(model: PreTrainedModel, kind: Kind, one: Encoded) -> float:
 def compare(folder: Path, kind: Kind) -> tuple[str, float]:
     """The engine, and the largest difference from plain passes."""
     try:
-        config = resolve_model(str(folder))
+        # Scaled rotary positions go on beyond those that a config declares.
+        update = {"max_tokens": POSITIONS}
+        config = resolve_model(str(folder)).model_copy(update=update)
         scorer = load_scorer(config, resolve_weights(config), device="cpu")
     except ConfigError as error:
         # What a bare folder does not say is written into a config.
@@ -223,7 +227,7 @@ def _config(folder: Path, kind: Kind) -> ModelConfig:
     }
     path = folder / "scorer.yaml"
     path.write_text(
-        f"name: tiny\nweights: {folder}\nmax_tokens: 256\n"
+        f"name: tiny\nweights: {folder}\nmax_tokens: {POSITIONS}\n"
         f"template: '{BASE_TEMPLATE}'\n"
         f"{says[kind]}",
         encoding="utf-8",
