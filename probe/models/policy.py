@@ -30,6 +30,7 @@ from probe.models import (
     decode,
     engine,
     generate,
+    trial,
 )
 from probe.models.checkpoints import Placement
 from probe.models.decode import Request
@@ -383,12 +384,23 @@ def _refuse_lookahead(model: PreTrainedModel) -> None:
     """Refuses a model whose tokens see what comes after them.
 
     Raises:
-        ConfigError: It knows the answer that it is to predict.
+        ConfigError: It knows the answer that it is to predict, or cannot be run.
     """
     text = short_text(model)
     other = text.clone()
     other[0, -1] = text[0, 0]
-    before, after = (_own_logits(model, ids.tolist(), 0)[0] for ids in (text, other))
+    try:
+        before, after = (
+            _own_logits(model, ids.tolist(), 0)[0] for ids in (text, other)
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except trial.REFUSALS as error:
+        raise ConfigError(
+            f"{type(model).__name__} reads no text: {type(error).__name__}: {error}",
+            "A policy predicts the next token of a text alone",
+            "Check the checkpoint's config.json, or use another one",
+        ) from error
     limit = _TOLERANCE[model.dtype] * max(1.0, float(before.abs().max()))
     if float((before[:-1] - after[:-1]).abs().max()) > limit:
         raise ConfigError(

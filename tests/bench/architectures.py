@@ -15,6 +15,7 @@ import argparse
 import copy
 import math
 import os
+import re
 import sys
 import tempfile
 import time
@@ -270,9 +271,7 @@ def examine(name: str, make: Any, kind: Kind) -> Row:
 
 def _said(error: BaseException) -> str:
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    for folder in (tempfile.gettempdir(), str(Path.home())):
-        text = text.replace(folder, "")
-    return text[:160]
+    return re.sub(r"\S*/tiny\b", "tiny", text)[:160]
 
 
 def main() -> int:
