@@ -103,8 +103,8 @@ def choose(
     ways = WAYS[WAYS.index(least) :]
     if least == "tree" and not tree_support.attention_support(model.config).ok:
         ways = ways[1:]
-    tried = {"ways": ways, "read": read, "spans": kind == "spans"}
-    found = trial.of_class(model, kind, partial(_judge, **tried))
+    judge = partial(_judge, ways=ways, read=read, spans=kind == "spans")
+    found = trial.of_class(model, kind, judge)
     length = 20
     if least == "tree":
         support = tree_attention.verified_support(model)

@@ -253,8 +253,8 @@ class PolicyScorer(TextGenerator):
         for batch in engine.grouped(lengths, self.batch_tokens, self.choice):
             spans = [sequences[index].read or (1, 1) for index in batch]
             first = min(start for start, _ in spans) - 1
-            rows = [sequences[index].token_ids for index in batch]
-            logits = _own_logits(self.model, rows, first).float()
+            texts = [sequences[index].token_ids for index in batch]
+            logits = _own_logits(self.model, texts, first).float()
             for row, (index, (start, end)) in enumerate(zip(batch, spans, strict=True)):
                 wanted = torch.tensor(sequences[index].token_ids[start:end])
                 rows = logits[row, start - 1 - first : end - 1 - first].log_softmax(1)
