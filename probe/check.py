@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from probe.config import Kind, ModelConfig
 from probe.encode import BOS_COUNT
 from probe.models import Resolved, Scorer, checkpoints, load_tokenizer, tensors
-from probe.models.engine import device_of
+from probe.models.engine import device_of, fresh
 from probe.models.implicit import ImplicitScorer, completion
 from probe.models.policy import PolicyScorer
 from probe.models.reward import OwnOutputScorer, RewardScorer, labelled
@@ -356,7 +356,7 @@ def class_score(
 ) -> Mapping[Measure, float]:
     """What a `*ForSequenceClassification` itself gives for one text, unpadded."""
     ids = torch.tensor([encoded.token_ids], device=device_of(model))
-    with torch.inference_mode():
+    with torch.inference_mode(), fresh(model):
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
     return {Measure.REWARD: float(labelled(logits[0].float(), columns))}
 
@@ -404,7 +404,7 @@ def plain_score(scorer: Scorer, encoded: Encoded) -> Mapping[Measure, float]:
             return {Measure.IMPLICIT_REWARD: (scorer.config.beta or 0) * (ours - base)}
         case OwnOutputScorer():
             ids = torch.tensor([encoded.token_ids], device=device_of(scorer.model))
-            with torch.inference_mode():
+            with torch.inference_mode(), fresh(scorer.model):
                 output = scorer.model(
                     input_ids=ids, attention_mask=torch.ones_like(ids)
                 )
@@ -430,7 +430,7 @@ def _plain_reward(scorer: RewardScorer, encoded: Encoded) -> float:
     tokens = torch.tensor([ids], device=device_of(scorer.backbone))
     mask = torch.zeros_like(tokens)
     mask[:, :length] = 1
-    with torch.inference_mode():
+    with torch.inference_mode(), fresh(scorer.backbone):
         states = scorer.backbone(input_ids=tokens, attention_mask=mask)
         state = states.last_hidden_state[0, at : at + 1].float()
         return float(_on_device(scorer.head, state))
@@ -443,7 +443,7 @@ def _on_device(head: nn.Module, state: torch.Tensor) -> torch.Tensor:
 def _plain_log_prob(model: PreTrainedModel, encoded: Encoded) -> float:
     start, end = encoded.answer_start, encoded.answer_end
     ids = torch.tensor([encoded.token_ids[:end]], device=device_of(model))
-    with torch.inference_mode():
+    with torch.inference_mode(), fresh(model):
         logits = model(input_ids=ids).logits[0].float()
     chosen = logits[start - 1 : end - 1].log_softmax(dim=1)
     return float(chosen.gather(1, ids[0, start:, None]).double().sum())

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from probe import tree, tree_attention, tree_support
@@ -70,8 +71,9 @@ def device_of(model: PreTrainedModel) -> torch.device:
         embedding = model.get_input_embeddings()
     except NotImplementedError:
         # A decoder that the library keeps in a wrapper has it deeper inside.
-        return next(model.parameters()).device
-    return next(iter(embedding.parameters())).device
+        embedding = model
+    inside = embedding.parameters() if isinstance(embedding, nn.Module) else [embedding]
+    return next(iter(inside)).device
 
 
 def choose(
@@ -99,20 +101,25 @@ def choose(
         ConfigError: Not even a text alone gets the same numbers twice.
     """
     ways = WAYS[WAYS.index(least) :]
+    if least == "tree" and not tree_support.attention_support(model.config).ok:
+        ways = ways[1:]
+    judge = partial(_judge, ways=ways, read=read, spans=kind == "spans")
+    found = trial.of_class(model, kind, judge)
+    length = 20
     if least == "tree":
         support = tree_attention.verified_support(model)
-        reason, ways = support.reason, ways if support.ok else ways[1:]
-    tried = {"ways": ways, "read": read, "spans": kind == "spans"}
-    found = trial.of_class(model, kind, partial(_judge, **tried))
+        reason, ways = support.reason, ways if support.ok else WAYS[1:]
     for padless in (tree_support.by_length(model.config), found):
         # Code of a checkpoint's own is run as it always was.
         if isinstance(padless, str) and padless and found != tree_support.OWN_CODE:
             reason, ways = padless, tuple(way for way in ways if way in WAYS[2:])
+            length = 120
     for way in ways:
         wrong = "" if isinstance(found, str) else found[way]
         # The tree has been tried on the loaded model above.
         if not wrong and way != "tree":
-            wrong = _wrong(model, trial.texts(model, 20), way, read, kind == "spans")
+            texts = trial.texts(model, length)
+            wrong = _wrong(model, texts, way, read, kind == "spans")
         if not wrong:
             return Choice(name=way, reason=reason)
         reason = f"{reason}; {way}: {wrong}" if reason else f"{way}: {wrong}"

@@ -26,7 +26,7 @@ from transformers.generation import (
 )
 
 from probe import tree_attention
-from probe.models import checkpoints, decode, engine
+from probe.models import checkpoints, decode, engine, trial
 from probe.models.decode import Draft, Ending, Request, Written
 from probe.types import ConfigError
 
@@ -49,16 +49,26 @@ def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
     backbone = checkpoints.backbone(model)
     try:
         difference = decode.self_test(backbone)
+        tried = trial.of_class(backbone, "decode", _judge)
     except tree_attention.REFUSALS as error:
         _log.warning("decoding from tries: the self-test failed", exc_info=error)
         reason = f"self-test: {type(error).__name__}: {error}"
         return engine.Choice(name="batches", reason=reason)
+    reason = tried if isinstance(tried, str) else tried["tree"]
     if not difference <= _TOLERANCE.get(backbone.dtype, _ROUGH):
-        return engine.Choice(
-            name="batches",
-            reason=f"self-test: decoded and plain states differ by {difference:.2g}",
-        )
+        reason = f"self-test: {_differ(difference)}"
+    if reason:
+        return engine.Choice(name="batches", reason=reason)
     return engine.Choice(name="tree", reason=f"self-test {difference:.1g}")
+
+
+def _judge(small: PreTrainedModel) -> dict[str, str]:
+    difference = decode.self_test(small)
+    return {"tree": "" if difference <= 1e-3 else _differ(difference)}
+
+
+def _differ(difference: float) -> str:
+    return f"decoded and plain states differ by {difference:.2g}"
 
 
 def by_library(

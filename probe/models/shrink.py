@@ -101,10 +101,11 @@ def _value(key: str, value: Any, vocabulary: int) -> Any:
 
 def _fit(declared: Mapping[str, Any], made: dict[str, Any]) -> None:
     """Mends values that depend on each other."""
-    heads = declared.get("num_attention_heads", declared.get("n_head"))
+    heads = declared.get("num_attention_heads", declared.get("n_head")) or 0
     for key, value in declared.items():
         if isinstance(value, int) and _KEYS.fullmatch(key):
-            made[key] = HEADS if value == heads else min(value, 2)
+            fewer = min(heads, HEADS)
+            made[key] = fewer if value == heads else min(value, max(1, fewer // 2))
     for key in ("head_dim", "query_pre_attn_scalar"):
         for other in ("qk_rope_head_dim", "qk_head_dim", "head_dim"):
             if declared.get(key) and declared.get(key) == declared.get(other):
@@ -112,9 +113,9 @@ def _fit(declared: Mapping[str, Any], made: dict[str, Any]) -> None:
                 break
     if made.get("qk_nope_head_dim") and made.get("qk_head_dim"):
         made["qk_head_dim"] = made["qk_nope_head_dim"] + made["qk_rope_head_dim"]
-    hidden = declared.get("hidden_size")
+    hidden = made.get("hidden_size", HIDDEN)
     if wide := declared.get("attention_hidden_size"):
-        made["attention_hidden_size"] = wide // hidden * HIDDEN
+        made["attention_hidden_size"] = wide // declared["hidden_size"] * hidden
         if "attention_head_dim" in made:
             made["attention_head_dim"] = made["attention_hidden_size"] // HEADS
     expand = declared.get("mamba_expand", declared.get("expand"))
@@ -122,11 +123,11 @@ def _fit(declared: Mapping[str, Any], made: dict[str, Any]) -> None:
     if expand and (dims or {"num_heads", "head_dim"} <= set(made)):
         counts = ("mamba_n_heads", "mamba_num_heads", "n_mamba_heads")
         count = next((k for k in counts if k in made), "num_heads")
-        made[count] = int(expand * HIDDEN) // made[dims[0] if dims else "head_dim"]
+        made[count] = int(expand * hidden) // made[dims[0] if dims else "head_dim"]
         if "mamba_d_ssm" in made:
-            made["mamba_d_ssm"] = int(expand * HIDDEN)
+            made["mamba_d_ssm"] = int(expand * hidden)
     if parts := made.get("axial_pos_embds_dim"):
-        made["axial_pos_embds_dim"] = [HIDDEN * one // sum(parts) for one in parts]
+        made["axial_pos_embds_dim"] = [hidden * one // sum(parts) for one in parts]
     for key, value in made.items():
         # Of pairs of a head's dimensions, as many as there are.
         if key.endswith("_factor") and isinstance(value, list):

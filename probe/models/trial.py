@@ -131,7 +131,7 @@ def texts(model: PreTrainedModel, length: int) -> list[tuple[int, ...]]:
         trunk + first[:half] + second[:half],
         trunk + first[: length // 10],
         trunk[: length // 5] + third,
-        trunk[: length // 10],
+        trunk[: 2 * length // 5],
     )
     end = declared.get("eos_token_id")
     end = end[0] if isinstance(end, list) else end

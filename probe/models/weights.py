@@ -60,7 +60,7 @@ _IGNORED = re.compile(
 
 MISFITS = (
     *(RuntimeError, ValueError, TypeError, KeyError),
-    *(AttributeError, IndexError, ArithmeticError),
+    *(AttributeError, IndexError, ArithmeticError, AssertionError, ImportError),
 )
 """What the library raises at values of a config that do not fit each other."""
 

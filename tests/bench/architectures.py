@@ -15,6 +15,7 @@ import argparse
 import copy
 import math
 import os
+import re
 import sys
 import tempfile
 import time
@@ -49,6 +50,8 @@ from probe.types import Candidate, ConfigError, Encoded, Item, Message, ProbeErr
 from tests.tiny_checkpoints import byte_tokenizer
 
 Kind = Literal["policy", "reward"]
+POSITIONS = 256
+"""Of a shrunken config; texts are shorter."""
 ATOL = 1e-4
 """Relative to scores beyond 1."""
 MAPPINGS: Mapping[Kind, Any] = {
@@ -125,7 +128,7 @@ def configs(kind: Kind, only: str | None) -> Iterator[tuple[str, Any]]:
             yield name, lambda d=declared, p=published: d(**p)
             if rope := VARIANTS.get(name):
                 table = rope | {"original_max_position_embeddings": THRESHOLD}
-                scaled = {"rope_parameters": table, "max_position_embeddings": 64}
+                scaled = {"rope_parameters": table, "max_position_embeddings": 32}
                 yield (
                     f"{name}, {rope['rope_type']}",
                     lambda d=declared, s=scaled: d(**s),
@@ -192,7 +195,9 @@ def plain(model: PreTrainedModel, kind: Kind, one: Encoded) -> float:
 def compare(folder: Path, kind: Kind) -> tuple[str, float]:
     """The engine, and the largest difference from plain passes."""
     try:
-        config = resolve_model(str(folder))
+        # Scaled rotary positions go on beyond those that a config declares.
+        update = {"max_tokens": POSITIONS}
+        config = resolve_model(str(folder)).model_copy(update=update)
         scorer = load_scorer(config, resolve_weights(config), device="cpu")
     except ConfigError as error:
         # What a bare folder does not say is written into a config.
@@ -223,7 +228,7 @@ def _config(folder: Path, kind: Kind) -> ModelConfig:
     }
     path = folder / "scorer.yaml"
     path.write_text(
-        f"name: tiny\nweights: {folder}\nmax_tokens: 256\n"
+        f"name: tiny\nweights: {folder}\nmax_tokens: {POSITIONS}\n"
         f"template: '{BASE_TEMPLATE}'\n"
         f"{says[kind]}",
         encoding="utf-8",
@@ -258,7 +263,7 @@ def examine(name: str, make: Any, kind: Kind) -> Row:
     return Row(
         architecture=name,
         kind=kind,
-        engine=engine.split(": texts alone")[0][:120],
+        engine=engine if len(engine) <= 140 else f"{engine[:140]} ...",
         difference=difference,
         verdict="right" if right else "WRONG",
     )
@@ -266,9 +271,7 @@ def examine(name: str, make: Any, kind: Kind) -> Row:
 
 def _said(error: BaseException) -> str:
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    for folder in (tempfile.gettempdir(), str(Path.home())):
-        text = text.replace(folder, "")
-    return text[:160]
+    return re.sub(r"\S*/tiny\b", "tiny", text)[:160]
 
 
 def main() -> int:
