@@ -195,13 +195,15 @@ def _as_it_is(
 ) -> Manifest:
     """The manifest with what its run holds now, whatever was noted at its end."""
     counts = count(items, scores, manifest.measures)
-    status = "interrupted" if manifest.status == "complete" else manifest.status
+    manifest = dataclasses.replace(manifest, counts=counts)
     if counts.done == counts.expected > 0:
-        status = "complete"
-    notes = manifest.notes
+        manifest = dataclasses.replace(manifest, status="complete")
+    elif manifest.status == "complete":
+        manifest = dataclasses.replace(manifest, status="interrupted")
     if _digests(run) is None:
-        notes = tuple(dict.fromkeys((*notes, UNVERIFIED)))
-    return dataclasses.replace(manifest, counts=counts, status=status, notes=notes)
+        notes = tuple(dict.fromkeys((*manifest.notes, UNVERIFIED)))
+        manifest = dataclasses.replace(manifest, notes=notes)
+    return manifest
 
 
 def _read_manifest(run: Path) -> Manifest:

@@ -167,7 +167,8 @@ def test_nothing_left_to_score_loads_no_model(
 def test_a_finished_run_starts_no_torch(
     folder: Path, items: list[Item], tmp_path: Path
 ) -> None:
-    config = yaml_config(folder, tmp_path)
+    # As shipped configs do; the tokenizer's own rule must be asked of it.
+    config = yaml_config(folder, tmp_path, bos="exactly_one")
     path = run(config, items, tmp_path / "runs")
     before = read_manifest(path)
     assert before.device == "cpu"
