@@ -760,7 +760,7 @@ def test_a_template_whose_end_joins_the_answer_is_read_whole() -> None:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", eos_token="</s>"
     )
-    encoder = encoder_of(tokenizer, "{user}:{assistant}")
+    encoder = encoder_of(tokenizer, "{user}:{assistant}", bos="exactly_one")
     assert tokenizer.tokenize(":A") == [":A"]
     found = encoder.prompt(ITEMS[0]).encoded
     text = f"{ITEMS[0].messages[0].content}:"
