@@ -123,11 +123,11 @@ def said(root: Path) -> Said:
     found: Said = []
     for path in (*find_runs(root), *find_runs(root / "runs")):
         manifest, items, scores = read_run(path)
-        found.append((str(path.relative_to(root)), manifest.status))
-        found += sorted(tuple(map(str, r.values())) for r in items.to_pylist())
-        found += sorted(tuple(map(str, r.values())) for r in scores.to_pylist())
-        found += [(name,) for name in map(str, manifest.measures)]
-        found.append((str(manifest.counts), *map(str, manifest.notes)))
+        name = str(path.relative_to(root))
+        found.append((name, manifest.status, *map(str, manifest.measures)))
+        for rows in (items.to_pylist(), scores.to_pylist()):
+            found += sorted((name, *map(str, row.values())) for row in rows)
+        found.append((name, str(manifest.counts), *map(str, manifest.notes)))
     return found
 
 
