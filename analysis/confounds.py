@@ -30,7 +30,7 @@ from scipy import stats
 from analysis.clustered import two_way_cov
 from analysis.ranks import Ranking
 from analysis.records import Record
-from analysis.resample import CI_LEVEL, Floats
+from analysis.resample import CI_LEVEL, Floats, weighted_means
 from data_builders import countries
 
 MIN_MEMBERS = 3
@@ -211,8 +211,8 @@ def confound_models(ranking: Ranking) -> Confounds:
             f"Not computed: {len(plan.columns)} countries with every covariate are too "
             f"few for {k + 1} coefficients (at least {MIN_RESIDUAL} more are needed)"
         )
-    elif spread == 0:
-        why = "Not computed: every score of the run is the same"
+    elif not ranking.table.varying.any():
+        why = "Not computed: every question gives all countries the same score"
     if why is not None:
         return Confounds(
             table=pd.DataFrame(columns=_COLUMNS),
@@ -223,15 +223,20 @@ def confound_models(ranking: Ranking) -> Confounds:
             r_squared=None,
             note=why + ".",
         )
-    y = (ranking.table.signed(scores) / spread)[:, plan.columns]
+    y = (ranking.table.oriented / spread)[:, plan.columns]
     y = np.where((np.isfinite(y).sum(axis=1) >= 2)[:, None], y, np.nan)
     frames = []
-    r_squared, means = fit_means(y, plan)
+    r_squared = None
     if len(y) >= 2:
         frames.append(fit_panel(y, plan))
     else:
         length += "; with a single question there is no regression on questions"
-    frames.append(means)
+    means = weighted_means(y, np.ones((1, len(y))))
+    if np.nanmax(means) - np.nanmin(means) > 1e-9 * np.nanmax(np.abs(y)):
+        r_squared, frame = fit_means(y, plan)
+        frames.append(frame)
+    else:
+        length += "; all countries have the same mean, which nothing can go with"
     table = pd.concat(frames, ignore_index=True)[_COLUMNS]
     return Confounds(
         table=table,

@@ -71,6 +71,7 @@ def across_blocks(analysis: CountryAnalysis, prefix: str) -> list[Block]:
 def _across_table(analysis: CountryAnalysis, prefix: str) -> Table:
     rows = []
     for run in analysis.runs:
+        first, last = findings.ends(run)
         for poll in findings.computed(run)[:1] or (None,):
             headline = None if poll is None else poll.headline
             base = None if poll is None else poll.length_baseline.estimate
@@ -87,8 +88,8 @@ def _across_table(analysis: CountryAnalysis, prefix: str) -> Table:
                     p_cell(headline.p_holm if headline else None),
                     number_cell(base),
                     number_cell(blind.estimate if blind else None),
-                    text_cell(join_words(list(run.ranks["country"].head(3)))),
-                    text_cell(join_words(list(run.ranks["country"].tail(3)))),
+                    text_cell(join_words(list(first["country"]))),
+                    text_cell(join_words(list(last["country"]))),
                 )
             )
     return Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from analysis import findings
 from analysis.countries_across import across_blocks
@@ -20,6 +20,7 @@ from analysis.countries_views import CAVEAT, views_section
 from analysis.countries_views import METHOD as VIEWS_METHOD
 from analysis.drawing import rank_scale, score_scale
 from analysis.html import Block, Paragraph, Section, join_words, number, slugs
+from analysis.ranks import Ties
 
 
 def country_section(
@@ -59,8 +60,9 @@ def country_section(
             )
         )
         step()
+    ties = Paragraph(head="Ties", text=TIES[analysis.ties])
     shared = {
-        "method": METHOD,
+        "method": (METHOD[0], ties, *METHOD[1:]),
         "caveats": CAVEATS,
     }
     if not several:
@@ -109,8 +111,10 @@ def _run_lead(run: RunAnalysis) -> str:
 def _run_blocks(run: RunAnalysis, prefix: str, *, score_map: bool) -> tuple[Block, ...]:
     ranks = run.ranks
     scale = rank_scale(ranks["mean_rank"], len(ranks))
-    blocks: list[Block] = [map_figure(run, prefix, scale, reward=False)]
-    blocks += ranking_figures(run, prefix, scale)
+    blocks: list[Block] = []
+    if run.ordered:
+        blocks.append(map_figure(run, prefix, scale, reward=False))
+        blocks += ranking_figures(run, prefix, scale)
     polls = findings.computed(run)
     if polls:
         blocks += [agreement_figure(run, polls, prefix), scatter_figure(polls, prefix)]
@@ -122,6 +126,8 @@ def _run_blocks(run: RunAnalysis, prefix: str, *, score_map: bool) -> tuple[Bloc
     if not run.confounds.table.empty:
         blocks.append(confound_figure(run, prefix))
     blocks.append(confound_table(run, prefix))
+    if not run.ordered:
+        return tuple(blocks)
     if score_map and ranks["mean_score"].notna().any() and len(ranks) > 1:
         blocks.append(
             map_figure(run, prefix, score_scale(ranks["mean_score"]), reward=True)
@@ -130,6 +136,13 @@ def _run_blocks(run: RunAnalysis, prefix: str, *, score_map: bool) -> tuple[Bloc
     return tuple(blocks)
 
 
+TIES: Mapping[Ties, str] = {
+    "average": "Countries with equal scores in a question share the average of their "
+    "places, so that a question which gives all the same score favours none.",
+    "best": "Countries with equal scores in a question share the best of their places, "
+    "as Ryan et al. (2024) ranked: a question which gives all the same score puts all "
+    "first.",
+}
 METHOD = (
     Paragraph(
         head="Countries",

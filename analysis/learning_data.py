@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from probe.csvs import unquoted
 from probe.types import DataError
 
 COLUMNS = (
@@ -40,7 +41,7 @@ def read_curve(path: Path) -> pd.DataFrame:
     """
     try:
         frame = pd.read_csv(
-            path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False
+            path, converters=dict.fromkeys(_TEXTS, unquoted), keep_default_na=False
         )
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise DataError(

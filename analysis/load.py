@@ -24,6 +24,10 @@ UNITS: Mapping[Measure, str] = {
 }
 """Measure -> unit of a difference of scores."""
 
+LARGEST = 1e50
+"""Largest score that is read: squares of squares of larger ones are no numbers, and no
+model means them."""
+
 NOT_YET = "not scored yet"
 """`error` of a pair whose items are stored and whose score row is not."""
 
@@ -105,6 +109,9 @@ def load_run(path: Path, measure: Measure | None = None) -> Run:
         )
     waiting = frame["_from"] == "left_only"
     frame["error"] = frame["error"].astype(object).mask(waiting, NOT_YET)
+    large = frame["score"].abs() > LARGEST
+    frame["error"] = frame["error"].mask(large, f"score beyond {LARGEST:g}")
+    frame["score"] = frame["score"].mask(large)
     frame = _in_item_order(frame.drop(columns="_from"), items)
     frame[_COUNTS] = frame[_COUNTS].astype("float64")
     frame["measure"] = chosen.value

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from analysis.html import Block, Finding, Paragraph, Section, join_words, slugs
 from analysis.load import Run
 from analysis.opinions import Normalisation
+from analysis.ranks import Ties
 from analysis.records import Record
 from analysis.resample import DRAWS, SEED
 from analysis.similarity import Base
@@ -32,6 +33,8 @@ class Wanted:
     """Opinion polls to compare country rankings with."""
     reference: str = "USA"
     """ISO3 of the country that others are compared with."""
+    ties: Ties = "average"
+    """What countries with equal scores in a question share."""
     base: Base = 2
     """Logarithm of the Jensen-Shannon distance between answers."""
     normalisation: Normalisation = "sum"

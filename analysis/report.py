@@ -30,6 +30,7 @@ from analysis.html import (
 from analysis.load import Run
 from analysis.part import AxisPart, RunPart, Wanted
 from analysis.records import Record, dumps
+from probe import csvs
 from probe.types import StoreError, UsageError
 
 _log = logging.getLogger(__name__)
@@ -428,7 +429,7 @@ def _write(page: Page, records: Sequence[Record], out: Path) -> list[Path]:
     paths[2].write_text(dumps(records), encoding="utf-8")
     for table in page.tables():
         path = out / "tables" / f"{table.id}.csv"
-        table.frame.to_csv(path, index=False, encoding="utf-8")
+        path.write_text(csvs.text_of_frame(table.frame), encoding="utf-8", newline="")
         paths.append(path)
     for figure in page.figures():
         for panel in figure.panels:

@@ -51,6 +51,8 @@ from probe.options import (
     SpanOpt,
     Template,
     TemplateOpt,
+    Ties,
+    TiesOpt,
     TrustOpt,
     build_options,
     for_one_probe,
@@ -329,6 +331,7 @@ def audit(
     common: CommonOpt = None,
     reference_dialect: DialectOpt = None,
     reference_language: LanguageOpt = "eng_Latn",
+    ties: TiesOpt = Ties.average,
     articles: ArticlesOpt = Articles.english,
     span: SpanOpt = Span.country,
     protocol: ProtocolOpt = None,
@@ -358,6 +361,7 @@ def audit(
         common,
         reference_dialect,
         reference_language,
+        ties,
     )
     _audit(model, None, options, settings, limit, out, wanted)
 
@@ -447,6 +451,7 @@ def correlate(
     opinions: OpinionsOpt = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print records")] = False,
     reference: ReferenceOpt = "USA",
+    ties: TiesOpt = Ties.average,
     mixed: MixedOpt = False,
 ) -> None:
     """Rank correlation of runs with opinion polls, and with each other."""
@@ -467,6 +472,7 @@ def correlate(
             runs,
             polls=read_polls(opinions),
             reference=read_country(reference),
+            ties=ties.value,
             step=bar.update,
         )
     if as_json:
@@ -515,6 +521,7 @@ def report(
     common: CommonOpt = None,
     reference_dialect: DialectOpt = None,
     reference_language: LanguageOpt = "eng_Latn",
+    ties: TiesOpt = Ties.average,
     mixed: MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
@@ -526,6 +533,7 @@ def report(
         common,
         reference_dialect,
         reference_language,
+        ties,
     )
     _report(read_runs(run, mixed), out, wanted)
 
@@ -544,6 +552,7 @@ def compare(
     reference_language: LanguageOpt = "eng_Latn",
     base: BaseOpt = Base.two,
     normalisation: NormalisationOpt = Normalisation.sum,
+    ties: TiesOpt = Ties.average,
 ) -> None:
     """What each stage of training changed, and for whom; or models side by side.
 
@@ -564,6 +573,7 @@ def compare(
         normalisation,
         dialect=reference_dialect,
         language=reference_language,
+        ties=ties,
     )
     runs = read_runs(run, mixed)
     lineages = read_lineages(families, runs)

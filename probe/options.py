@@ -71,6 +71,13 @@ class Normalisation(enum.StrEnum):
     mean_nll = "mean_nll"
 
 
+class Ties(enum.StrEnum):
+    """What countries with equal scores in a question share."""
+
+    average = "average"
+    best = "best"
+
+
 class Listing(enum.StrEnum):
     """What `ls` lists."""
 
@@ -204,6 +211,9 @@ NormalisationOpt = Annotated[
         "--normalisation",
         help="Policies' options: summed log-probability, or minus mean token NLL",
     ),
+]
+TiesOpt = Annotated[
+    Ties, typer.Option("--ties", help="Place that countries of equal scores share")
 ]
 CommonOpt = Annotated[
     str | None,
@@ -464,6 +474,7 @@ def read_wanted(
     common: str | None = None,
     dialect: str | None = None,
     language: str = "eng_Latn",
+    ties: Ties = Ties.average,
 ) -> Wanted:
     """What a user wants of a report; errors as the parts'."""
     from analysis.part import Wanted
@@ -471,6 +482,7 @@ def read_wanted(
     return Wanted(
         polls=read_polls(opinions),
         reference=read_country(reference),
+        ties=ties.value,
         base=2 if base is Base.two else "e",
         normalisation=normalisation.value,
         common=_countries("--common", common),
