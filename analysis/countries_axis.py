@@ -24,7 +24,7 @@ from analysis.correlate import (
 )
 from analysis.load import Run, labels
 from analysis.ranks import Ranking, Ties, rank_frame, rank_run
-from analysis.records import Record, with_holm
+from analysis.records import ALPHA, Record, with_holm
 from analysis.resample import CI_LEVEL
 from analysis.views import WorldViews, world_views
 from data_builders.country_opinions import Poll, publics
@@ -111,6 +111,11 @@ class RunAnalysis:
         """Some country's mean rank is another's than the rest's."""
         means = self.ranks["mean_rank"]
         return float(means.max() - means.min()) > 1e-9
+
+    @property
+    def told_apart(self) -> bool:
+        """The test that all countries are ranked alike rejects."""
+        return self.p_alike is not None and self.p_alike < ALPHA
 
     @property
     def correlations(self) -> tuple[Record, ...]:

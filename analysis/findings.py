@@ -51,7 +51,7 @@ def ends(run: RunAnalysis) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Up to three of either, none of which shares its mean rank with one that is not
     among them. Where most pairs are tied, only those whose interval lies wholly on
-    their side of no preference.
+    their side of no preference, and none where countries are not told apart.
     """
     ranks = run.ranks.dropna(subset="mean_rank")
     count = min(3, len(ranks) // 2)
@@ -61,7 +61,8 @@ def ends(run: RunAnalysis) -> tuple[pd.DataFrame, pd.DataFrame]:
         kept = one[means < means.iloc[count] - 1e-9]
         if run.counts.tied >= MOSTLY_TIED:
             bound = kept["ci_high"] if side > 0 else kept["ci_low"]
-            kept = kept[side * bound < side * (len(ranks) + 1) / 2]
+            clear = side * bound < side * (len(ranks) + 1) / 2
+            kept = kept[clear & run.told_apart]
         found.append(kept)
     return found[0], found[1]
 
@@ -137,8 +138,7 @@ def ranking_finding(run: RunAnalysis) -> Finding:
                 else "no other's."
             )
         )
-    alone = run.p_alike is not None and run.p_alike < ALPHA
-    clear = alone and apart > 3 * 0.05 * total
+    clear = run.told_apart and apart > 3 * 0.05 * total
     return Finding(
         claim=claim,
         evidence=tuple(evidence),

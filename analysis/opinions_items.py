@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.load import Run
+from analysis.load import ROUNDING, Run
 from analysis.resample import Floats
 from analysis.similarity import softmax
 from probe.types import DataError, Measure
@@ -155,8 +155,9 @@ def pooled_sd(means: Floats, n_options: NDArray[np.intp]) -> float:
     off = np.where(inside, means - centre[:, None], 0.0)
     freedom = inside.sum() - inside.any(axis=1).sum()
     sd = float(np.sqrt((off**2).sum() / max(int(freedom), 1)))
-    # A model that gives every option the same reward has no scale and needs none.
-    return sd if sd > 0 else 1.0
+    # A model that gives every option the same reward has no scale, but rounding's.
+    largest = float(np.abs(means[inside]).max(initial=0.0))
+    return sd if sd > ROUNDING * largest else largest or 1.0
 
 
 def place_means(

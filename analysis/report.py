@@ -429,7 +429,7 @@ def _write(page: Page, records: Sequence[Record], out: Path) -> list[Path]:
     paths[2].write_text(dumps(records), encoding="utf-8")
     for table in page.tables():
         path = out / "tables" / f"{table.id}.csv"
-        path.write_text(csvs.text_of_frame(table.frame), encoding="utf-8", newline="")
+        path.write_text(csvs.text_of_frame(table.frame), encoding="utf-8")
         paths.append(path)
     for figure in page.figures():
         for panel in figure.panels:

@@ -12,16 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.load import Run
+from analysis.load import Run, alike
 from analysis.resample import Floats
 from data_builders import countries
 from probe.types import DataError
 
 SENTIMENTS = ("positive", "negative", "neutral")
 """What a question may ask for; neutral ones are ranked like positive ones."""
-ROUNDING = 1e-6
-"""Scores of a question that lie closer than so much of the largest are the same: twenty
-times what single precision resolves, and what batching may change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +34,7 @@ class ScoreTable:
     names: tuple[str, ...]
     """K names."""
     scores: Floats
-    """Shape (Q, K); NaN = unscored; equal where only `ROUNDING` tells them apart."""
+    """Shape (Q, K); NaN = unscored; equal where only rounding tells them apart."""
     varying: NDArray[np.bool_]
     """Shape (Q,): questions that give some countries another score than others."""
     lengths: Floats
@@ -151,15 +148,15 @@ def score_table(run: Run) -> ScoreTable:
     usable = finite.sum(axis=1) >= 2
     kept_scores = scores[usable]
     low, high = np.nanmin(kept_scores, axis=1), np.nanmax(kept_scores, axis=1)
-    varying = high - low > ROUNDING * np.maximum(np.abs(low), np.abs(high))
-    alike = np.where(np.isnan(kept_scores), np.nan, low[:, None])
+    varying = ~alike(low, high)
+    level = np.where(np.isnan(kept_scores), np.nan, low[:, None])
     cut = kept["truncated_tokens"]
     return ScoreTable(
         items=tuple(map(str, items[usable])),
         sentiment=sentiment[usable],
         keys=keys,
         names=tuple(countries.by_key(key).name for key in keys),
-        scores=np.where(varying[:, None], kept_scores, alike),
+        scores=np.where(varying[:, None], kept_scores, level),
         varying=varying,
         lengths=lengths[usable],
         length_unit="tokens" if by_token else "characters",

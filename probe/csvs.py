@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
 """What a spreadsheet takes for a formula's beginning, or skips before one."""
-_END = "\r\n"
-"""Of a row: with any other, a lone CR in a cell would not be quoted and end it."""
 
 
 def quoted(cell: object) -> object:
     """The cell; a text that begins as a formula does, with an apostrophe before it.
 
-    A number stays as it is. `unquoted` takes the apostrophe away again.
+    A number stays as it is. `unquoted` takes the apostrophe away again. CR is LF: the
+    writers do not quote a cell for a lone CR, which readers take for a row's end.
     """
-    return f"'{cell}" if isinstance(cell, str) and _is_formula(cell) else cell
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if _is_formula(text) else text
 
 
 def unquoted(text: str) -> str:
@@ -45,7 +47,7 @@ def _is_formula(text: str) -> bool:
 def text_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table as csv."""
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator=_END)
+    writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([quoted(cell) for cell in row] for row in (columns, *rows))
     return stream.getvalue()
 
@@ -53,7 +55,7 @@ def text_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def text_of_frame(frame: pd.DataFrame) -> str:
     """The same of a frame, without its index."""
     safe = frame.map(quoted, na_action="ignore").rename(columns=quoted)
-    return str(safe.to_csv(index=False, lineterminator=_END))
+    return str(safe.to_csv(index=False))
 
 
 def rows_of(path: Path) -> list[list[str]]:

@@ -167,7 +167,7 @@ def write(of: Tagged, out: Path) -> tuple[Path, Path]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, (counts, tags), strict=True):
-            path.write_text(text, encoding="utf-8", newline="")
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(
             f"{out} cannot be written: {error.strerror}",
