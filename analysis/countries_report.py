@@ -19,7 +19,8 @@ from analysis.countries_tables import confound_table, correlation_table, rank_ta
 from analysis.countries_views import CAVEAT, views_section
 from analysis.countries_views import METHOD as VIEWS_METHOD
 from analysis.drawing import rank_scale, score_scale
-from analysis.html import Block, Paragraph, Section, join_words, number, slugs
+from analysis.html import Block, Paragraph, Section, join_words, number
+from analysis.part import models_section
 from analysis.ranks import Ties
 
 
@@ -39,52 +40,25 @@ def country_section(
         step: Called after each run is drawn, for a progress bar.
     """
     several = len(analysis.runs) > 1
-    ids = slugs([run.label for run in analysis.runs])
-    # A single run needs no heading of its own below the probe's.
-    prefixes = [f"{id}-{name}" if several else id for name in ids]
-    blocks: list[Block] = []
-    if several:
-        blocks = across_blocks(analysis, id)
-    sections = []
-    for run, prefix in zip(analysis.runs, prefixes, strict=True):
-        views = views_section(run, prefix, whole=not several)
-        sections.append(
-            Section(
-                id=prefix,
-                title=run.label,
-                lead=_run_lead(run),
-                findings=findings.run_findings(run),
-                blocks=_run_blocks(run, prefix, score_map=not several),
-                sections=() if views is None else (views,),
-                folded=several,
-            )
-        )
-        step()
     ties = Paragraph(head="Ties", text=TIES[analysis.ties])
-    shared = {
-        "method": (METHOD[0], ties, *METHOD[1:]),
-        "caveats": CAVEATS,
-    }
-    if not several:
-        only = sections[0]
-        return Section(
-            id=id,
-            title=title,
-            lead=only.lead,
-            findings=only.findings,
-            blocks=only.blocks,
-            sections=only.sections,
-            **shared,  # type: ignore[arg-type]
-        )
-    names = join_words([run.label for run in analysis.runs])
-    return Section(
+
+    def views(run: RunAnalysis, prefix: str) -> tuple[Section, ...]:
+        found = views_section(run, prefix, whole=not several)
+        return () if found is None else (found,)
+
+    return models_section(
+        analysis.runs,
+        lead=_run_lead,
+        findings=findings.run_findings,
+        blocks=lambda run, prefix: _run_blocks(run, prefix, score_map=not several),
+        sections=views,
         id=id,
         title=title,
-        lead=f"{len(analysis.runs)} models read the same questions: {names}. First "
-        "what they have in common, then each model by itself.",
-        blocks=tuple(blocks),
-        sections=tuple(sections),
-        **shared,  # type: ignore[arg-type]
+        did="read the same questions",
+        across=lambda: across_blocks(analysis, id),
+        method=(METHOD[0], ties, *METHOD[1:]),
+        caveats=CAVEATS,
+        step=step,
     )
 
 

@@ -165,7 +165,8 @@ def _data(run: LanguageRun) -> Finding | None:
         tied = answers.frame["tied"].to_numpy(dtype=bool)
         evidence.append(
             f"Of {questions(int(tied.sum()))} several letters share the highest score; "
-            f"one of them is drawn ({points(float(tied.mean()))}% of all)."
+            f"one of them is drawn ({points(float(tied.mean()))}% of all). Where all "
+            "letters share it, none is picked and chance counts as right."
         )
     if not evidence:
         return None

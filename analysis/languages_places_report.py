@@ -114,6 +114,8 @@ def place_table(run: LanguageRun, prefix: str) -> Table | None:
                     ),
                 )
             )
+    if not rows:
+        return None
     return Table(
         id=f"{prefix}-places",
         title="How often each place is chosen",

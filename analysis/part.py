@@ -123,6 +123,7 @@ def models_section(
     method: Sequence[Paragraph],
     caveats: Sequence[str],
     step: Step,
+    sections: Callable[[Described, str], tuple[Section, ...]] = lambda run, prefix: (),
 ) -> Section:
     """The runs of one probe: what they have in common, then each, folded.
 
@@ -138,25 +139,27 @@ def models_section(
         method: For the report's account of the method.
         caveats: For the report's caveats.
         step: Called once a run.
+        sections: Below a run, of the run and the prefix of their ids.
     """
     several = len(runs) > 1
     names = [run.label for run in runs]
     prefixes = [f"{id}-{name}" for name in slugs(names)] if several else [id]
-    sections = []
+    made = []
     for run, prefix in zip(runs, prefixes, strict=True):
-        sections.append(
+        made.append(
             Section(
                 id=prefix,
                 title=run.label,
                 lead=lead(run),
                 findings=findings(run),
                 blocks=blocks(run, prefix),
+                sections=sections(run, prefix),
             )
         )
         step()
     if not several:
         return dataclasses.replace(
-            sections[0], title=title, method=tuple(method), caveats=tuple(caveats)
+            made[0], title=title, method=tuple(method), caveats=tuple(caveats)
         )
     return Section(
         id=id,
@@ -164,7 +167,7 @@ def models_section(
         lead=f"{len(runs)} models {did}: {join_words(names)}. First what they have in "
         "common, then each model by itself.",
         blocks=tuple(block for block in across() if block is not None),
-        sections=tuple(dataclasses.replace(one, folded=True) for one in sections),
+        sections=tuple(dataclasses.replace(one, folded=True) for one in made),
         method=tuple(method),
         caveats=tuple(caveats),
     )
