@@ -59,7 +59,8 @@ def across_blocks(analysis: CountryAnalysis, prefix: str) -> list[Block]:
                 panels=tuple(panels),
             )
         )
-    found.append(_rank_heatmap(analysis, prefix))
+    if any(run.ordered for run in analysis.runs):
+        found.append(_rank_heatmap(analysis, prefix))
     whose = views_heatmap(analysis, prefix)
     if whose is not None:
         found.append(whose)
@@ -88,8 +89,8 @@ def _across_table(analysis: CountryAnalysis, prefix: str) -> Table:
                     p_cell(headline.p_holm if headline else None),
                     number_cell(base),
                     number_cell(blind.estimate if blind else None),
-                    text_cell(join_words(list(first["country"]))),
-                    text_cell(join_words(list(last["country"]))),
+                    text_cell(join_words(list(first["country"])) or None),
+                    text_cell(join_words(list(last["country"])) or None),
                 )
             )
     return Table(
