@@ -144,7 +144,7 @@ def _usable(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
             "Means and spreads of such scores are no numbers",
             "Mend the model or the file that gave them, and score or import again",
         )
-    if len(left) and alike(np.float64(left.min()), np.float64(left.max())):
+    if len(left) and alike(np.array(left.min()), np.array(left.max())):
         scores = scores.mask(scores.notna(), left.min())
     error = frame["error"].mask(large, f"score beyond {LARGEST:g}")
     return frame.assign(score=scores.mask(large), error=error)
