@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 OURS = ("probe", "data_builders", "analysis", "rm_configs")
 LEVEL = {
     "probe.types": 0,
+    "probe.csvs": 0,
     "probe.ablation": 1,
     "probe.config": 1,
     "probe.encode": 1,
@@ -44,6 +45,7 @@ ANALYSIS_MAY = (
     "analysis",
     "probe.types",
     "probe.store",
+    "probe.csvs",
     "data_builders.countries",
     "data_builders.country_opinions",
 )
