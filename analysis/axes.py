@@ -95,7 +95,13 @@ def country_part(analyses: Sequence[CountryAnalysis], step: Step) -> AxisPart:
 
 def _countries(runs: Sequence[Run], wanted: Wanted, step: Step) -> AxisPart:
     analyses = [
-        analyse_countries(group, wanted.polls, reference=wanted.reference, step=step)
+        analyse_countries(
+            group,
+            wanted.polls,
+            reference=wanted.reference,
+            ties=wanted.ties,
+            step=step,
+        )
         for group in by_probe(runs)
     ]
     return country_part(analyses, step)

@@ -81,9 +81,6 @@ class Confounds:
     or follow from the others. Countries of a left-out region count to the baseline."""
     baseline: str | None
     """The region that the others are compared with; None: no regression."""
-    r_squared: float | None
-    """Share of the variance between country means that all terms together account
-    for (country means model, not adjusted for the number of terms)."""
     note: str
     """Which length was used, and what else a reader must know; or why there is no
     regression (then `table` is empty)."""
@@ -200,47 +197,40 @@ def confound_models(ranking: Ranking) -> Confounds:
     """
     plan = design(ranking)
     k = len(plan.terms)
-    scores = ranking.table.scores
-    spread = float(np.nanstd(scores))
-    length = f"Answer length is in {ranking.table.length_unit}"
+    note = f"Answer length is in {ranking.table.length_unit}"
     if ranking.table.length_unit != "tokens":
-        length += ", because this run has no token counts"
-    why = None
+        note += ", because this run has no token counts"
+    frames = [pd.DataFrame(columns=_COLUMNS)]
+    y = ranking.table.oriented[:, plan.columns]
+    y = np.where((np.isfinite(y).sum(axis=1) >= 2)[:, None], y, np.nan)
+    inside = _demeaned(y, np.isfinite(y))
+    rounding = 1e-9 * float(np.abs(y).max(initial=0.0, where=np.isfinite(y)))
     if len(plan.columns) < k + 1 + MIN_RESIDUAL or k == 0:
-        why = (
+        note = (
             f"Not computed: {len(plan.columns)} countries with every covariate are too "
             f"few for {k + 1} coefficients (at least {MIN_RESIDUAL} more are needed)"
         )
-    elif spread == 0:
-        why = "Not computed: every score of the run is the same"
-    if why is not None:
-        return Confounds(
-            table=pd.DataFrame(columns=_COLUMNS),
-            records=(),
-            dropped=plan.dropped,
-            dropped_terms=plan.dropped_terms,
-            baseline=None,
-            r_squared=None,
-            note=why + ".",
-        )
-    y = (ranking.table.signed(scores) / spread)[:, plan.columns]
-    y = np.where((np.isfinite(y).sum(axis=1) >= 2)[:, None], y, np.nan)
-    frames = []
-    r_squared, means = fit_means(y, plan)
-    if len(y) >= 2:
-        frames.append(fit_panel(y, plan))
+    elif np.abs(inside).max() <= rounding:
+        note = "Not computed: every question gives all countries the same score"
     else:
-        length += "; with a single question there is no regression on questions"
-    frames.append(means)
-    table = pd.concat(frames, ignore_index=True)[_COLUMNS]
+        y = y / float(np.nanstd(ranking.table.scores))
+        if len(y) >= 2:
+            frames.append(fit_panel(y, plan))
+        else:
+            note += "; with a single question there is no regression on questions"
+        if np.ptp(inside.sum(axis=0)) > rounding:
+            frames.append(fit_means(y, plan))
+        else:
+            note += "; all countries have the same mean, which nothing can go with"
+    # What pandas makes of columns without rows must not change the types of the rest.
+    table = pd.concat(frames[1:] or frames, ignore_index=True)[_COLUMNS]
     return Confounds(
         table=table,
         records=_records(ranking, table, plan.baseline),
         dropped=plan.dropped,
         dropped_terms=plan.dropped_terms,
-        baseline=plan.baseline,
-        r_squared=r_squared,
-        note=length + ".",
+        baseline=None if table.empty else plan.baseline,
+        note=note + ".",
     )
 
 
@@ -281,12 +271,8 @@ def fit_panel(y: Floats, plan: Design) -> pd.DataFrame:
     )
 
 
-def fit_means(y: Floats, plan: Design) -> tuple[float, pd.DataFrame]:
-    """The regression on country means; arguments as `fit_panel`.
-
-    Returns:
-        R squared, and rows of `Confounds.table`.
-    """
+def fit_means(y: Floats, plan: Design) -> pd.DataFrame:
+    """The regression on country means; arguments and result as `fit_panel`."""
     present = np.isfinite(y)
     count = present.sum(axis=0)
     used = count > 0
@@ -304,8 +290,7 @@ def fit_means(y: Floats, plan: Design) -> tuple[float, pd.DataFrame]:
     )
     n = int(used.sum())
     questions = int(present.any(axis=1).sum())
-    frame = frame.assign(n=n, n_countries=n, n_questions=questions)
-    return float(fit.rsquared), frame
+    return frame.assign(n=n, n_countries=n, n_questions=questions)
 
 
 def _coefficients(

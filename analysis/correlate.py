@@ -122,6 +122,7 @@ def association_record(
     wide = method == GENERALISATION
     bounds = found.generalisation if wide else found.precision
     named = f"{method}, percentile, {len(ranking.counts)} draws"
+    none = TOO_FEW_QUESTIONS if ranking.mean.draws is not None else ranking.ci_method
     return Record(
         analysis=analysis,
         probe=ranking.run.probe,
@@ -135,7 +136,7 @@ def association_record(
         ci_low=None if bounds is None else bounds[0],
         ci_high=None if bounds is None else bounds[1],
         ci_level=None if bounds is None else CI_LEVEL,
-        ci_method=found.why_not or (TOO_FEW_QUESTIONS if bounds is None else named),
+        ci_method=found.why_not or (named if bounds else none),
         cluster="country and question" if wide else "question",
         p_value=found.p_value,
         p_holm=None,
@@ -346,7 +347,11 @@ def correlate_runs(a: Ranking, b: Ranking, *, label: str, seed: int) -> Record:
     )
     place = {item: i for i, item in enumerate(items)}
     mine, other = (
-        means(one.ranks, drawn[:, [place[item] for item in one.table.items]])
+        means(
+            one.ranks,
+            drawn[:, [place[item] for item in one.table.items]],
+            one.table.varying,
+        )
         for one in (a, b)
     )
     x = mine.take(np.array([a.table.keys.index(key) for key in common], np.intp))

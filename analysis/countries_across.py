@@ -59,7 +59,8 @@ def across_blocks(analysis: CountryAnalysis, prefix: str) -> list[Block]:
                 panels=tuple(panels),
             )
         )
-    found.append(_rank_heatmap(analysis, prefix))
+    if any(run.ordered for run in analysis.runs):
+        found.append(_rank_heatmap(analysis, prefix))
     whose = views_heatmap(analysis, prefix)
     if whose is not None:
         found.append(whose)
@@ -71,6 +72,7 @@ def across_blocks(analysis: CountryAnalysis, prefix: str) -> list[Block]:
 def _across_table(analysis: CountryAnalysis, prefix: str) -> Table:
     rows = []
     for run in analysis.runs:
+        first, last = findings.ends(run)
         for poll in findings.computed(run)[:1] or (None,):
             headline = None if poll is None else poll.headline
             base = None if poll is None else poll.length_baseline.estimate
@@ -87,8 +89,8 @@ def _across_table(analysis: CountryAnalysis, prefix: str) -> Table:
                     p_cell(headline.p_holm if headline else None),
                     number_cell(base),
                     number_cell(blind.estimate if blind else None),
-                    text_cell(join_words(list(run.ranks["country"].head(3)))),
-                    text_cell(join_words(list(run.ranks["country"].tail(3)))),
+                    text_cell(join_words(list(first["country"])) or None),
+                    text_cell(join_words(list(last["country"])) or None),
                 )
             )
     return Table(

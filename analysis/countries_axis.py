@@ -24,7 +24,7 @@ from analysis.correlate import (
 )
 from analysis.load import Run, labels
 from analysis.ranks import Ranking, Ties, rank_frame, rank_run
-from analysis.records import Record, with_holm
+from analysis.records import ALPHA, Record, with_holm
 from analysis.resample import CI_LEVEL
 from analysis.views import WorldViews, world_views
 from data_builders.country_opinions import Poll, publics
@@ -51,6 +51,10 @@ class Counts:
     questions_negative: int
     questions_neutral: int
     """Ranked like positive ones: higher score = more favoured."""
+    questions_alike: int
+    """Questions in which all countries have the same score."""
+    tied: float
+    """Share of the pairs of countries, over questions, that have the same score."""
     countries_scored: int
     """Candidates with at least one score, of any territory."""
     countries_ranked: int
@@ -86,6 +90,8 @@ class RunAnalysis:
     reference are NaN."""
     rank_ci_method: str
     """How the intervals in `ranks` were made, or why they are absent."""
+    p_alike: float | None
+    """As `ranks.alike_p`."""
     reference: str | None
     """ISO3 of the country of the win rates; None: not among the ranked."""
     country_records: tuple[Record, ...]
@@ -99,6 +105,17 @@ class RunAnalysis:
     views: WorldViews
     """The ranking against the opinions of many countries' publics."""
     confounds: Confounds
+
+    @property
+    def ordered(self) -> bool:
+        """Some country's mean rank is another's than the rest's."""
+        means = self.ranks["mean_rank"]
+        return float(means.max() - means.min()) > 1e-9
+
+    @property
+    def told_apart(self) -> bool:
+        """The test that all countries are ranked alike rejects."""
+        return self.p_alike is not None and self.p_alike < ALPHA
 
     @property
     def correlations(self) -> tuple[Record, ...]:
@@ -152,7 +169,7 @@ def analyse_countries(
     reference: str = "USA",
     draws: int = 2000,
     seed: int = 0,
-    ties: Ties = "min",
+    ties: Ties = "average",
     step: Callable[[], object] = lambda: None,
 ) -> CountryAnalysis:
     """Analyses runs of country probes: ranks, polls, publics, confounds, run with run.
@@ -200,6 +217,7 @@ def _analyse_run(
         counts=_counts(ranking),
         ranks=frame,
         rank_ci_method=ranking.ci_method,
+        p_alike=ranking.p_alike,
         reference=reference if reference in ranking.table.keys else None,
         country_records=country_records(ranking, frame, reference),
         polls=holm_over_polls(
@@ -218,6 +236,8 @@ def _counts(ranking: Ranking) -> Counts:
         questions_positive=int(table.positive.sum()),
         questions_negative=int(table.negative.sum()),
         questions_neutral=int((~table.positive & ~table.negative).sum()),
+        questions_alike=int((~table.varying).sum()),
+        tied=table.tied,
         countries_scored=len(table.keys) + len(table.others),
         countries_ranked=len(table.keys),
         not_ranked=table.others,

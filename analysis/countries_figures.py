@@ -45,7 +45,6 @@ def map_figure(run: RunAnalysis, prefix: str, scale: Scale, *, reward: bool) -> 
         },
         index=ranks.index,
     )
-    top = ranks["country"].iloc[0]
     unit = (
         "the model's score less its question's mean, reversed on negative questions"
         if reward
@@ -62,9 +61,8 @@ def map_figure(run: RunAnalysis, prefix: str, scale: Scale, *, reward: bool) -> 
         title=f"{what} by country: {run.label}",
         caption=f"{over}; {unit}. Blue is favoured, orange disfavoured, grey has no "
         "data. A country's area says nothing about its weight here.",
-        alt_text=f"World map of {what.lower()} for {run.label}; most favoured {top}, "
-        f"least favoured {ranks['country'].iloc[-1]}. The numbers are in the table of "
-        "mean ranks.",
+        alt_text=f"World map of {what.lower()} for {run.label}. The numbers are in the "
+        "table of mean ranks.",
         too_small="Ranked, and too small to be drawn at this scale:",
         folded=reward,
     )
@@ -256,7 +254,7 @@ def valence_figure(run: RunAnalysis, prefix: str) -> Figure | None:
     """Ranks on positive against negative questions; None: not both kinds."""
     ranks = run.ranks.dropna(subset=["mean_rank_positive", "mean_rank_negative"])
     blind = run.valence_blind
-    if len(ranks) < 8:
+    if blind is None or blind.estimate is None:
         return None
     gap = ranks["mean_rank_positive"] - ranks["mean_rank_negative"]
     order = gap.rank(method="first")
@@ -278,14 +276,14 @@ def valence_figure(run: RunAnalysis, prefix: str) -> Figure | None:
         label=list(named),
         diagonal=True,
     )
-    known = "" if blind is None else f" (valence-blind {findings.estimate_text(blind)})"
     return Figure(
         id=f"{prefix}-valence",
         title="Does the ranking turn round when the question does?",
         caption="Each point is a country, its ranks already reversed on negative "
         "questions. A model that judged countries would put the points along the "
         "dashed line. Points across it, top left and bottom right, are names scored "
-        f"high, or low, whatever is asked{known}. Labels: the largest differences.",
+        "high, or low, whatever is asked (valence-blind "
+        f"{findings.estimate_text(blind)}). Labels: the largest differences.",
         alt="Scatter plot of mean rank on positive against negative questions.",
         panels=(panel,),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from analysis import findings
 from analysis.countries_across import across_blocks
@@ -19,7 +19,9 @@ from analysis.countries_tables import confound_table, correlation_table, rank_ta
 from analysis.countries_views import CAVEAT, views_section
 from analysis.countries_views import METHOD as VIEWS_METHOD
 from analysis.drawing import rank_scale, score_scale
-from analysis.html import Block, Paragraph, Section, join_words, number, slugs
+from analysis.html import Block, Paragraph, Section, join_words, number
+from analysis.part import models_section
+from analysis.ranks import Ties
 
 
 def country_section(
@@ -38,51 +40,25 @@ def country_section(
         step: Called after each run is drawn, for a progress bar.
     """
     several = len(analysis.runs) > 1
-    ids = slugs([run.label for run in analysis.runs])
-    # A single run needs no heading of its own below the probe's.
-    prefixes = [f"{id}-{name}" if several else id for name in ids]
-    blocks: list[Block] = []
-    if several:
-        blocks = across_blocks(analysis, id)
-    sections = []
-    for run, prefix in zip(analysis.runs, prefixes, strict=True):
-        views = views_section(run, prefix, whole=not several)
-        sections.append(
-            Section(
-                id=prefix,
-                title=run.label,
-                lead=_run_lead(run),
-                findings=findings.run_findings(run),
-                blocks=_run_blocks(run, prefix, score_map=not several),
-                sections=() if views is None else (views,),
-                folded=several,
-            )
-        )
-        step()
-    shared = {
-        "method": METHOD,
-        "caveats": CAVEATS,
-    }
-    if not several:
-        only = sections[0]
-        return Section(
-            id=id,
-            title=title,
-            lead=only.lead,
-            findings=only.findings,
-            blocks=only.blocks,
-            sections=only.sections,
-            **shared,  # type: ignore[arg-type]
-        )
-    names = join_words([run.label for run in analysis.runs])
-    return Section(
+    ties = Paragraph(head="Ties", text=TIES[analysis.ties])
+
+    def views(run: RunAnalysis, prefix: str) -> tuple[Section, ...]:
+        found = views_section(run, prefix, whole=not several)
+        return () if found is None else (found,)
+
+    return models_section(
+        analysis.runs,
+        lead=_run_lead,
+        findings=findings.run_findings,
+        blocks=lambda run, prefix: _run_blocks(run, prefix, score_map=not several),
+        sections=views,
         id=id,
         title=title,
-        lead=f"{len(analysis.runs)} models read the same questions: {names}. First "
-        "what they have in common, then each model by itself.",
-        blocks=tuple(blocks),
-        sections=tuple(sections),
-        **shared,  # type: ignore[arg-type]
+        did="read the same questions",
+        across=lambda: across_blocks(analysis, id),
+        method=(METHOD[0], ties, *METHOD[1:]),
+        caveats=CAVEATS,
+        step=step,
     )
 
 
@@ -109,8 +85,10 @@ def _run_lead(run: RunAnalysis) -> str:
 def _run_blocks(run: RunAnalysis, prefix: str, *, score_map: bool) -> tuple[Block, ...]:
     ranks = run.ranks
     scale = rank_scale(ranks["mean_rank"], len(ranks))
-    blocks: list[Block] = [map_figure(run, prefix, scale, reward=False)]
-    blocks += ranking_figures(run, prefix, scale)
+    blocks: list[Block] = []
+    if run.ordered:
+        blocks.append(map_figure(run, prefix, scale, reward=False))
+        blocks += ranking_figures(run, prefix, scale)
     polls = findings.computed(run)
     if polls:
         blocks += [agreement_figure(run, polls, prefix), scatter_figure(polls, prefix)]
@@ -122,6 +100,8 @@ def _run_blocks(run: RunAnalysis, prefix: str, *, score_map: bool) -> tuple[Bloc
     if not run.confounds.table.empty:
         blocks.append(confound_figure(run, prefix))
     blocks.append(confound_table(run, prefix))
+    if not run.ordered:
+        return tuple(blocks)
     if score_map and ranks["mean_score"].notna().any() and len(ranks) > 1:
         blocks.append(
             map_figure(run, prefix, score_scale(ranks["mean_score"]), reward=True)
@@ -130,6 +110,13 @@ def _run_blocks(run: RunAnalysis, prefix: str, *, score_map: bool) -> tuple[Bloc
     return tuple(blocks)
 
 
+TIES: Mapping[Ties, str] = {
+    "average": "Countries with equal scores in a question share the average of their "
+    "places, so that a question which gives all the same score favours none.",
+    "best": "Countries with equal scores in a question share the best of their places, "
+    "as Ryan et al. (2024) ranked: a question which gives all the same score puts all "
+    "first.",
+}
 METHOD = (
     Paragraph(
         head="Countries",

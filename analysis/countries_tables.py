@@ -136,6 +136,7 @@ def rank_table(run: RunAnalysis, prefix: str) -> Table:
     ranks = run.ranks
     reference = None if run.reference is None else countries.by_key(run.reference)
     against = "Win rate" if reference is None else f"Win rate against {reference.name}"
+    places = ranks["mean_rank"].rank(method="min")
     rows = tuple(
         (
             number_cell(position, 0),
@@ -154,7 +155,7 @@ def rank_table(run: RunAnalysis, prefix: str) -> Table:
             number_cell(row.mean_score, 3),
             number_cell(row.n_questions, 0),
         )
-        for position, row in enumerate(rows_of(ranks), 1)
+        for position, row in zip(places, rows_of(ranks), strict=True)
     )
     return Table(
         id=f"{prefix}-ranks",

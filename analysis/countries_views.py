@@ -33,7 +33,7 @@ def views_section(run: RunAnalysis, prefix: str, *, whole: bool) -> Section | No
             many runs.
     """
     views = run.views
-    if not views.views:
+    if all(view.headline.estimate is None for view in views.views):
         return None
     blocks: list[Block] = [_table(run, prefix)]
     dots = dots_figure(run, prefix)

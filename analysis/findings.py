@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
 from analysis.countries_axis import CountryAnalysis, PollResult, RunAnalysis
 from analysis.drawing import rows_of
 from analysis.html import Certainty, Finding, interval, join_words, number, p_text
@@ -22,9 +24,15 @@ from analysis.wording import (
     is_positive,
     is_supported,
     overlap,
+    percent,
     poll_title,
     questions,
 )
+
+MOSTLY_TIED = 0.5
+"""Share of tied pairs from which only countries of clear intervals are named."""
+TIES_SHOWN = 0.01
+"""Share of tied pairs from which a reader is told."""
 
 
 def computed(run: RunAnalysis) -> tuple[PollResult, ...]:
@@ -38,19 +46,63 @@ def main_poll(run: RunAnalysis) -> PollResult | None:
     return known[0] if known else None
 
 
+def ends(run: RunAnalysis) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of `ranks` of who is most and who is least favoured, the end first.
+
+    Up to three of either, none of which shares its mean rank with one that is not
+    among them. Where most pairs are tied, only those whose interval lies wholly on
+    their side of no preference, and none where countries are not told apart.
+    """
+    ranks = run.ranks.dropna(subset="mean_rank")
+    count = min(3, len(ranks) // 2)
+    found = []
+    for one, side in ((ranks, 1), (ranks.iloc[::-1], -1)):
+        means = side * one["mean_rank"]
+        kept = one[means < means.iloc[count] - 1e-9]
+        if run.counts.tied >= MOSTLY_TIED:
+            bound = kept["ci_high"] if side > 0 else kept["ci_low"]
+            clear = side * bound < side * (len(ranks) + 1) / 2
+            kept = kept[clear & run.told_apart]
+        found.append(kept)
+    return found[0], found[1]
+
+
 def ranking_finding(run: RunAnalysis) -> Finding:
     """Who stands at the ends, and how settled that is."""
     ranks = run.ranks
     total = len(ranks)
     neutral = (total + 1) / 2
-    ends = min(3, total // 2)
-    top, bottom = ranks.head(ends), ranks.tail(ends).iloc[::-1]
-    claim = (
-        f"{run.label} puts {join_words(list(top['country']))} first and "
-        f"{join_words(list(bottom['country']))} last of {countries(total)}."
-    )
-    if not ends:
-        claim = f"{run.label} ranks {countries(total)}: too few to compare."
+    top, bottom = ends(run)
+    said = [
+        f"{join_words(list(end['country']))} {word}"
+        for end, word in ((top, "first"), (bottom, "last"))
+        if len(end)
+    ]
+    alike, tied = run.counts.questions_alike, []
+    if alike:
+        tied.append(
+            f"In {number(alike, 0)} of {questions(run.counts.questions)} all countries "
+            "have the same score."
+        )
+    if alike < run.counts.questions and run.counts.tied >= TIES_SHOWN:
+        tied.append(
+            f"Of the pairs of countries in a question {percent(run.counts.tied)} have "
+            "the same score."
+        )
+    if not run.ordered or not said:
+        claim = (
+            f"{run.label} gives all {countries(total)} the same score."
+            if alike == run.counts.questions
+            else f"{run.label} puts none of {countries(total)} before the others."
+        )
+        if alike < run.counts.questions:
+            low, high = ranks["mean_rank"].min(), ranks["mean_rank"].max()
+            tied.append(
+                f"Mean ranks run from {number(low, 1)} to {number(high, 1)}, "
+                f"{number(neutral, 1)} = no preference."
+            )
+        return Finding(claim=claim, evidence=tuple(tied), certainty="not shown")
+    claim = f"{run.label} puts {' and '.join(said)} of {countries(total)}."
     described = [
         f"{row.country} {number(row.mean_rank, 1)}"
         + (
@@ -62,7 +114,8 @@ def ranking_finding(run: RunAnalysis) -> Finding:
     ]
     evidence = [
         f"Mean rank over {questions(run.counts.questions)}, 1 = most favoured, "
-        f"{number(neutral, 1)} = no preference: {'; '.join(described)}."
+        f"{number(neutral, 1)} = no preference: {'; '.join(described)}.",
+        *tied,
     ]
     if ranks["ci_low"].isna().all():
         evidence.append(
@@ -76,16 +129,16 @@ def ranking_finding(run: RunAnalysis) -> Finding:
         f"preference; by chance alone about {number(0.05 * total, 0)} would."
     )
     rivals = int((ranks["ci_low"].iloc[1:] <= ranks["ci_high"].iloc[0]).sum())
-    evidence.append(
-        f"{ranks['country'].iloc[0]}'s interval overlaps "
-        + (
-            "no other's."
-            if rivals == 0
-            else f"those of {rivals} more"
-            + (", so who is first is not settled." if rivals else ".")
+    if len(top):
+        evidence.append(
+            f"{ranks['country'].iloc[0]}'s interval overlaps "
+            + (
+                f"those of {rivals} more, so who is first is not settled."
+                if rivals
+                else "no other's."
+            )
         )
-    )
-    clear = apart > 3 * 0.05 * total
+    clear = run.told_apart and apart > 3 * 0.05 * total
     return Finding(
         claim=claim,
         evidence=tuple(evidence),

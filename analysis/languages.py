@@ -355,6 +355,8 @@ def place_figure(run: LanguageRun, prefix: str) -> Figure | None:
                 }
             )
             place += 1
+    if not cells:
+        return None
     frame = pd.DataFrame(cells)
     scale = Scale(low=-max(reach, 1.0), middle=0.0, high=max(reach, 1.0), reverse=True)
     codes = list(dict.fromkeys(frame["code"]))

@@ -66,6 +66,7 @@ def choices(run: Run) -> pd.DataFrame:
     Scores of a policy are summed log-probabilities. Where several letters share the
     highest score, the chosen one is drawn among them by a hash of the item's id: in the
     long run as good as counting one over their number, and right or wrong all the same.
+    Where all do, none is chosen, and one over their number is right.
 
     Args:
         run: A run whose candidates have the columns `correct` and `place`.
@@ -73,10 +74,11 @@ def choices(run: Run) -> pd.DataFrame:
     Returns:
         One row per item, in the order of the items: item_id, language, question_id
         (the same in every language), cluster (the passage, the same in every
-        language), right (1 or 0; NaN: a candidate is unscored), chosen (place of the
-        chosen letter from 0; NaN), answer (place of the right one), tied (bool),
-        n_candidates, n_prompt_tokens (NaN: not recorded), n_passage_chars (NaN),
-        truncated (bool: the prompt was cut to fit the model).
+        language), right (1, 0, or a part where all letters are tied; NaN: a candidate
+        is unscored), chosen (place of the chosen letter from 0; NaN: none), answer
+        (place of the right one), tied (bool), n_candidates, n_prompt_tokens (NaN: not
+        recorded), n_passage_chars (NaN), truncated (bool: the prompt was cut to fit
+        the model).
 
     Raises:
         DataError: A column is missing or wrong, or an item has not one right answer.
@@ -112,6 +114,10 @@ def choices(run: Run) -> pd.DataFrame:
     right = (frame["correct"] == "yes").to_numpy()
     answer = np.empty(size)
     answer[codes[right]] = places[right]
+    n_candidates = np.bincount(codes, minlength=size)
+    undecided = known & (np.bincount(codes, first, minlength=size) == n_candidates)
+    undecided &= n_candidates > 1
+    won = np.where(undecided, 1 / n_candidates, chosen == answer)
     items = frame.drop_duplicates("item_id")
     question = items["question_id" if "question_id" in items else "item_id"]
     told = item_meta(run)
@@ -126,11 +132,11 @@ def choices(run: Run) -> pd.DataFrame:
                 str(meta.get("passage_id") or own)
                 for meta, own in zip(metas, asked, strict=True)
             ],
-            "right": np.where(known, (chosen == answer).astype(np.float64), np.nan),
-            "chosen": chosen,
+            "right": np.where(known, won, np.nan),
+            "chosen": np.where(undecided, np.nan, chosen),
             "answer": answer,
             "tied": tied & known,
-            "n_candidates": np.bincount(codes, minlength=size),
+            "n_candidates": n_candidates,
             "n_prompt_tokens": items["n_prompt_tokens"].to_numpy(dtype=np.float64),
             "n_passage_chars": _numbers(metas, "n_passage_chars"),
             "truncated": _any_cut(codes, frame["truncated_tokens"], size),

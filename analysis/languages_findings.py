@@ -260,7 +260,8 @@ def _data(run: LanguageRun) -> Finding | None:
         tied = answers.frame["tied"].to_numpy(dtype=bool)
         evidence.append(
             f"Of {questions(int(tied.sum()))} several letters share the highest score; "
-            f"one of them is drawn ({points(float(tied.mean()))}% of all)."
+            f"one of them is drawn ({points(float(tied.mean()))}% of all). Where all "
+            "letters share it, none is picked and chance counts as right."
         )
     if not evidence:
         return None
@@ -353,6 +354,8 @@ def place_table(run: LanguageRun, prefix: str) -> Table | None:
         for place in range(26)
         if (chosen := run.find("place_share", place_group(code, place))) is not None
     ]
+    if not rows:
+        return None
     return col.table(
         id=f"{prefix}-places",
         title="How often each place is chosen",

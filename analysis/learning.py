@@ -53,6 +53,7 @@ from analysis.paired import (
 )
 from analysis.records import ALPHA, Origin, Record, record_of
 from analysis.resample import SEED, Floats
+from probe.csvs import unquoted
 from probe.types import DataError, UsageError
 
 COLUMNS = (
@@ -86,7 +87,7 @@ def read_curve(path: Path) -> pd.DataFrame:
     """
     try:
         frame = pd.read_csv(
-            path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False
+            path, converters=dict.fromkeys(_TEXTS, unquoted), keep_default_na=False
         )
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise DataError(

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from analysis.resample import Floats
 from data_builders import mix_duplicates
 from probe.store import Manifest, read_items, read_run, read_scores
 from probe.types import GENERATED, Measure, StoreError, UsageError
@@ -28,6 +31,14 @@ UNITS: Mapping[Measure, str] = {
 
 LENGTH_UNITS = {"n_answer_tokens": "tokens", "n_chars": "characters"}
 """What `length_column` counts."""
+
+LARGEST = 1e50
+"""Largest score that is read: squares of squares of larger ones are no numbers, and no
+model means them."""
+
+ROUNDING = 1e-6
+"""Scores that lie closer than so much of the largest are the same: twenty times what
+single precision resolves, and what batching may change."""
 
 NOT_YET = "not scored yet"
 """`error` of a pair whose items are stored and whose score row is not."""
@@ -48,7 +59,8 @@ class Run:
     frame: pd.DataFrame
     """One row per stored item x candidate, generations left out (`texts` has them), in
     the order of the items: item_id,
-    candidate_id, score (float64; larger = more preferred; NaN = unscored), measure,
+    candidate_id, score (float64; larger = more preferred; NaN = unscored, or beyond
+    `LARGEST`; all the same where only `ROUNDING` tells them apart), measure,
     n_prompt_tokens, n_answer_tokens, truncated_tokens (NaN = not recorded), n_chars,
     error, prompt, answer, and the probe's group columns such as sentiment and iso3.
     """
@@ -84,8 +96,8 @@ def load_run(path: Path, measure: Measure | None = None) -> Run:
         measure: What to analyse; None: the first of `PRIMARY` that the run has.
 
     Raises:
-        StoreError: The folder is no run or is damaged, has no scores, lacks the
-            measure, or scores a pair that is not among its items.
+        StoreError: The folder is no run or is damaged, has no scores or none that can
+            be used, lacks the measure, or scores a pair that is not among its items.
     """
     manifest, stored, scores = read_run(path)
     present = [Measure(name) for name in scores["measure"].unique().to_pylist()]
@@ -113,6 +125,7 @@ def load_run(path: Path, measure: Measure | None = None) -> Run:
         )
     waiting = frame["_from"] == "left_only"
     frame["error"] = frame["error"].astype(object).mask(waiting, NOT_YET)
+    frame = _usable(path, frame)
     frame = _in_item_order(frame.drop(columns="_from"), items)
     frame[_COUNTS] = frame[_COUNTS].astype("float64")
     frame["measure"] = chosen.value
@@ -179,6 +192,32 @@ def length_column(run: Run, scored: pd.DataFrame) -> str | None:
     if scored["n_answer_tokens"].notna().all() and not own_file(run.manifest):
         return "n_answer_tokens"
     return "n_chars" if (scored["n_chars"] > 0).all() else None
+
+
+def alike(low: Floats, high: Floats) -> NDArray[np.bool_]:
+    """Whether scores between two bounds differ by `ROUNDING` alone."""
+    return high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
+
+
+def _usable(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Scores that can carry a number: none beyond `LARGEST`, no mere rounding errors.
+
+    Raises:
+        StoreError: None is left.
+    """
+    scores = frame["score"]
+    large = scores.abs() > LARGEST
+    left = scores[~large].dropna()
+    if large.any() and left.empty:
+        raise StoreError(
+            f"{path}: all {int(large.sum())} scores are beyond {LARGEST:g}",
+            "Means and spreads of such scores are no numbers",
+            "Mend the model or the file that gave them, and score or import again",
+        )
+    if len(left) and alike(np.array(left.min()), np.array(left.max())):
+        scores = scores.mask(scores.notna(), left.min())
+    error = frame["error"].mask(large, f"score beyond {LARGEST:g}")
+    return frame.assign(score=scores.mask(large), error=error)
 
 
 def item_meta(run: Run) -> dict[str, Mapping[str, object]]:

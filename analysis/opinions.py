@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-from analysis.load import Run, labels, load_run
+from analysis.load import ROUNDING, Run, labels, load_run
 from analysis.opinions_common import CommonSet, common_set
 from analysis.opinions_countries import Closest, CountryResult, measure_countries
 from analysis.opinions_data import OpinionTable, opinion_table
@@ -96,6 +97,8 @@ class OpinionRun:
     counts: OpinionCounts
     reward_sd: float | None
     """What rewards were divided by before the softmax; None: log-probabilities."""
+    undecided: bool
+    """Every option of every question is taken equally often."""
     common: CommonSet
     fidelity: Fidelity
     similarity: CountryResult
@@ -292,6 +295,7 @@ def _analyse(
         protocol=table.protocol,
         counts=_counts(table, similarity, fidelity),
         reward_sd=table.reward_sd,
+        undecided=bool(np.allclose(table.shares, table.uniform, atol=ROUNDING)),
         common=common,
         fidelity=fidelity,
         similarity=similarity,

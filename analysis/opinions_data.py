@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.load import Run, item_meta
+from analysis.load import ROUNDING, Run, item_meta
 from analysis.resample import Floats
 from analysis.similarity import softmax
 from data_builders import countries
@@ -309,8 +309,9 @@ def pooled_sd(means: Floats, n_options: NDArray[np.intp]) -> float:
     off = np.where(inside, means - centre[:, None], 0.0)
     freedom = inside.sum() - inside.any(axis=1).sum()
     sd = float(np.sqrt((off**2).sum() / max(int(freedom), 1)))
-    # A model that gives every option the same reward has no scale and needs none.
-    return sd if sd > 0 else 1.0
+    # A model that gives every option the same reward has no scale, but rounding's.
+    largest = float(np.abs(means[inside]).max(initial=0.0))
+    return sd if sd > ROUNDING * largest else largest or 1.0
 
 
 def place_means(

@@ -468,9 +468,20 @@ def diversity_finding(run: OpinionRun) -> Finding | None:
     return Finding(claim=claim, evidence=tuple(evidence), certainty=certainty)
 
 
+def _undecided(run: OpinionRun) -> Finding:
+    return Finding(
+        claim=f"{run.label} takes every option equally often: it has no opinion here.",
+        evidence=(
+            f"So it is over {questions(run.counts.questions)}; what is below is of a "
+            "uniform answerer.",
+        ),
+        certainty="not shown",
+    )
+
+
 def run_findings(run: OpinionRun) -> tuple[Finding, ...]:
     """All findings of one run, the headline first."""
-    found = (
+    found: tuple[Finding | None, ...] = (
         fidelity_finding(run),
         closest_finding(run),
         reference_finding(run),
@@ -480,11 +491,15 @@ def run_findings(run: OpinionRun) -> tuple[Finding, ...]:
         position_finding(run),
         data_finding(run),
     )
+    if run.undecided:
+        found = (_undecided(run), position_finding(run), data_finding(run))
     return tuple(finding for finding in found if finding is not None)
 
 
 def headline_finding(run: OpinionRun) -> Finding:
     """One run in a few sentences, for a report of many."""
+    if run.undecided:
+        return _undecided(run)
     found = fidelity_finding(run)
     closest = closest_finding(run)
     more = () if closest is None else (f"{closest.claim} {closest.evidence[0]}",)

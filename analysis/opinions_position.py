@@ -130,7 +130,10 @@ def measure_position(
             )
         )
     n = int(balanced.sum())
-    low, high = bounds(drawn_variation / counts[:, balanced].sum(axis=1), n)
+    # A draw may hold none of few questions.
+    total = counts[:, balanced].sum(axis=1)
+    drawn_variation[total == 0] = np.nan
+    low, high = bounds(drawn_variation / np.maximum(total, 1), n)
     last = table.places[np.arange(len(balanced)), table.n_options - 1]
     ends = np.stack([table.places[:, 0], last], axis=1) - 1 / table.n_options[:, None]
     excess = columns(np.where(balanced[:, None], ends, np.nan), counts)

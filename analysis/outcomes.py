@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from numpy.typing import NDArray
 
 from analysis import languages_data
-from analysis.association import MIN_COUNTRIES
+from analysis.association import MIN_COUNTRIES, spearman_rows
 from analysis.axes import has_section
 from analysis.dialects import dialect_outcomes
 from analysis.html import number
@@ -29,7 +29,7 @@ from analysis.part import Wanted
 from analysis.preferences import MOST_GROUPS, pair_frame
 from analysis.ranks import favour_ranks, question_ranks
 from analysis.resample import Floats, weighted_means
-from analysis.scores import ScoreTable, score_table
+from analysis.scores import score_table
 from analysis.similarity import BASE_NAMES
 from analysis.wording import percent
 
@@ -160,7 +160,7 @@ def _countries(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
     table = score_table(run)
     meta = item_meta(run)
     items = run.frame["item_id"].unique()
-    ranks = pd.DataFrame(favour_ranks(table), index=pd.Index(table.items))
+    ranks = pd.DataFrame(favour_ranks(table, wanted.ties), index=pd.Index(table.items))
     pairs = [meta[str(item)].get("pair") for item in items]
     clusters = [
         f"question {item}" if pair is None else f"pair {pair}"
@@ -192,23 +192,24 @@ def _countries(run: Run, wanted: Wanted) -> tuple[Outcome, ...]:
                 stratum=np.repeat(kinds.loc[clusters].to_numpy(), size),
                 value=ranks.reindex(items).to_numpy().ravel(),
             ),
-            beside=_valence(table),
+            beside=_valence(question_ranks(table.scores, wanted.ties), table.negative),
             names=known_as(zip(table.keys, table.names, strict=True)),
         ),
     )
 
 
-def _valence(table: ScoreTable) -> str:
+def _valence(raw: Floats, negative: NDArray[np.bool_]) -> str:
     """How alike questions of praise and of blame are answered, before reversal."""
-    raw = question_ranks(table.scores)
-    sides = [raw[rows] for rows in (table.negative, ~table.negative)]
+    sides = [raw[rows] for rows in (negative, ~negative)]
     if not all(len(one) for one in sides):
         return ""
     means = [weighted_means(one, np.ones((1, len(one))))[0] for one in sides]
     known = np.isfinite(means).all(axis=0)
     if known.sum() < MIN_COUNTRIES:
         return ""
-    rho = float(spearmanr(*(one[known] for one in means)).statistic)
+    [rho] = spearman_rows(*(one[None, known] for one in means))
+    if np.isnan(rho):
+        return ""
     return (
         "before blame is reversed, rankings by praise and by blame correlate "
         f"{number(rho)}"

@@ -75,12 +75,12 @@ def lack(evidence: Evidence, metric: Metric, model: str, group: str | None) -> s
 
 
 def rank(run: Run) -> Ranking:
-    """Ranks a run as every figure here needs it.
+    """Ranks a run as the paper did: equal scores share the best of their places.
 
     Raises:
         DataError: The run has too few scores to rank.
     """
-    return rank_run(run, draws=DRAWS, seed=SEED)
+    return rank_run(run, draws=DRAWS, seed=SEED, ties="best")
 
 
 def language_shares(evidence: Evidence, models: Sequence[str]) -> list[Record]:

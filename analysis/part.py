@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from analysis.html import Block, Finding, Paragraph, Section, join_words, slugs
 from analysis.load import Run
 from analysis.opinions import Normalisation
+from analysis.ranks import Ties
 from analysis.records import Record
 from analysis.resample import DRAWS, SEED
 from analysis.similarity import Base
@@ -32,6 +33,8 @@ class Wanted:
     """Opinion polls to compare country rankings with."""
     reference: str = "USA"
     """ISO3 of the country that others are compared with."""
+    ties: Ties = "average"
+    """What countries with equal scores in a question share."""
     base: Base = 2
     """Logarithm of the Jensen-Shannon distance between answers."""
     normalisation: Normalisation = "sum"
@@ -120,6 +123,7 @@ def models_section(
     method: Sequence[Paragraph],
     caveats: Sequence[str],
     step: Step,
+    sections: Callable[[Described, str], tuple[Section, ...]] = lambda run, prefix: (),
 ) -> Section:
     """The runs of one probe: what they have in common, then each, folded.
 
@@ -136,25 +140,27 @@ def models_section(
         method: For the report's account of the method.
         caveats: For the report's caveats.
         step: Called once a run.
+        sections: Below a run, of the run and the prefix of their ids.
     """
     several = len(runs) > 1
     names = [run.label for run in runs]
     prefixes = [f"{id}-{name}" for name in slugs(names)] if several else [id]
-    sections = []
+    made = []
     for run, prefix in zip(runs, prefixes, strict=True):
-        sections.append(
+        made.append(
             Section(
                 id=prefix,
                 title=run.label,
                 lead=lead(run),
                 findings=findings(run),
                 blocks=tuple(one for one in blocks(run, prefix) if one is not None),
+                sections=sections(run, prefix),
             )
         )
         step()
     if not several:
         return dataclasses.replace(
-            sections[0], title=title, method=tuple(method), caveats=tuple(caveats)
+            made[0], title=title, method=tuple(method), caveats=tuple(caveats)
         )
     return Section(
         id=id,
@@ -162,7 +168,7 @@ def models_section(
         lead=f"{len(runs)} models {did}: {join_words(names)}. First what they have in "
         "common, then each model by itself.",
         blocks=tuple(block for block in across() if block is not None),
-        sections=tuple(dataclasses.replace(one, folded=True) for one in sections),
+        sections=tuple(dataclasses.replace(one, folded=True) for one in made),
         method=tuple(method),
         caveats=tuple(caveats),
     )

@@ -37,7 +37,10 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One estimate. Field order is the order in the file."""
+    """One estimate. Field order is the order in the file.
+
+    A number that is not finite is none: it becomes None, and bounds go together.
+    """
 
     schema_version: int = SCHEMA_VERSION
     """Changes whenever a field's name or meaning does."""
@@ -79,14 +82,18 @@ class Record:
     n_clusters: int | None
     """Number of the units named in `cluster`; the fewer where there are two."""
 
+    def __post_init__(self) -> None:
+        """Takes what is not finite out."""
+        values = vars(self).items()
+        lost = {k for k, v in values if isinstance(v, float) and not math.isfinite(v)}
+        if lost & {"ci_low", "ci_high"}:
+            lost |= {"ci_low", "ci_high", "ci_level"}
+        for name in lost:
+            object.__setattr__(self, name, None)
+
     def to_json(self) -> dict[str, str | int | float | None]:
-        """The record as JSON values; a number that is not finite becomes null."""
-        return {
-            name: None
-            if isinstance(value, float) and not math.isfinite(value)
-            else value
-            for name, value in dataclasses.asdict(self).items()
-        }
+        """The record as JSON values."""
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, str | int | float | None]) -> Record:

@@ -32,6 +32,7 @@ from analysis.part import AxisPart, RunPart, Wanted
 from analysis.records import Record, dumps
 from analysis.wording import count_of
 from analysis.written import PAGES, SIGNATURE, try_folder, write_files
+from probe import csvs
 from probe.types import UsageError
 
 _log = logging.getLogger(__name__)
@@ -450,7 +451,7 @@ def _files(page: Page, records: Sequence[Record]) -> dict[str, bytes]:
         )
     )
     for table in page.tables():
-        text = table.frame.to_csv(index=False)
+        text = csvs.text_of_frame(table.frame)
         files[f"tables/{table.id}.csv"] = text.encode()
     for figure in page.figures():
         for panel in figure.panels:

@@ -33,6 +33,7 @@ from analysis.preferences import pair_frame
 from analysis.records import Record
 from analysis.resample import CI_LEVEL, DRAWS, SEED, Floats
 from analysis.written import write_files
+from probe.csvs import unquoted
 from probe.types import DataError, Measure
 
 ALL = "all"
@@ -91,7 +92,7 @@ def read_lengths(path: Path) -> pd.DataFrame:
         DataError: It is no such file.
     """
     try:
-        found = pd.read_csv(path)
+        found = pd.read_csv(path, converters={"source": unquoted})
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read: {error}",

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.load import LENGTH_UNITS, Run, length_column
+from analysis.load import LENGTH_UNITS, Run, alike, length_column
 from analysis.resample import Floats
 from data_builders import countries
 from probe.types import DataError
@@ -34,7 +34,9 @@ class ScoreTable:
     names: tuple[str, ...]
     """K names."""
     scores: Floats
-    """Shape (Q, K); NaN = unscored."""
+    """Shape (Q, K); NaN = unscored; equal where only rounding tells them apart."""
+    varying: NDArray[np.bool_]
+    """Shape (Q,): questions that give some countries another score than others."""
     lengths: Floats
     """Shape (Q, K): length of the answer."""
     length_unit: str
@@ -51,17 +53,27 @@ class ScoreTable:
     truncated: int | None
     """Cells whose text was cut; None: not recorded."""
 
-    def signed(self, scores: Floats) -> Floats:
+    @property
+    def oriented(self) -> Floats:
         """Scores less their question's mean, sign reversed on negative questions.
 
         The zero of a reward is arbitrary, so a sign may only be reversed about the
         question's own mean.
-
-        Args:
-            scores: Shape (Q, K); NaN = unscored.
         """
-        centred = scores - np.nanmean(scores, axis=1, keepdims=True)
+        centred = self.scores - np.nanmean(self.scores, axis=1, keepdims=True)
+        # A mean of equal scores may miss them by a rounding error.
+        centred[~self.varying] *= 0.0
         return np.where(self.negative[:, None], -centred, centred)
+
+    @property
+    def tied(self) -> float:
+        """Share of the pairs of countries, over questions, that have the same score."""
+        same = pairs = 0
+        for row in self.scores:
+            sizes = np.unique(row[np.isfinite(row)], return_counts=True)[1]
+            same += int((sizes * (sizes - 1)).sum())
+            pairs += int(sizes.sum() * (sizes.sum() - 1))
+        return same / pairs
 
     @property
     def negative(self) -> NDArray[np.bool_]:
@@ -133,13 +145,18 @@ def score_table(run: Run) -> ScoreTable:
     lengths = _matrix(kept[length], rows, columns, shape)
     finite = np.isfinite(scores)
     usable = finite.sum(axis=1) >= 2
+    kept_scores = scores[usable]
+    low, high = np.nanmin(kept_scores, axis=1), np.nanmax(kept_scores, axis=1)
+    varying = ~alike(low, high)
+    level = np.where(np.isnan(kept_scores), np.nan, low[:, None])
     cut = kept["truncated_tokens"]
     return ScoreTable(
         items=tuple(map(str, items[usable])),
         sentiment=sentiment[usable],
         keys=keys,
         names=tuple(countries.by_key(key).name for key in keys),
-        scores=scores[usable],
+        scores=np.where(varying[:, None], kept_scores, level),
+        varying=varying,
         lengths=lengths[usable],
         length_unit=LENGTH_UNITS[length],
         others=tuple(sorted(scored.difference(analysed))),

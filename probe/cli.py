@@ -42,6 +42,7 @@ from probe.options import (
     SeedOpt,
     StageOptions,
     TemplateOpt,
+    TiesOpt,
     TrustOpt,
     check_folder,
     check_out,
@@ -447,6 +448,7 @@ def correlate(
     opinions: OpinionsOpt = None,
     as_json: JsonOpt = False,
     reference: ReferenceOpt = "USA",
+    ties: TiesOpt = "average",
     mixed: MixedOpt = False,
 ) -> None:
     """Rank correlation of runs with opinion polls, and with each other."""
@@ -468,6 +470,7 @@ def correlate(
             runs,
             polls=read_polls(opinions),
             reference=read_country(reference),
+            ties=ties,
             step=bar.update,
         )
     if as_json:

@@ -9,9 +9,7 @@ policy before its first step (Rafailov et al. 2023, section 4).
 from __future__ import annotations
 
 import bisect
-import csv
 import dataclasses
-import io
 import json
 import math
 import os
@@ -21,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_builders import select
-from probe import checkpoint
+from probe import checkpoint, csvs
 from probe.types import Candidate, Encoded, Item, Message
 
 COLUMNS = ("step", "tokens", "column", "group", "key", "id", "margin")
@@ -134,11 +132,7 @@ class HeldOut:
 
     def write(self, path: Path) -> None:
         """Writes `rows` as csv."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(self.rows())
-        checkpoint.write(path, stream.getvalue())
+        checkpoint.write(path, csvs.text_of(COLUMNS, self.rows()))
 
 
 def _line(point: Point) -> str:

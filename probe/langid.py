@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from data_builders.cells import probe_name
 from data_builders.langid import Shares, Tag, language_name, shares
 from data_builders.training_rows import TrainingSet
+from probe import csvs
 from probe.types import StoreError
 
 ANSWERS = ("assistant", "chosen", "rejected")
@@ -150,21 +150,24 @@ def write(of: Tagged, out: Path) -> tuple[Path, Path]:
     """
     name = probe_name(Path(of.found.name.replace("/", "_")))
     paths = out / f"{name}.languages.csv", out / f"{name}.tags.csv"
+    counts = csvs.text_of(
+        ("of", "measure", "code", "name", "count", "n", "share"),
+        [
+            (one.of, one.measure, one.code, one.name, one.count, one.n, one.share)
+            for one in parts(of)
+        ],
+    )
+    tags = csvs.text_of(
+        ("row", "role", "agreed", "lingua", "fasttext"),
+        [
+            (turn.row, turn.role, one.agreed, one.lingua, one.fasttext)
+            for turn, one in zip(of.found.turns, of.tags, strict=True)
+        ],
+    )
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with paths[0].open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("of", "measure", "code", "name", "count", "n", "share"))
-            for part in parts(of):
-                said = part.of, part.measure, part.code, part.name, part.count, part.n
-                share = "" if part.share is None else part.share
-                writer.writerow((*said, share))
-        with paths[1].open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("row", "role", "agreed", "lingua", "fasttext"))
-            for turn, one in zip(of.found.turns, of.tags, strict=True):
-                codes = one.agreed, one.lingua, one.fasttext
-                writer.writerow((turn.row, turn.role, *(code or "" for code in codes)))
+        for path, text in zip(paths, (counts, tags), strict=True):
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(
             f"{out} cannot be written: {error.strerror}",

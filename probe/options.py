@@ -96,6 +96,10 @@ MixedOpt = Annotated[
         "--mixed", help="Allow several versions of a probe or model side by side"
     ),
 ]
+TiesOpt = Annotated[
+    Literal["average", "best"],
+    typer.Option(help="Place that countries of equal scores share"),
+]
 ReferenceOpt = Annotated[
     str, typer.Option(help="Country that others are compared with")
 ]
@@ -266,6 +270,7 @@ class StageOptions(GroupOptions):
             help="Policies' options: summed log-probability, or minus mean token NLL"
         ),
     ] = "sum"
+    ties: TiesOpt = "average"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -505,6 +510,7 @@ def read_wanted(
     common: str | None = None,
     reference_dialect: str | None = None,
     reference_language: str = "eng_Latn",
+    ties: Literal["average", "best"] = "average",
 ) -> Wanted:
     """What a user wants of a report; errors as the parts'."""
     from data_builders import languages
@@ -517,6 +523,7 @@ def read_wanted(
     return Wanted(
         polls=polls,
         reference=country,
+        ties=ties,
         base=2 if base == "2" else "e",
         normalisation=normalisation,
         common=countries,

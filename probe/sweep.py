@@ -10,10 +10,8 @@ Everything lies in one folder, and everything that is finished there stays:
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
-import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -26,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from data_builders import mixes, probes
 from probe import ablation as ablations
-from probe import audit, checkpoint, held_out
+from probe import audit, checkpoint, csvs, held_out
 from probe.ablation import HELD_OUT, Job
 from probe.config import ModelConfig
 from probe.held_out import COLUMNS
@@ -265,17 +263,13 @@ def _collect(sweep: Sweep) -> None:
     Raises:
         DataError: A checkpoint's file has other columns, as those of older versions.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(LEARNING_COLUMNS)
-    found = False
+    found: list[list[object]] = []
     for job in sweep.jobs:
         file = sweep.folder(job) / checkpoint.HELD_OUT_FILE
         if file.is_file():
             share = "" if job.share is None else job.share
             label = [job.name, job.arm, share, job.seed, job.plan.stage]
-            with file.open(encoding="utf-8", newline="") as read:
-                header, *rows = csv.reader(read)
+            header, *rows = csvs.rows_of(file)
             if tuple(header) != COLUMNS:
                 raise DataError(
                     f"{file} has the columns {', '.join(header)}",
@@ -283,10 +277,10 @@ def _collect(sweep: Sweep) -> None:
                     "Delete the file to leave its curve out, or the checkpoint's "
                     "folder to train it again",
                 )
-            found = found or bool(rows)
-            writer.writerows([*label, *row] for row in rows)
+            found += ([*label, *row] for row in rows)
     if found:
-        checkpoint.write(sweep.out / LEARNING_FILE, stream.getvalue())
+        text = csvs.text_of(LEARNING_COLUMNS, found)
+        checkpoint.write(sweep.out / LEARNING_FILE, text)
 
 
 def reward_lengths(sweep: Sweep) -> Path | None:

@@ -14,8 +14,6 @@ and before that `trainer/`, with the checkpoints from which a stopped training g
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import logging
 import shutil
 import warnings
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.mixes import read_drawn
+from probe import csvs
 from probe.ablation import StagePlan
 from probe.checkpoint import (
     LENGTHS_FILE,
@@ -326,12 +325,10 @@ def _train(request: Request) -> None:
 
 def _lengths(rows: Sequence[Mapping[str, Any]], tokenizer: Any) -> str:
     """Tokens of both texts of each pair, whole and prompt included, as csv."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("id", "source", "chosen", "rejected"))
-    for row in rows:
-        writer.writerow((row["id"], row["source"], *text_lengths(tokenizer, row)))
-    return stream.getvalue()
+    return csvs.text_of(
+        ("id", "source", "chosen", "rejected"),
+        [(row["id"], row["source"], *text_lengths(tokenizer, row)) for row in rows],
+    )
 
 
 @contextlib.contextmanager

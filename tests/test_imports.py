@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 OURS = ("probe", "data_builders", "analysis", "rm_configs")
 LEVEL = {
     "probe.types": 0,
+    "probe.csvs": 0,
     "probe.ablation": 1,
     "probe.config": 1,
     "probe.encode": 1,
@@ -48,6 +49,7 @@ ANALYSIS_MAY = (
     "probe.types",
     "probe.store",
     "probe.sums",
+    "probe.csvs",
     "data_builders.countries",
     "data_builders.country_opinions",
     "data_builders.mix_duplicates",

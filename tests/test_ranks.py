@@ -31,13 +31,14 @@ def run_of(rows: list[list[float]], sentiment: list[str] | None = None) -> Run:
 
 def test_published_mean_ranks(recorded: Path) -> None:
     run = recorded_run(recorded, STARLING)
-    frame = rank_frame(rank_run(run, draws=2000, seed=0), "USA")
+    ranking = rank_run(run, draws=2000, seed=0, ties="best")
+    frame = rank_frame(ranking, "USA")
     assert len(frame) == 181
     rank = frame.mean_rank
     assert rank["GBR"] == pytest.approx(67.5921, abs=5e-5)
     assert rank["PRK"] == pytest.approx(152.0993, abs=5e-5)
     # Canada shares a place with Uruguay in one question: half a place of 554.
-    shared = rank_run(run, draws=9, seed=0, ties="average")
+    shared = rank_run(run, draws=9, seed=0)
     canada = shared.mean.estimate[shared.table.keys.index("CAN")]
     assert canada == pytest.approx(76.0966, abs=5e-5)
     assert rank["CAN"] == pytest.approx(76.0957, abs=5e-5)
@@ -46,7 +47,6 @@ def test_published_mean_ranks(recorded: Path) -> None:
     assert shared.mean.estimate.mean() == pytest.approx(91)
     assert ((frame.ci_low < frame.mean_rank) & (frame.mean_rank < frame.ci_high)).all()
     # The bootstrap's spread is the standard error of a mean over two strata.
-    ranking = rank_run(run, draws=2000, seed=0)
     negative = ranking.table.negative
     parts = [ranking.ranks[negative], ranking.ranks[~negative]]
     error = np.sqrt(sum(len(p) * p.var(axis=0, ddof=1) for p in parts)) / 554
@@ -59,14 +59,16 @@ def test_highest_score_is_first_ties_share_and_negative_is_reversed() -> None:
     table = [[3.0, 1.0, 2.0, 0.0], [5.0, 5.0, 0.0, 1.0]]
     assert question_ranks(np.array(table)).tolist() == [
         [1, 3, 2, 4],
-        [1, 1, 4, 3],
+        [1.5, 1.5, 4, 3],
     ]
-    assert question_ranks(np.array(table), "average")[1].tolist() == [1.5, 1.5, 4, 3]
-    ranking = rank_run(run_of(table, ["positive", "negative"]), draws=10, seed=0)
-    assert ranking.ranks.tolist() == [[1, 3, 2, 4], [3, 3, 1, 2]]
-    assert ranking.positive is not None and ranking.negative is not None
-    assert ranking.positive.estimate.tolist() == [1, 3, 2, 4]
-    assert ranking.negative.estimate.tolist() == [3, 3, 1, 2]
+    assert question_ranks(np.array(table), "best")[1].tolist() == [1, 1, 4, 3]
+    run = run_of(table, ["positive", "negative"])
+    for ties, reversed_ranks in (("average", [3.5, 3.5, 1, 2]), ("best", [3, 3, 1, 2])):
+        ranking = rank_run(run, draws=10, seed=0, ties=ties)
+        assert ranking.ranks.tolist() == [[1, 3, 2, 4], reversed_ranks]
+        assert ranking.positive is not None and ranking.negative is not None
+        assert ranking.positive.estimate.tolist() == [1, 3, 2, 4]
+        assert ranking.negative.estimate.tolist() == reversed_ranks
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -138,9 +140,7 @@ def test_the_published_table_differs_by_its_broken_ties_only(recorded: Path) -> 
     file = recorded / "results" / "7_askreddit" / "starling_rm_df_filtered_USA.csv"
     totals = pd.read_csv(file, index_col="code")["Total Rank"]
     assert len(totals) == 21
-    ranking = rank_run(
-        recorded_run(recorded, STARLING), draws=9, seed=0, ties="average"
-    )
+    ranking = rank_run(recorded_run(recorded, STARLING), draws=9, seed=0)
     ours = pd.Series(ranking.ranks.sum(axis=0), index=list(ranking.table.keys))
     scores = ranking.table.scores
     shared = (scores[:, :, None] == scores[:, None, :]).sum(axis=(0, 2)) - 554
