@@ -56,8 +56,6 @@ from probe.options import (
     read_lineages,
     read_polls,
     read_runs,
-    read_settings,
-    read_wanted,
     run_folders,
 )
 from probe.types import (
@@ -70,6 +68,7 @@ from probe.types import (
 
 if TYPE_CHECKING:
     from analysis.load import Run
+    from analysis.paper import Row
     from analysis.part import Wanted
     from analysis.records import Record
     from probe.audit import Settings
@@ -123,6 +122,11 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
         print("  ".join(cells).rstrip())
 
 
+def _print_records(records: Iterable[Record | Row]) -> None:
+    kept = [record.to_json() for record in records]
+    print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
+
+
 @app.command()
 @grouped
 def show(
@@ -142,7 +146,7 @@ def show(
 
     options = chosen.read()
     loaded = load_probe(probe, columns)
-    settings = read_settings(
+    settings = audits.Settings(
         trust_remote_code=trust_remote_code,
         template=template,
         adapter_base=adapter_base,
@@ -421,8 +425,7 @@ def reproduce(
         )
         rows = published.reproduce(evidence, step=bar.update)
     if as_json:
-        kept = [row.to_json() for row in rows]
-        print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
+        _print_records(rows)
     else:
         for heading, table, rest in figure_tables(rows):
             print(heading)
@@ -475,7 +478,7 @@ def correlate(
         )
     if as_json:
         kept = [
-            record.to_json()
+            record
             for one in found.runs
             for record in (
                 *one.correlations,
@@ -484,8 +487,7 @@ def correlate(
                 *one.country_records,
             )
         ]
-        kept += [record.to_json() for record in found.cross_records]
-        print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
+        _print_records([*kept, *found.cross_records])
         return
     for one in found.runs:
         print(f"{one.run.manifest.probe}@{one.run.manifest.probe_version}  {one.label}")
@@ -626,7 +628,7 @@ def train(
     found = ablations.read(ablation)
     folder = out or Path("ablations") / found.name
     check_folder("--out", folder)
-    settings = read_settings(device=device, batch_tokens=batch_tokens)
+    settings = ScoreOptions(device=device, batch_tokens=batch_tokens).read()
     prepared = sweep.prepare(found, out=folder, data=data, settings=settings)
     scored = sweep.run(prepared)
     if scored is None:
@@ -640,13 +642,13 @@ def train(
         _card(runs, lengths, prepared.base.config.name, folder / "report")
     if found.shares is not None and runs:
         try:
-            _doses(runs, curves, folder / "report", read_wanted())
+            _doses(runs, curves, folder / "report", ReportOptions().read())
             return
         except NoSlopeError as error:
             # What they score is a report all the same.
             print(f"note: {error}", file=sys.stderr)
     if runs:
-        _report(runs, folder / "report", read_wanted())
+        _report(runs, folder / "report", ReportOptions().read())
     if curves:
         _curves(curves, folder / "report" / "learning")
 
@@ -679,11 +681,11 @@ def demo(
     limit: LimitOpt = None,
 ) -> None:
     """Audit a small reward model on bundled questions: one report in minutes."""
-    options, settings = ItemOptions().read(), read_settings(runs=runs)
+    options, settings = ItemOptions().read(), ScoreOptions(runs=runs).read()
     probe = load_probe(DEMO_PROBE)
     from probe.audit import configure
 
-    config, wanted = configure(DEMO_MODEL, settings), read_wanted()
+    config, wanted = configure(DEMO_MODEL, settings), ReportOptions().read()
     _audit(config, DEMO_MODEL, [probe], options, settings, limit, out, wanted)
 
 
@@ -789,8 +791,7 @@ def _say_found(
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if as_json:
-        kept = [record.to_json() for record in records]
-        print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
+        _print_records(records)
         return
     for heading, table, rest in tables:
         print(heading)

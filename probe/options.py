@@ -81,10 +81,6 @@ TrustOpt = Annotated[
     typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint"),
 ]
 BaseFolderOpt = Annotated[
-    Path | None,
-    typer.Option("--adapter-base", help="Folder of the base of a bare adapter"),
-]
-BaseFolderOpt = Annotated[
     Path | None, typer.Option(help="Folder of the base of a bare adapter")
 ]
 OpinionsOpt = Annotated[
@@ -223,7 +219,9 @@ class LoadOptions:
 
     def read(self) -> Settings:
         """How a user wants the model to run."""
-        return read_settings(**vars(self))
+        from probe.audit import Settings
+
+        return Settings(**vars(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +232,15 @@ class ScoreOptions(LoadOptions):
     batch_tokens: BatchOpt = None
     seed: SeedOpt = 0
     template: TemplateOpt = "config"
+
+    def read(self) -> Settings:
+        """The same.
+
+        Raises:
+            UsageError: `--runs` cannot be written.
+        """
+        check_folder("--runs", self.runs)
+        return super().read()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +261,25 @@ class GroupOptions:
 
     def read(self) -> Wanted:
         """What a user wants of a report; errors as the parts'."""
-        return read_wanted(**vars(self))
+        from data_builders import languages
+
+        given = ReportOptions(**vars(self))
+        polls, country = read_polls(given.opinions), read_country(given.reference)
+        countries = _countries("--common", given.common)
+        language = languages.resolve(given.reference_language)
+        # Imported here: a wrong name is said before a slow start.
+        from analysis.part import Wanted
+
+        return Wanted(
+            polls=polls,
+            reference=country,
+            ties=given.ties,
+            base=2 if given.base == "2" else "e",
+            normalisation=given.normalisation,
+            common=countries,
+            reference_dialect=given.reference_dialect,
+            reference_language=language,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -379,7 +404,7 @@ def read_runs(paths: list[Path], mixed: bool = False) -> list[Run]:
         StoreError: As `analysis.load.load_runs`.
     """
     found = run_folders(paths)
-    # Imported here, as in `read_wanted`: a wrong name is said before a slow start.
+    # Imported here: a wrong name is said before a slow start.
     from analysis.load import load_runs
 
     return list(load_runs(found, mixed=mixed))
@@ -501,37 +526,6 @@ def _listed(option: str, names: str, what: str, example: str) -> list[str]:
     return labels
 
 
-def read_wanted(
-    *,
-    opinions: list[str] | None = None,
-    reference: str = "USA",
-    base: Literal["2", "e"] = "2",
-    normalisation: Literal["sum", "mean_nll"] = "sum",
-    common: str | None = None,
-    reference_dialect: str | None = None,
-    reference_language: str = "eng_Latn",
-    ties: Literal["average", "best"] = "average",
-) -> Wanted:
-    """What a user wants of a report; errors as the parts'."""
-    from data_builders import languages
-
-    polls, country = read_polls(opinions), read_country(reference)
-    countries = _countries("--common", common)
-    language = languages.resolve(reference_language)
-    from analysis.part import Wanted
-
-    return Wanted(
-        polls=polls,
-        reference=country,
-        ties=ties,
-        base=2 if base == "2" else "e",
-        normalisation=normalisation,
-        common=countries,
-        reference_dialect=reference_dialect,
-        reference_language=language,
-    )
-
-
 def read_lineages(path: Path | None, runs: list[Run]) -> tuple[Lineage, ...]:
     """The lineages of `--families`, or the shipped ones.
 
@@ -569,34 +563,3 @@ def check_out(out: Path | None) -> None:
 
     if out is not None:
         try_folder(out)
-
-
-def read_settings(
-    *,
-    runs: Path = Path("runs"),
-    device: str | None = None,
-    dtype: Dtype | None = None,
-    batch_tokens: int | None = None,
-    seed: int = 0,
-    trust_remote_code: bool = False,
-    template: Literal["config", "plain"] = "config",
-    adapter_base: Path | None = None,
-) -> Settings:
-    """How a user wants a model to run.
-
-    Raises:
-        UsageError: `--runs` cannot be written.
-    """
-    check_folder("--runs", runs)
-    from probe.audit import Settings
-
-    return Settings(
-        runs=runs,
-        device=device,
-        dtype=dtype,
-        batch_tokens=batch_tokens,
-        seed=seed,
-        trust_remote_code=trust_remote_code,
-        template=template,
-        adapter_base=adapter_base,
-    )
