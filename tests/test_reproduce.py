@@ -252,7 +252,7 @@ def test_a_file_read_is_the_run_stored(
     found = read(cells, probe, file, asked)
     stored = load_run(result.path)
     pd.testing.assert_frame_equal(found.frame(), stored.frame)
-    manifest = found.manifest(probe, file, digest, model="m")
+    manifest = found.manifest(probe, {"": (file, digest)}, model="m")
     assert manifest.fingerprint == stored.manifest.fingerprint
     assert manifest.folder == stored.manifest.folder
 

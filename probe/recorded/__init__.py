@@ -94,7 +94,7 @@ def import_file(
     frame, digest = read_rows(file)
     with uncollected():
         recorded = read(frame, probe, file, asked)
-    manifest = recorded.manifest(probe, file, digest, model=model, argv=argv)
+    manifest = recorded.manifest(probe, {"": (file, digest)}, model=model, argv=argv)
     return _store(recorded, manifest, root)
 
 
@@ -136,7 +136,7 @@ def import_groups(
     with uncollected():
         recorded, digests = pairs.read_groups(groups)
     located = {group: (file, digests[group]) for group, file in groups.items()}
-    manifest = recorded.manifest_of_groups(probe, located, model=model, argv=argv)
+    manifest = recorded.manifest(probe, located, model=model, argv=argv)
     return _store(recorded, manifest, root)
 
 

@@ -65,64 +65,25 @@ class Recorded:
     def manifest(
         self,
         probe: Probe,
-        file: Path,
-        digest: str,
+        files: Mapping[str, tuple[Path, str]],
         *,
         model: str,
         argv: Sequence[str] = (),
     ) -> Manifest:
-        """The manifest of the run that the file is, or becomes.
+        """The manifest of the run that one file, or several together, become.
 
         Args:
             probe: The benchmark the scores belong to.
-            file: The result file.
-            digest: sha256 of its bytes.
+            files: Name of a group -> its file and the sha256 of the file's bytes; that
+                of a file alone is empty.
             model: Label for the model.
             argv: The command line.
         """
-        return self._manifest(
-            probe, {file.name: digest}, digest, {"file": file.name}, model, argv
+        names = {group: file.name for group, (file, _) in files.items()}
+        whole = "\n".join(
+            f"{group}={digest}" if group else digest
+            for group, (_, digest) in files.items()
         )
-
-    def manifest_of_groups(
-        self,
-        probe: Probe,
-        groups: Mapping[str, tuple[Path, str]],
-        *,
-        model: str,
-        argv: Sequence[str] = (),
-    ) -> Manifest:
-        """The manifest of the run that several files together become.
-
-        Args:
-            probe: The benchmark the scores belong to.
-            groups: Name of a group -> its file and the sha256 of the file's bytes.
-            model: Label for the model.
-            argv: The command line.
-        """
-        whole = [f"{group}={digest}" for group, (_, digest) in groups.items()]
-        return self._manifest(
-            probe,
-            # Files of several folders may share a name.
-            {
-                f"{group}={file.name}": digest
-                for group, (file, digest) in groups.items()
-            },
-            "\n".join(whole),
-            {"files": {group: file.name for group, (file, _) in groups.items()}},
-            model,
-            argv,
-        )
-
-    def _manifest(
-        self,
-        probe: Probe,
-        files: Mapping[str, str],
-        whole: str,
-        resolved: Mapping[str, object],
-        model: str,
-        argv: Sequence[str],
-    ) -> Manifest:
         whole = f"{IMPORTER_VERSION}:{whole}"
         if self.version is not None:
             whole += f"\n{self.version}, limit {self.limit}"
@@ -141,8 +102,16 @@ class Recorded:
             candidate_columns=self.candidate_columns,
             measures=(self.measure.value,),
             argv=tuple(argv),
-            resolved={**resolved, "importer_version": IMPORTER_VERSION},
-            sources={**files, **self.sources},
+            resolved={
+                **({"file": names[""]} if "" in names else {"files": names}),
+                "importer_version": IMPORTER_VERSION,
+            },
+            sources={
+                # Files of several folders may share a name.
+                f"{group}={file.name}" if group else file.name: digest
+                for group, (file, digest) in files.items()
+            }
+            | dict(self.sources),
             dropped=self.dropped,
             limit=self.limit,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -307,8 +276,10 @@ def _check_header(frame: pd.DataFrame, file: Path) -> None:
         )
 
 
-def need(frame: pd.DataFrame, names: Sequence[str], file: Path) -> None:
-    """Checks that the columns are there.
+def need(
+    frame: pd.DataFrame, names: Sequence[str], file: Path, otherwise: str = ""
+) -> None:
+    """Checks that the columns are there; `otherwise`: what else may be meant.
 
     Raises:
         DataError: One is not.
@@ -317,7 +288,7 @@ def need(frame: pd.DataFrame, names: Sequence[str], file: Path) -> None:
     if missing:
         raise DataError(
             f"{file} has no column '{missing[0]}'",
-            f"This layout needs the columns {', '.join(names)}",
+            f"This layout needs the columns {', '.join(names)}{otherwise}",
             f"Rename or add it; the file has {_some(list(map(str, frame.columns)))}",
         )
 
@@ -355,6 +326,24 @@ def numbers(frame: pd.DataFrame, columns: Sequence[str], file: Path) -> pd.DataF
             "Mend the cells, or leave them empty",
         )
     return values
+
+
+def none_wrong(
+    cells: pd.Series, wrong: pd.Series, file: Path, expected: str, action: str
+) -> None:
+    """Checks that no cell of a column is wrong.
+
+    Raises:
+        DataError: One is; its row is named.
+    """
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise DataError(
+            f"{file}, data row {row + 1}, column '{cells.name}': "
+            f"{cells.iloc[row]!r} ({int(wrong.sum())} such cells)",
+            expected,
+            action,
+        )
 
 
 def no_twice(keys: pd.Series, what: str, file: Path) -> None:
@@ -398,15 +387,13 @@ def token_counts(frame: pd.DataFrame, file: Path) -> dict[str, list[int | None]]
     found = {}
     for name in names:
         values = numbers(frame, [name], file)[name]
-        wrong = (values < 0) | (values % 1 > 0)
-        if wrong.any():
-            row = int(wrong.to_numpy().argmax())
-            raise DataError(
-                f"{file}, data row {row + 1}, column '{name}': "
-                f"{frame[name].iloc[row]!r}",
-                "A number of tokens is a whole number",
-                "Mend the cell, or leave the column out",
-            )
+        none_wrong(
+            frame[name],
+            (values < 0) | (values % 1 > 0),
+            file,
+            "A number of tokens is a whole number",
+            "Mend the cell, or leave the column out",
+        )
         found[name] = [None if one != one else int(one) for one in values.tolist()]
     return found
 

@@ -60,15 +60,13 @@ def read(frame: pd.DataFrame, file: Path) -> pd.DataFrame:
         DataError: A column is missing or a cell is not as it must be; with its place.
     """
     files.need(frame, _NEEDS, file)
-    other = ~frame["dialect"].isin(md3.DIALECTS)
-    if other.any():
-        row = int(other.to_numpy().argmax())
-        raise DataError(
-            f"{file}, data row {row + 1}, column 'dialect': "
-            f"{frame['dialect'].iloc[row]!r}",
-            f"A dialect of MD3 is one of {', '.join(md3.DIALECTS)}",
-            "Correct the cell",
-        )
+    files.none_wrong(
+        frame["dialect"],
+        ~frame["dialect"].isin(md3.DIALECTS),
+        file,
+        f"A dialect of MD3 is one of {', '.join(md3.DIALECTS)}",
+        "Correct the cell",
+    )
     places = [f"{file}, data row {i + 1}" for i in range(len(frame))]
     answered = files.numbers(frame, ["correct_answer_prob"], file).to_numpy()[:, 0]
     distractors = [
@@ -136,12 +134,11 @@ def _probabilities(cell: str, wanted: int, where: str) -> float:
 def _verdicts(frame: pd.DataFrame, column: str, file: Path) -> Sequence[float]:
     """1 or 0; NaN where the cell is empty."""
     unknown = ~(frame[column].isin(_VERDICTS) | files.empty(frame[[column]])[:, 0])
-    if unknown.any():
-        row = int(unknown.to_numpy().argmax())
-        raise DataError(
-            f"{file}, data row {row + 1}, column '{column}': "
-            f"{frame[column].iloc[row]!r}",
-            f"It is one of {', '.join(_VERDICTS)}",
-            "Take the file as published",
-        )
+    files.none_wrong(
+        frame[column],
+        unknown,
+        file,
+        f"It is one of {', '.join(_VERDICTS)}",
+        "Take the file as published",
+    )
     return [_VERDICTS.get(cell, np.nan) for cell in frame[column]]

@@ -117,15 +117,13 @@ def read_long(frame: pd.DataFrame, file: Path) -> Recorded:
     """
     if "item" not in frame.columns and "item_id" in frame.columns:
         frame = frame.rename(columns={"item_id": "item"})
-    missing = [name for name in _LONG[:3] if name not in frame.columns]
-    if missing:
-        raise DataError(
-            f"{file} has no column '{missing[0]}'",
-            "Recorded scores of dialects have the columns item, dialect and score; "
-            "RewardBench's result files are named with their dialect: "
-            "standard=A.jsonl aal=B.jsonl",
-            f"Rename or add it; the file has {', '.join(map(str, frame.columns))}",
-        )
+    files.need(
+        frame,
+        _LONG[:3],
+        file,
+        "; RewardBench's result files are named with their dialect: "
+        "standard=A.jsonl aal=B.jsonl",
+    )
     frame = frame.assign(
         **{
             name: frame[name].str.strip()
@@ -191,15 +189,14 @@ def _check_cells(frame: pd.DataFrame, names: Sequence[str], file: Path) -> None:
         wrong[name] |= frame[name].str.contains("/", regex=False)
     wrong["role"] = ~frame["role"].isin(ANSWERS)
     for name, rows in wrong.items():
-        if rows.any():
-            place = int(rows.to_numpy().argmax())
-            raise DataError(
-                f"{file}, data row {place + 1}, column '{name}': "
-                f"{frame[name].iloc[place]!r} ({int(rows.sum())} such cells)",
-                "Every row names an item and a dialect without '/'; a role is one of "
-                f"{', '.join(ANSWERS)}",
-                "Mend the cell, or leave the row out of the file",
-            )
+        files.none_wrong(
+            frame[name],
+            rows,
+            file,
+            "Every row names an item and a dialect without '/'; a role is one of "
+            f"{', '.join(ANSWERS)}",
+            "Mend the cell, or leave the row out of the file",
+        )
 
 
 def _comparable(

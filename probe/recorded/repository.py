@@ -111,7 +111,9 @@ class Found:
                     rows = recorded.frame()
                 yield RecordedRun(
                     path=path,
-                    manifest=recorded.manifest(shelf.probe, path, digest, model=model),
+                    manifest=recorded.manifest(
+                        shelf.probe, {"": (path, digest)}, model=model
+                    ),
                     measure=recorded.measure,
                     frame=rows,
                 )
