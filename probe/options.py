@@ -81,10 +81,6 @@ TrustOpt = Annotated[
     typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint"),
 ]
 BaseFolderOpt = Annotated[
-    Path | None,
-    typer.Option("--adapter-base", help="Folder of the base of a bare adapter"),
-]
-BaseFolderOpt = Annotated[
     Path | None, typer.Option(help="Folder of the base of a bare adapter")
 ]
 OpinionsOpt = Annotated[
