@@ -146,6 +146,14 @@ def _hash(seed: int, text: str) -> str:
     return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
 
 
+def unread(probe: Probe, options: BuildOptions) -> str | None:
+    """An option that is given and that the probe would ignore; None: there is none."""
+    given, plain = vars(options), vars(BuildOptions())
+    names = ("articles", "span", "protocol", "personas", "languages", "shots")
+    found = (one for one in names if given[one] != plain[one])
+    return next((one for one in found if one not in probe.words), None)
+
+
 def filter_countries(labels: Iterable[str]) -> tuple[str, ...]:
     """Turns what a user wrote after `--countries` into crosswalk keys.
 

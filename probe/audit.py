@@ -152,13 +152,6 @@ def plain(config: ModelConfig) -> ModelConfig:
     return config.model_copy(update=changes)
 
 
-def build_items(
-    probe: Probe, options: BuildOptions, *, limit: int | None, seed: int
-) -> list[Item]:
-    """The probe's items for this call: as `select.build`."""
-    return select.build(probe, options, limit, seed)
-
-
 def fitting(config: ModelConfig) -> list[Probe]:
     """Shipped probes that make sense for the model, sorted by name."""
     found = [probes.load(name) for name in probes.shipped()]
@@ -184,7 +177,7 @@ def available(
     missing: DataError | None = None
     for probe in found:
         try:
-            built.append((probe, build_items(probe, options, limit=limit, seed=seed)))
+            built.append((probe, select.build(probe, options, limit, seed)))
         except (MissingDataError, NothingAskedError) as error:
             missing = error
             logger.warning("left out probe %s: %s", probe.name, error)
@@ -231,9 +224,9 @@ def score_probe(
     Args:
         prepared: The model.
         probe: The benchmark.
-        items: From `build_items`.
+        items: From `select.build`.
         options: What the user chose about the items' text.
-        limit: As `build_items`.
+        limit: As `select.build`.
         load: From `loader`; called only if something is left to score.
 
     Raises:

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from probe.config import Kind, ModelConfig
 from probe.encode import BOS_COUNT
 from probe.models import Resolved, Scorer, checkpoints, load_tokenizer, tensors
-from probe.models.engine import device_of, fresh
+from probe.models.engine import device_of, forward
 from probe.models.implicit import ImplicitScorer, completion
 from probe.models.policy import PolicyScorer
 from probe.models.reward import OwnOutputScorer, RewardScorer, labelled
@@ -352,13 +352,15 @@ def _plain(scorer: Scorer, encoded: Sequence[Encoded], limit: float) -> Check:
 
 
 def class_score(
-    model: PreTrainedModel, encoded: Encoded, columns: tuple[int, ...] = (0,)
+    model: PreTrainedModel,
+    encoded: Encoded,
+    columns: tuple[int, ...],
+    output: str = "logits",
 ) -> Mapping[Measure, float]:
-    """What a `*ForSequenceClassification` itself gives for one text, unpadded."""
+    """What a class itself gives for one text, unpadded."""
     ids = torch.tensor([encoded.token_ids], device=device_of(model))
-    with torch.inference_mode(), fresh(model):
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-    return {Measure.REWARD: float(labelled(logits[0].float(), columns))}
+    made = forward(model, ids, attention_mask=torch.ones_like(ids))
+    return {Measure.REWARD: float(labelled(made[output].reshape(-1).float(), columns))}
 
 
 def _limit(scorer: Scorer, resolved: Resolved) -> float:
@@ -403,13 +405,8 @@ def plain_score(scorer: Scorer, encoded: Encoded) -> Mapping[Measure, float]:
             base = _plain_log_prob(scorer.reference.model, read)
             return {Measure.IMPLICIT_REWARD: (scorer.config.beta or 0) * (ours - base)}
         case OwnOutputScorer():
-            ids = torch.tensor([encoded.token_ids], device=device_of(scorer.model))
-            with torch.inference_mode(), fresh(scorer.model):
-                output = scorer.model(
-                    input_ids=ids, attention_mask=torch.ones_like(ids)
-                )
-            own = output[scorer.config.output].reshape(-1).float()
-            return {Measure.REWARD: float(labelled(own, scorer.columns))}
+            output = str(scorer.config.output)
+            return class_score(scorer.model, encoded, scorer.columns, output)
     raise AssertionError(f"a scorer of class {type(scorer).__name__}")
 
 
@@ -430,20 +427,15 @@ def _plain_reward(scorer: RewardScorer, encoded: Encoded) -> float:
     tokens = torch.tensor([ids], device=device_of(scorer.backbone))
     mask = torch.zeros_like(tokens)
     mask[:, :length] = 1
-    with torch.inference_mode(), fresh(scorer.backbone):
-        states = scorer.backbone(input_ids=tokens, attention_mask=mask)
-        state = states.last_hidden_state[0, at : at + 1].float()
-        return float(_on_device(scorer.head, state))
-
-
-def _on_device(head: nn.Module, state: torch.Tensor) -> torch.Tensor:
-    return head(state.to(next(head.parameters()).device))
+    states = forward(scorer.backbone, tokens, attention_mask=mask).last_hidden_state
+    state = states[0, at : at + 1].float()
+    with torch.inference_mode():
+        return float(scorer.head(state.to(next(scorer.head.parameters()).device)))
 
 
 def _plain_log_prob(model: PreTrainedModel, encoded: Encoded) -> float:
     start, end = encoded.answer_start, encoded.answer_end
     ids = torch.tensor([encoded.token_ids[:end]], device=device_of(model))
-    with torch.inference_mode(), fresh(model):
-        logits = model(input_ids=ids).logits[0].float()
+    logits = forward(model, ids).logits[0].float()
     chosen = logits[start - 1 : end - 1].log_softmax(dim=1)
     return float(chosen.gather(1, ids[0, start:, None]).double().sum())

@@ -13,51 +13,11 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from probe.options import (
-    BaseFolderOpt,
-    BatchOpt,
-    ColumnsOpt,
-    DataOpt,
-    DeviceOpt,
-    GroupOptions,
-    ItemOptions,
-    JsonOpt,
-    LimitOpt,
-    Listing,
-    LoadOptions,
-    MixedOpt,
-    ModelArg,
-    OpinionsOpt,
-    OutOpt,
-    ProbeArg,
-    ReferenceOpt,
-    ReportOptions,
-    RunArgs,
-    RunsOpt,
-    ScoreOptions,
-    SeedOpt,
-    StageOptions,
-    TemplateOpt,
-    TiesOpt,
-    TrustOpt,
-    check_folder,
-    check_out,
-    check_read,
-    for_one_probe,
-    grouped,
-    load_probe,
-    read_columns,
-    read_country,
-    read_files,
-    read_lineages,
-    read_polls,
-    read_runs,
-    run_folders,
-)
+from probe import options as opts
 from probe.types import (
     CheckFailedError,
     DataError,
@@ -94,8 +54,8 @@ app = typer.Typer(
 
 @app.command()
 def ls(
-    what: Annotated[Listing | None, typer.Argument(metavar="[WHAT]")] = None,
-    runs: RunsOpt = Path("runs"),
+    what: Annotated[opts.Listing | None, typer.Argument(metavar="[WHAT]")] = None,
+    runs: opts.RunsOpt = Path("runs"),
 ) -> None:
     """List probes, models, opinions, ablations or runs (without WHAT: all of them)."""
     from probe import listing
@@ -122,22 +82,29 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
         print("  ".join(cells).rstrip())
 
 
+def _bar(total: int, what: str, unit: str) -> Any:
+    """Progress, where it takes longer than two seconds."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit=f" {unit}", delay=2.0)
+
+
 def _print_records(records: Iterable[Record | Row]) -> None:
     kept = [record.to_json() for record in records]
     print(json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 @app.command()
-@grouped
+@opts.grouped
 def show(
-    probe: ProbeArg,
-    model: ModelArg,
-    chosen: ItemOptions,
+    probe: opts.ProbeArg,
+    model: opts.ModelArg,
+    chosen: opts.ItemOptions,
     n: Annotated[int, typer.Option("-n", min=1, help="How many candidates")] = 1,
-    columns: ColumnsOpt = None,
-    template: TemplateOpt = "config",
-    trust_remote_code: TrustOpt = False,
-    adapter_base: BaseFolderOpt = None,
+    columns: opts.ColumnsOpt = None,
+    template: opts.TemplateOpt = "config",
+    trust_remote_code: opts.TrustOpt = False,
+    adapter_base: opts.BaseFolderOpt = None,
 ) -> None:
     """Print the exact text and tokens a model reads; no weights are loaded."""
     from probe import audit as audits
@@ -145,14 +112,14 @@ def show(
     from probe.config import Kind
 
     options = chosen.read()
-    loaded = load_probe(probe, columns)
+    loaded = opts.load_probe(probe, columns)
     settings = audits.Settings(
         trust_remote_code=trust_remote_code,
         template=template,
         adapter_base=adapter_base,
     )
     config = audits.configure(model, settings)
-    options = for_one_probe(loaded, config, options)
+    options = opts.for_one_probe(loaded, config, options)
     resolved = models.resolve_weights(config, with_tensors=False)
     if template == "plain":
         config = audits.plain(config)
@@ -201,8 +168,8 @@ def _print_prompt(item: Item, encoder: Encoder) -> None:
 
 
 @app.command()
-@grouped
-def check(model: ModelArg, how: LoadOptions) -> None:
+@opts.grouped
+def check(model: opts.ModelArg, how: opts.LoadOptions) -> None:
     """Run golden pairs and invariance checks on a loaded model."""
     from probe import models
     from probe.audit import configure, prepare
@@ -235,24 +202,25 @@ def check(model: ModelArg, how: LoadOptions) -> None:
 
 
 @app.command()
-@grouped
+@opts.grouped
 def score(
-    probe: ProbeArg,
-    model: ModelArg,
-    chosen: ItemOptions,
-    how: ScoreOptions,
-    limit: LimitOpt = None,
-    columns: ColumnsOpt = None,
+    probe: opts.ProbeArg,
+    model: opts.ModelArg,
+    chosen: opts.ItemOptions,
+    how: opts.ScoreOptions,
+    limit: opts.LimitOpt = None,
+    columns: opts.ColumnsOpt = None,
 ) -> None:
     """Score one probe with one model; continues a run that stopped."""
+    from data_builders import select
     from probe import audit as audits
 
     options, settings = chosen.read(), how.read()
-    loaded = load_probe(probe, columns)
+    loaded = opts.load_probe(probe, columns)
     config = audits.configure(model, settings)
-    options = for_one_probe(loaded, config, options)
+    options = opts.for_one_probe(loaded, config, options)
     # Bad data must end the call before weights are fetched.
-    items = audits.build_items(loaded, options, limit=limit, seed=settings.seed)
+    items = select.build(loaded, options, limit, settings.seed)
     prepared = audits.prepare(config, settings)
     _say_resolved(model, prepared.config)
     load = audits.loader(prepared)
@@ -263,9 +231,9 @@ def score(
 
 
 @app.command("import")
-@grouped
+@opts.grouped
 def import_(
-    probe: ProbeArg,
+    probe: opts.ProbeArg,
     files: Annotated[
         list[str],
         typer.Argument(
@@ -274,11 +242,11 @@ def import_(
         ),
     ],
     model: Annotated[str, typer.Option(help="Label for the model")],
-    chosen: ItemOptions,
-    limit: LimitOpt = None,
-    runs: RunsOpt = Path("runs"),
-    columns: ColumnsOpt = None,
-    seed: SeedOpt = 0,
+    chosen: opts.ItemOptions,
+    limit: opts.LimitOpt = None,
+    runs: opts.RunsOpt = Path("runs"),
+    columns: opts.ColumnsOpt = None,
+    seed: opts.SeedOpt = 0,
 ) -> None:
     """Store scores recorded elsewhere as runs: one for each file, or for all GROUPs.
 
@@ -286,12 +254,10 @@ def import_(
     that `export` writes with the same options. The first GROUP is the one that the
     others are compared with.
     """
-    check_folder("--runs", runs)
-    loaded, found = load_probe(probe, columns), read_files(files)
+    opts.check_folder("--runs", runs)
+    loaded, found = opts.load_probe(probe, columns), opts.read_files(files)
     options = chosen.read()
-    check_read(loaded, options)
-    from tqdm import tqdm
-
+    opts.check_read(loaded, options)
     from probe.recorded import Asked, import_file, import_groups
 
     asked = Asked(options=options, limit=limit, seed=seed)
@@ -299,18 +265,20 @@ def import_(
         result = import_groups(loaded, found, model=model, root=runs, argv=sys.argv)
         _say_counts(result.path)
         return
-    for file in tqdm(found, desc="import", unit=" files", delay=2.0):
-        result = import_file(
-            loaded, file, model=model, root=runs, asked=asked, argv=sys.argv
-        )
-        _say_counts(result.path)
+    with _bar(len(found), "import", "files") as bar:
+        for file in found:
+            result = import_file(
+                loaded, file, model=model, root=runs, asked=asked, argv=sys.argv
+            )
+            _say_counts(result.path)
+            bar.update()
 
 
 @app.command()
-@grouped
+@opts.grouped
 def export(
-    probe: ProbeArg,
-    chosen: ItemOptions,
+    probe: opts.ProbeArg,
+    chosen: opts.ItemOptions,
     out: Annotated[
         Path | None, typer.Option(help="File to write [standard output]")
     ] = None,
@@ -318,9 +286,9 @@ def export(
         Literal["reward", "policy"] | None,
         typer.Option(help="Kind of model [reward, if it fits one]"),
     ] = None,
-    limit: LimitOpt = None,
-    columns: ColumnsOpt = None,
-    seed: SeedOpt = 0,
+    limit: opts.LimitOpt = None,
+    columns: opts.ColumnsOpt = None,
+    seed: opts.SeedOpt = 0,
 ) -> None:
     """Write what is to be scored, as jsonl, for a model that runs elsewhere.
 
@@ -329,8 +297,8 @@ def export(
     from data_builders import select
     from probe import export as exports
 
-    loaded, options = load_probe(probe, columns), chosen.read()
-    check_read(loaded, options)
+    loaded, options = opts.load_probe(probe, columns), chosen.read()
+    opts.check_read(loaded, options)
     if reader is None:
         reader = "reward" if "reward" in loaded.fits else "policy"
     options = dataclasses.replace(options, reader=reader)
@@ -343,22 +311,22 @@ def export(
 
 
 @app.command()
-@grouped
+@opts.grouped
 def audit(
-    model: ModelArg,
-    chosen: ItemOptions,
-    how: ScoreOptions,
-    what: ReportOptions,
+    model: opts.ModelArg,
+    chosen: opts.ItemOptions,
+    how: opts.ScoreOptions,
+    what: opts.ReportOptions,
     out: Annotated[
         Path | None, typer.Option(help="Report folder [reports/MODEL]")
     ] = None,
-    limit: LimitOpt = None,
+    limit: opts.LimitOpt = None,
 ) -> None:
     """Score every probe that fits the model, then write the report."""
     from probe.audit import configure
 
     # Read before hours of scoring, so that a misspelt name ends the call at once.
-    check_out(out)
+    opts.check_out(out)
     options, settings = chosen.read(), how.read()
     config, wanted = configure(model, settings), what.read()
     _audit(config, model, None, options, settings, limit, out, wanted)
@@ -370,8 +338,8 @@ def reproduce(
         str, typer.Argument(metavar="PAPER", help=f"One of: {', '.join(PAPERS)}")
     ],
     recorded: Annotated[Path, typer.Option(help="Copy of the authors' repository")],
-    data: DataOpt = None,
-    as_json: JsonOpt = False,
+    data: opts.DataOpt = None,
+    as_json: opts.JsonOpt = False,
 ) -> None:
     """Put a paper's published numbers beside ours, from its authors' outputs.
 
@@ -389,8 +357,6 @@ def reproduce(
     from probe.recorded import repository, tydiqa
 
     found = repository.find(recorded)
-    from tqdm import tqdm
-
     from analysis import paper as published
     from analysis.load import Run
     from analysis.paper_evidence import Evidence
@@ -400,7 +366,7 @@ def reproduce(
 
     gold = tydiqa.gold(data, recorded) if found.has_answers else tydiqa.Gold()
     steps = found.n_runs + len(published.FIGURES)
-    with tqdm(total=steps, desc="reproduce", unit=" steps", delay=2.0) as bar:
+    with _bar(steps, "reproduce", "steps") as bar:
         rankings = []
         for one in found.runs():
             run = Run(
@@ -447,32 +413,32 @@ def reproduce(
 
 @app.command()
 def correlate(
-    run: RunArgs,
-    opinions: OpinionsOpt = None,
-    as_json: JsonOpt = False,
-    reference: ReferenceOpt = "USA",
-    ties: TiesOpt = "average",
-    mixed: MixedOpt = False,
+    run: opts.RunArgs,
+    opinions: opts.OpinionsOpt = None,
+    as_json: opts.JsonOpt = False,
+    reference: opts.ReferenceOpt = "USA",
+    ties: opts.TiesOpt = "average",
+    mixed: opts.MixedOpt = False,
 ) -> None:
     """Rank correlation of runs with opinion polls, and with each other."""
-    paths = run_folders(run)
-    from tqdm import tqdm
-
+    paths = opts.run_folders(run)
     from analysis.console import estimate_text, poll_table, view_summary, view_table
     from analysis.countries_axis import analyse_countries
 
-    runs = [one for one in read_runs(paths, mixed) if one.manifest.axis == "countries"]
+    runs = [
+        one for one in opts.read_runs(paths, mixed) if one.manifest.axis == "countries"
+    ]
     if not runs:
         raise UsageError(
             f"none of {', '.join(map(str, run))} scored countries",
             "correlate reads runs of country probes",
             "Name runs of askreddit, country_questions or where_from",
         )
-    with tqdm(total=len(runs), desc="correlate", unit=" runs", delay=2.0) as bar:
+    with _bar(len(runs), "correlate", "runs") as bar:
         found = analyse_countries(
             runs,
-            polls=read_polls(opinions),
-            reference=read_country(reference),
+            polls=opts.read_polls(opinions),
+            reference=opts.read_country(reference),
             ties=ties,
             step=bar.update,
         )
@@ -511,31 +477,31 @@ def correlate(
 
 
 @app.command()
-@grouped
+@opts.grouped
 def report(
-    run: RunArgs,
+    run: opts.RunArgs,
     out: Annotated[Path, typer.Option(help="Folder for the report")],
-    what: ReportOptions,
-    mixed: MixedOpt = False,
+    what: opts.ReportOptions,
+    mixed: opts.MixedOpt = False,
 ) -> None:
     """Write index.html, report.md, summary.json, tables and figures."""
-    check_out(out)
-    paths, wanted = run_folders(run), what.read()
-    _report(read_runs(paths, mixed), out, wanted)
+    opts.check_out(out)
+    paths, wanted = opts.run_folders(run), what.read()
+    _report(opts.read_runs(paths, mixed), out, wanted)
 
 
 @app.command()
-@grouped
+@opts.grouped
 def compare(
-    run: RunArgs,
-    what: StageOptions,
-    out: OutOpt = None,
+    run: opts.RunArgs,
+    what: opts.StageOptions,
+    out: opts.OutOpt = None,
     families: Annotated[
         Path | None,
         typer.Option(help="YAML with your lineages, instead of the shipped ones"),
     ] = None,
-    as_json: JsonOpt = False,
-    mixed: MixedOpt = False,
+    as_json: opts.JsonOpt = False,
+    mixed: opts.MixedOpt = False,
 ) -> None:
     """What each stage of training changed, and for whom; or models side by side.
 
@@ -544,16 +510,14 @@ def compare(
     are compared with. With --mixed, versions of a probe may differ where what both have
     scored is the same text.
     """
-    check_out(out)
-    paths, wanted = run_folders(run), what.read()
-    from tqdm import tqdm
-
+    opts.check_out(out)
+    paths, wanted = opts.run_folders(run), what.read()
     from analysis.stages_console import CLOSING, stage_tables
     from analysis.stages_runs import compare_runs
 
-    runs = read_runs(paths, mixed)
-    lineages = read_lineages(families, runs)
-    with tqdm(total=len(runs), desc="compare", unit=" runs", delay=2.0) as bar:
+    runs = opts.read_runs(paths, mixed)
+    lineages = opts.read_lineages(families, runs)
+    with _bar(len(runs), "compare", "runs") as bar:
         found = compare_runs(runs, lineages, wanted, step=bar.update)
     tables = (table for one in found.comparisons for table in stage_tables(one))
     _say_found(found.notes, found.records, tables, CLOSING, as_json=as_json)
@@ -561,7 +525,7 @@ def compare(
         from analysis.stages_report import write_comparison
 
         steps = len(found.comparisons)
-        with tqdm(total=steps, desc="report", unit=" parts", delay=2.0) as bar:
+        with _bar(steps, "report", "parts") as bar:
             written = write_comparison(found, out, step=bar.update)
         print(f"report      {written.index}", file=sys.stderr if as_json else None)
 
@@ -577,20 +541,18 @@ def langid(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the tags")] = Path("langid"),
     split: Annotated[str, typer.Option(help="Of a data set of the hub")] = "train",
-    columns: ColumnsOpt = None,
+    columns: opts.ColumnsOpt = None,
 ) -> None:
     """Language shares of a training set, where two detectors agree."""
-    check_folder("--out", out)
-    from tqdm import tqdm
-
+    opts.check_folder("--out", out)
     from data_builders import langid as detectors
     from data_builders import training_rows
     from probe import langid as report
 
-    found = training_rows.read(source, split=split, columns=read_columns(columns))
+    found = training_rows.read(source, split=split, columns=opts.read_columns(columns))
     texts = [turn.text for turn in found.turns]
     print("loading two detectors, lingua and fastText's lid.176", file=sys.stderr)
-    with tqdm(total=len(texts), desc="langid", unit=" texts", delay=2.0) as bar:
+    with _bar(len(texts), "langid", "texts") as bar:
         tags = detectors.tag(texts, bar.update)
     print(f"{found.name}: {found.n_rows:,} rows, {len(texts):,} texts")
     tagged = report.tagged(found, tags)
@@ -613,9 +575,9 @@ def train(
         Path | None,
         typer.Option(help="Folder for everything it makes (ablations/NAME)"),
     ] = None,
-    data: DataOpt = None,
-    device: DeviceOpt = None,
-    batch_tokens: BatchOpt = None,
+    data: opts.DataOpt = None,
+    device: opts.DeviceOpt = None,
+    batch_tokens: opts.BatchOpt = None,
 ) -> None:
     """Train on controlled mixes, score every checkpoint, and report the effect.
 
@@ -624,11 +586,11 @@ def train(
     from probe import ablation as ablations
     from probe import sweep
 
-    ItemOptions(data=data).read()  # a folder, or none
+    opts.ItemOptions(data=data).read()  # a folder, or none
     found = ablations.read(ablation)
     folder = out or Path("ablations") / found.name
-    check_folder("--out", folder)
-    settings = ScoreOptions(device=device, batch_tokens=batch_tokens).read()
+    opts.check_folder("--out", folder)
+    settings = opts.ScoreOptions(device=device, batch_tokens=batch_tokens).read()
     prepared = sweep.prepare(found, out=folder, data=data, settings=settings)
     scored = sweep.run(prepared)
     if scored is None:
@@ -636,56 +598,56 @@ def train(
     print(f"checkpoints {folder / sweep.CHECKPOINTS}")
     file = folder / sweep.LEARNING_FILE
     curves = [file] if file.is_file() else []
-    runs = read_runs(scored) if scored else []
+    runs = opts.read_runs(scored) if scored else []
     lengths = sweep.reward_lengths(prepared)
     if lengths is not None:
         _card(runs, lengths, prepared.base.config.name, folder / "report")
     if found.shares is not None and runs:
         try:
-            _doses(runs, curves, folder / "report", ReportOptions().read())
+            _doses(runs, curves, folder / "report", opts.ReportOptions().read())
             return
         except NoSlopeError as error:
             # What they score is a report all the same.
             print(f"note: {error}", file=sys.stderr)
     if runs:
-        _report(runs, folder / "report", ReportOptions().read())
+        _report(runs, folder / "report", opts.ReportOptions().read())
     if curves:
         _curves(curves, folder / "report" / "learning")
 
 
 @app.command()
-@grouped
+@opts.grouped
 def doseresponse(
-    run: RunArgs,
-    what: GroupOptions,
-    out: OutOpt = None,
+    run: opts.RunArgs,
+    what: opts.GroupOptions,
+    out: opts.OutOpt = None,
     learning: Annotated[
         list[Path] | None,
         typer.Option(help="learning.csv of an ablation, for its curves"),
     ] = None,
-    as_json: JsonOpt = False,
-    mixed: MixedOpt = False,
+    as_json: opts.JsonOpt = False,
+    mixed: opts.MixedOpt = False,
 ) -> None:
     """What the share of training data with an attribute did: the report of `train`."""
-    check_out(out)
-    paths, wanted = run_folders(run), what.read()
-    _doses(read_runs(paths, mixed), learning or [], out, wanted, as_json=as_json)
+    opts.check_out(out)
+    paths, wanted = opts.run_folders(run), what.read()
+    _doses(opts.read_runs(paths, mixed), learning or [], out, wanted, as_json=as_json)
 
 
 @app.command()
 def demo(
-    runs: RunsOpt = Path("runs"),
+    runs: opts.RunsOpt = Path("runs"),
     out: Annotated[Path, typer.Option(help="Folder for the report")] = Path(
         "reports/demo"
     ),
-    limit: LimitOpt = None,
+    limit: opts.LimitOpt = None,
 ) -> None:
     """Audit a small reward model on bundled questions: one report in minutes."""
-    options, settings = ItemOptions().read(), ScoreOptions(runs=runs).read()
-    probe = load_probe(DEMO_PROBE)
+    options, settings = opts.ItemOptions().read(), opts.ScoreOptions(runs=runs).read()
+    probe = opts.load_probe(DEMO_PROBE)
     from probe.audit import configure
 
-    config, wanted = configure(DEMO_MODEL, settings), ReportOptions().read()
+    config, wanted = configure(DEMO_MODEL, settings), opts.ReportOptions().read()
     _audit(config, DEMO_MODEL, [probe], options, settings, limit, out, wanted)
 
 
@@ -704,7 +666,7 @@ def _audit(
 
     prepared = audits.prepare(config, settings)
     target = out or Path("reports") / prepared.config.name
-    check_out(target)
+    opts.check_out(target)
     _say_resolved(model, prepared.config)
     options = dataclasses.replace(options, reader=config.kind.fits)
     found = audits.fitting(config) if only is None else only
@@ -717,16 +679,14 @@ def _audit(
         )
         _say_counts(result.path)
         paths.append(result.path)
-    _report(read_runs(paths), target, wanted)
+    _report(opts.read_runs(paths), target, wanted)
 
 
 def _report(runs: list[Run], out: Path, wanted: Wanted) -> None:
-    from tqdm import tqdm
-
     from analysis.report import STEPS_PER_RUN, write_report
 
     steps = STEPS_PER_RUN * len(runs)
-    with tqdm(total=steps, desc="report", unit=" steps", delay=2.0) as bar:
+    with _bar(steps, "report", "steps") as bar:
         written = write_report(runs, out, wanted, step=bar.update)
     print(f"report      {written.index}")
 
@@ -760,21 +720,19 @@ def _doses(
     as_json: bool = False,
 ) -> None:
     """Analyses an ablation's runs and learning curves, prints them, writes a report."""
-    from tqdm import tqdm
-
     from analysis.doseresponse_console import CLOSING, sweep_tables
     from analysis.doseresponse_report import write_sweeps
     from analysis.doseresponse_runs import analyse_sweeps
     from analysis.learning import read_curves
 
     curves = read_curves(learning) if learning else ()
-    with tqdm(total=len(runs), desc="doseresponse", unit=" runs", delay=2.0) as bar:
+    with _bar(len(runs), "doseresponse", "runs") as bar:
         found = analyse_sweeps(runs, wanted, step=bar.update)
     tables = (table for part in found.parts for table in sweep_tables(part))
     _say_found(found.notes, found.records, tables, CLOSING, as_json=as_json)
     if out is not None:
         steps = len(found.parts)
-        with tqdm(total=steps, desc="report", unit=" parts", delay=2.0) as bar:
+        with _bar(steps, "report", "parts") as bar:
             written = write_sweeps(found, out, curves=curves, step=bar.update)
         print(f"report      {written.index}", file=sys.stderr if as_json else None)
 

@@ -30,6 +30,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import logging
 import re
@@ -503,15 +504,11 @@ class Encoder:
         prefix, _, spared = self._around(ids[0] if ids else None)
         self._assert_bos(prefix, ids)
         room = max(self.config.max_tokens - asked - len(prefix), spared)
-        over = max(len(ids) - room, 0)
-        if over and self.config.on_overflow == "error":
-            raise DataError(
-                f"item '{item.id}': a prompt of {len(prefix) + len(ids)} tokens, and "
-                f"an answer of up to {asked}",
-                f"model '{self.config.name}' reads at most `max_tokens` = "
-                f"{self.config.max_tokens}",
-                "Shorten the item, raise `max_tokens`, or write `on_overflow: flag`",
-            )
+        over = self._over(
+            f"item '{item.id}': a prompt of {len(prefix) + len(ids)} tokens, and "
+            f"an answer of up to {asked}",
+            len(ids) - room,
+        )
         if over:
             ids = self._cut(ids, over, spared)
         if not prefix and not ids:
@@ -598,22 +595,13 @@ class Encoder:
     def _warn_of_specials(self, item: Item) -> None:
         if self._specials is None:
             return
-        for message in item.messages:
-            if found := self._specials.search(message.content):
+        said = [("its text", message.content) for message in item.messages]
+        said += [(f"candidate '{c.id}'", c.answer) for c in item.candidates]
+        for where, text in said:
+            if found := self._specials.search(text):
                 log.warning(
-                    "item '%s': its text holds the special token %s, which is read "
-                    "as one",
-                    item.id,
-                    found.group(),
-                )
-        for candidate in item.candidates:
-            if found := self._specials.search(candidate.answer):
-                log.warning(
-                    "item '%s', candidate '%s': the answer holds the special token "
-                    "%s, which is read as one",
-                    item.id,
-                    candidate.id,
-                    found.group(),
+                    "item '%s', %s: the special token %s is in it, and read as one",
+                    *(item.id, where, found.group()),
                 )
 
     def _own(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -698,16 +686,12 @@ class Encoder:
             ids, suffix = ids[:end], ()
         self._assert_bos(prefix, ids)
         room = max(self.config.max_tokens - len(prefix) - len(suffix), spared)
-        over = max(len(ids) - room, 0)
+        over = self._over(
+            f"item '{item.id}', candidate '{candidate.id}': "
+            f"{len(prefix) + len(ids) + len(suffix)} tokens",
+            len(ids) - room,
+        )
         led = start > 0
-        if over and self.config.on_overflow == "error":
-            raise DataError(
-                f"item '{item.id}', candidate '{candidate.id}': "
-                f"{len(prefix) + len(ids) + len(suffix)} tokens",
-                f"model '{self.config.name}' reads at most `max_tokens` = "
-                f"{self.config.max_tokens}",
-                "Shorten the item, raise `max_tokens`, or write `on_overflow: flag`",
-            )
         if over:
             ids = self._cut(ids, over, spared)
             if self.config.truncation_side == "left":
@@ -719,7 +703,14 @@ class Encoder:
             if led and over and start == 0 < end:
                 # Left truncation reached into the answer: rule 4.
                 start = 1
-            self._assert_predictable(item, candidate, start, end)
+            if start == 0 < end:
+                raise DataError(
+                    f"item '{item.id}', candidate '{candidate.id}': the answer starts "
+                    f"at the first token that model '{self.config.name}' reads",
+                    "A log-probability needs a token before the answer",
+                    "Write `bos: exactly_one`, or a template with text before "
+                    "{assistant}",
+                )
         return Encoded(
             item_id=item.id,
             candidate_id=candidate.id,
@@ -731,6 +722,17 @@ class Encoder:
             input_sha=rendered.sha,
             error=rendered.error,
         )
+
+    def _over(self, found: str, over: int) -> int:
+        """How many tokens are too many, where they may be cut."""
+        if over > 0 and self.config.on_overflow == "error":
+            raise DataError(
+                found,
+                f"model '{self.config.name}' reads at most `max_tokens` = "
+                f"{self.config.max_tokens}",
+                "Shorten the item, raise `max_tokens`, or write `on_overflow: flag`",
+            )
+        return max(over, 0)
 
     def _cut(self, ids: list[int], over: int, spared: int) -> list[int]:
         """Without `over` tokens of the configured side."""
@@ -755,23 +757,8 @@ class Encoder:
 
     def leading_bos(self, token_ids: Sequence[int]) -> int:
         """Number of BOS tokens a sequence starts with."""
-        count = 0
-        for token in token_ids:
-            if token != self.bos_id:
-                break
-            count += 1
-        return count
-
-    def _assert_predictable(
-        self, item: Item, candidate: Candidate, start: int, end: int
-    ) -> None:
-        if start == 0 and end > 0:
-            raise DataError(
-                f"item '{item.id}', candidate '{candidate.id}': the answer starts at "
-                f"the first token that model '{self.config.name}' reads",
-                "A log-probability needs a token before the answer",
-                "Write `bos: exactly_one`, or a template with text before {assistant}",
-            )
+        begins = itertools.takewhile(lambda token: token == self.bos_id, token_ids)
+        return sum(1 for _ in begins)
 
 
 def _turns(item: Item) -> list[tuple[str, str]]:

@@ -480,18 +480,11 @@ def check_read(probe: Probe, options: BuildOptions) -> None:
     Raises:
         UsageError: It would ignore one.
     """
-    given = {
-        "articles": options.articles != "english",
-        "span": options.span != "country",
-        "protocol": options.protocol is not None,
-        "personas": bool(options.personas),
-        "languages": options.languages is not None,
-        "shots": options.shots != 1,
-    }
-    ignored = [name for name, set_ in given.items() if set_ and name not in probe.words]
-    if ignored:
+    from data_builders import select
+
+    if ignored := select.unread(probe, options):
         raise UsageError(
-            f"--{ignored[0]} is given, and probe {probe.name} does not read it",
+            f"--{ignored} is given, and probe {probe.name} does not read it",
             f"{probe.name} reads {', '.join(sorted(probe.words)) or 'none of these'}",
             "Leave it away",
         )
@@ -501,8 +494,9 @@ def _countries(option: str, names: str | None) -> tuple[str, ...] | None:
     """Crosswalk keys of a comma-separated list, each once; None: not given."""
     if names is None:
         return None
-    labels = _listed(option, names, "country", "USA,IND,NGA")
-    return tuple(dict.fromkeys(read_country(label) for label in labels))
+    from data_builders import select
+
+    return select.filter_countries(_listed(option, names, "country", "USA,IND,NGA"))
 
 
 def _languages(names: str | None) -> tuple[str, ...] | None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from data_builders import mixes, probes
+from data_builders import mixes, probes, select
 from probe import ablation as ablations
 from probe import audit, checkpoint, csvs, held_out
 from probe.ablation import HELD_OUT, Job
@@ -350,18 +350,9 @@ def _score(
         if config.kind.fits not in choice.probe.fits:
             continue
         options = dataclasses.replace(choice.options, reader=config.kind.fits)
-        items = audit.build_items(
-            choice.probe,
-            options,
-            limit=choice.asked.limit,
-            seed=sweep.settings.seed,
-        )
+        limit = choice.asked.limit
+        items = select.build(choice.probe, options, limit, sweep.settings.seed)
         result = audit.score_probe(
-            prepared,
-            choice.probe,
-            items,
-            options,
-            limit=choice.asked.limit,
-            load=load,
+            prepared, choice.probe, items, options, limit=limit, load=load
         )
         yield result.path

@@ -261,19 +261,6 @@ def choose(
     probe: Probe, asked: ProbeChoice, ablation: Ablation, data: Path | None
 ) -> Choice:
     """A probe of the ablation, with its options read."""
-    given = {
-        "languages": asked.languages is not None,
-        "personas": bool(asked.personas),
-        "shots": asked.shots != 1,
-    }
-    ignored = [name for name, set_ in given.items() if set_ and name not in probe.words]
-    if ignored:
-        raise UsageError(
-            f"{ablation.where}: `{ignored[0]}` is given for probe {probe.name}, which "
-            "does not read it",
-            f"{probe.name} reads {', '.join(sorted(probe.words)) or 'none of these'}",
-            "Leave it out",
-        )
     options = BuildOptions(
         data=data,
         countries=asked.countries and select.filter_countries(asked.countries),
@@ -282,6 +269,13 @@ def choose(
         personas=select.filter_countries(asked.personas),
         shots=asked.shots,
     )
+    if ignored := select.unread(probe, options):
+        raise UsageError(
+            f"{ablation.where}: `{ignored}` is given for probe {probe.name}, which "
+            "does not read it",
+            f"{probe.name} reads {', '.join(sorted(probe.words)) or 'none of these'}",
+            "Leave it out",
+        )
     return Choice(probe=probe, asked=asked, options=options)
 
 

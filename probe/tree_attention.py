@@ -9,9 +9,8 @@ the pack as a whole.
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +21,8 @@ from transformers import AttentionInterface, Cache, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from probe import tree
-from probe.tree_support import Support, attention_support, windows
+from probe.tree_support import windows
 from probe.types import ConfigError
-
-_log = logging.getLogger(__name__)
 
 RUN = 64
 """Nodes of a run."""
@@ -33,10 +30,6 @@ RUN = 64
 _COPIES = 4
 """Most keys gathered at once, as a multiple of the pack's: bounds the memory of deep
 tries, whose runs see long paths."""
-
-_NAME = "rm_probe_tree"
-"""Our attention function's name in the library's interface."""
-
 
 REFUSALS = (
     AttributeError,
@@ -208,7 +201,7 @@ def hidden_states(
         arguments["past_key_values"] = cache
     with torch.inference_mode():
         if by_run:
-            with _attention_by_run(backbone):
+            with lent(backbone, _attend_by_run):
                 return backbone(**arguments, tree_blocks=parts).last_hidden_state[0]
         return backbone(**arguments).last_hidden_state[0]
 
@@ -239,12 +232,17 @@ def masks(
         if window not in made:
             flat = [visible(pack, part, window, device).flatten() for part in parts]
             mask = torch.cat(flat).view(1, 1, len(pack) if dense else 1, -1)
-            if config._attn_implementation == "eager":
-                zero = torch.zeros((), dtype=backbone.dtype, device=device)
-                mask = torch.where(mask, zero, torch.finfo(backbone.dtype).min)
-            made[window] = mask
+            made[window] = taken(mask, backbone)
         by_type[name] = made[window]
     return by_type if len(by_type) > 1 else by_type.popitem()[1]
+
+
+def taken(mask: torch.Tensor, backbone: PreTrainedModel) -> torch.Tensor:
+    """A boolean mask as the backbone's attention takes it: eager attention adds it."""
+    if backbone.config._attn_implementation != "eager":
+        return mask
+    zero = torch.zeros((), dtype=backbone.dtype, device=mask.device)
+    return torch.where(mask, zero, torch.finfo(backbone.dtype).min)
 
 
 def _device(backbone: PreTrainedModel) -> torch.device:
@@ -255,11 +253,12 @@ def _device(backbone: PreTrainedModel) -> torch.device:
 
 
 @contextmanager
-def _attention_by_run(backbone: PreTrainedModel) -> Iterator[None]:
-    """Lends the backbone our attention function, and gives back its own."""
+def lent(backbone: PreTrainedModel, attend: Callable[..., Any]) -> Iterator[None]:
+    """Lends the backbone an attention function of ours, and gives back its own."""
     own = backbone.config._attn_implementation
-    AttentionInterface.register(_NAME, _attend_by_run)
-    backbone.set_attn_implementation(_NAME)
+    name = f"rm_probe{attend.__name__}"
+    AttentionInterface.register(name, attend)
+    backbone.set_attn_implementation(name)
     try:
         yield
     finally:
@@ -315,64 +314,3 @@ def _attend_by_run(
         outputs.append(output.flatten(0, 1)[: block.end - block.start])
     whole = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
     return whole[None], None
-
-
-def self_test(backbone: PreTrainedModel) -> float:
-    """Compares a small pack with plain forward passes, on the loaded model.
-
-    Four branching sequences of 12 to 20 tokens are read both ways. What a config
-    leaves undeclared shows here, such as attention that heeds a token's index.
-
-    Returns:
-        The largest difference of a final hidden state, in units of the states' root
-        mean square: rounding in float32 gives about 1e-5, a wrong mask more than 1.
-    """
-    ids = np.random.default_rng(0).integers(0, backbone.config.vocab_size, size=40)
-    trunk, first, second, third = (tuple(map(int, part)) for part in np.split(ids, 4))
-    paths = (
-        trunk + first[:2],
-        trunk + first,
-        trunk + first[:5] + second[:5],
-        trunk[:4] + third,
-    )
-    planned = tree.plan([tree.Sequence(token_ids=path, read=None) for path in paths])
-    (pack,) = planned.packs
-    merged = hidden_states(backbone, pack)
-    device = merged.device
-    worst, scale = 0.0, 0.0
-    for node, owner in zip(pack.read_nodes, pack.owners, strict=True):
-        with torch.inference_mode():
-            alone = backbone(
-                input_ids=torch.tensor([paths[int(owner)]], device=device),
-                use_cache=False,
-            ).last_hidden_state[0, -1]
-        worst = max(worst, float((merged[int(node)] - alone).abs().max()))
-        scale = max(scale, float(alone.float().square().mean().sqrt()))
-    return worst / scale
-
-
-def verified_support(backbone: PreTrainedModel) -> Support:
-    """`attention_support`, confirmed by `self_test` on the loaded model.
-
-    Returns:
-        As declared, or a refusal that gives the measured difference.
-    """
-    support = attention_support(backbone.config)
-    if not support.ok:
-        return support
-    tolerance = 1e-3 if backbone.dtype in (torch.float32, torch.float64) else 0.5
-    try:
-        difference = self_test(backbone)
-    except torch.OutOfMemoryError:
-        raise
-    except ConfigError as error:
-        return Support(ok=False, reason=error.found)
-    except REFUSALS as error:
-        _log.warning("tree attention: the self-test failed", exc_info=error)
-        return Support(ok=False, reason=f"self-test: {type(error).__name__}: {error}")
-    if not difference <= tolerance:
-        return Support(
-            ok=False,
-            reason=f"self-test: tree and plain forward differ by {difference:.2g}",
-        )
-    return Support(ok=True, reason=f"{support.reason}; self-test {difference:.1g}")

@@ -600,7 +600,8 @@ def test_labels_in_batches_and_as_an_adapter(
 ) -> None:
     from peft import LoraConfig, get_peft_model
 
-    from probe import tree_attention
+    from probe import tree_support
+    from probe.models import engine as engines
 
     base = llama_policy(tmp_path / "base", byte_tokenizer(chat_template=CHAT_TEMPLATE))
     auto = AutoModelForSequenceClassification
@@ -611,8 +612,8 @@ def test_labels_in_batches_and_as_an_adapter(
             torch.manual_seed(len(name))
             parameter.data = torch.randn(parameter.shape) * 0.5
     adapted.save_pretrained(tmp_path / "adapter")
-    refusal = tree_attention.Support(ok=False, reason="for the test")
-    monkeypatch.setattr(tree_attention, "verified_support", lambda _: refusal)
+    refusal = tree_support.Support(ok=False, reason="for the test")
+    monkeypatch.setattr(engines, "verified_support", lambda _: refusal)
     config = labelled(base, [1, 0], adapter=str(tmp_path / "adapter"))
     assert load(config).engine.startswith("batches")
     assert_plain(load(config), logits_of(adapted), lambda x: float(x[1] - x[0]))

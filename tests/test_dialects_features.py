@@ -28,7 +28,7 @@ from analysis.html import Figure, Page, Section, Table, render_html, render_mark
 from analysis.load import load_run
 from analysis.part import ProbePart, Wanted
 from analysis.wording import side_of
-from data_builders import dialect_features
+from data_builders import dialect_features, select
 from probe import audit
 from probe.audit import Settings
 from probe.types import BuildOptions, Candidate, DataError, Item, Measure
@@ -46,7 +46,7 @@ FEATURE = "completive-done"
 @pytest.fixture(scope="module")
 def items() -> list[Item]:
     """The half of the shipped pairs that is scored."""
-    return audit.build_items(dialect_features.PROBE, BuildOptions(), limit=None, seed=0)
+    return select.build(dialect_features.PROBE, BuildOptions(), None, 0)
 
 
 @pytest.fixture(scope="module")

@@ -300,11 +300,12 @@ def test_pad_that_ends_the_template_is_passed_over_as_its_class_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     """As TRL's RewardTrainer saves a model whose tokenizer had no pad token."""
-    from probe import tree_attention
+    from probe import tree_support
+    from probe.models import engine as engines
 
     if engine == "batches":
-        refusal = tree_attention.Support(ok=False, reason="for the test")
-        monkeypatch.setattr(tree_attention, "verified_support", lambda _: refusal)
+        refusal = tree_support.Support(ok=False, reason="for the test")
+        monkeypatch.setattr(engines, "verified_support", lambda _: refusal)
     tokenizer = byte_tokenizer(chat_template=ENDING_IN_EOS, pad="</s>")
     folder = with_pad(llama_classifier(tmp_path / "rm", tokenizer), 2)
     scorer = equivalence(resolve_model(str(folder)))
@@ -428,12 +429,13 @@ def test_last_column_of_a_text_that_fills_the_row(tmp_path: Path) -> None:
 def test_last_column_in_batches_is_padded_for_real(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from probe import tree_attention
+    from probe import tree_support
+    from probe.models import engine as engines
 
     config = starling_config(tmp_path, "last_column")
     tree = load(config)
-    refusal = tree_attention.Support(ok=False, reason="for the test")
-    monkeypatch.setattr(tree_attention, "verified_support", lambda _: refusal)
+    refusal = tree_support.Support(ok=False, reason="for the test")
+    monkeypatch.setattr(engines, "verified_support", lambda _: refusal)
     batches = equivalence(config)
     assert batches.engine == "batches (for the test)"
     encoded = encode(tree)
@@ -443,11 +445,12 @@ def test_last_column_in_batches_is_padded_for_real(
 def test_batches_equal_the_tree_for_policies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from probe import tree_attention
+    from probe import tree_support
+    from probe.models import engine as engines
 
     config = resolve_model(str(llama_policy(tmp_path / "p", byte_tokenizer())))
-    refusal = tree_attention.Support(ok=False, reason="for the test")
-    monkeypatch.setattr(tree_attention, "verified_support", lambda _: refusal)
+    refusal = tree_support.Support(ok=False, reason="for the test")
+    monkeypatch.setattr(engines, "verified_support", lambda _: refusal)
     assert equivalence(config).engine.startswith("batches")
 
 

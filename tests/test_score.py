@@ -15,7 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from data_builders import country_questions, global_opinions, where_from
+from data_builders import country_questions, global_opinions, select, where_from
 from probe import audit, models, score
 from probe.audit import Settings
 from probe.score import InterruptedRunError
@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def items() -> list[Item]:
-    return audit.build_items(country_questions.PROBE, BuildOptions(), limit=9, seed=0)
+    return select.build(country_questions.PROBE, BuildOptions(), 9, 0)
 
 
 def run(
@@ -199,7 +199,7 @@ def test_nan_is_kept_counted_and_does_not_spread(folder: Path, tmp_path: Path) -
     """A damaged embedding makes exactly the texts with that token unscored."""
     damaged = tmp_path / "damaged"
     shutil.copytree(folder, damaged)
-    items = audit.build_items(where_from.PROBE, BuildOptions(), limit=None, seed=0)
+    items = select.build(where_from.PROBE, BuildOptions(), None, 0)
     prepared = audit.prepare(audit.configure(str(folder), Settings()), Settings())
     encoder = models.load_encoder(prepared.config, prepared.resolved)
     having: dict[int, set[str]] = {}
@@ -233,8 +233,8 @@ def test_a_model_of_nan_is_kept_as_unscored(folder: Path, tmp_path: Path) -> Non
     weights = load_file(broken / "model.safetensors")
     weights["score.weight"][:] = torch.nan
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    items = audit.build_items(
-        where_from.PROBE, BuildOptions(countries=("USA", "IND")), limit=None, seed=0
+    items = select.build(
+        where_from.PROBE, BuildOptions(countries=("USA", "IND")), None, 0
     )
     path = run(broken, items, tmp_path / "runs", where_from.PROBE)
     assert read_manifest(path).counts.unscored == 2
@@ -323,7 +323,7 @@ def test_personas_asked_later_extend_the_run(
 
     def asked(personas: tuple[str, ...]) -> Path:
         chosen = replace(options, personas=personas)
-        items = audit.build_items(probe, chosen, limit=5, seed=0)
+        items = select.build(probe, chosen, 5, 0)
         return run(folder, items, tmp_path, probe, chosen)
 
     plain = frame(asked(()))

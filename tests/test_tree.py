@@ -30,6 +30,7 @@ from transformers import (
 )
 
 from probe import tree, tree_attention
+from probe.models import engine, trial
 from probe.tree_support import attention_support
 from probe.types import ConfigError, DataError
 from tests.tiny_models import (
@@ -456,9 +457,9 @@ def test_other_attention_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_supported_models_pass_their_self_test(backbone: PreTrainedModel) -> None:
-    support = tree_attention.verified_support(backbone)
+    support = engine.verified_support(backbone)
     assert support.ok, support.reason
-    assert tree_attention.self_test(backbone) < 1e-4
+    assert engine.apart(backbone, trial.texts(backbone, 20), "tree") < 1e-4
 
 
 def test_the_self_test_refuses_what_the_config_hides(
@@ -468,7 +469,7 @@ def test_the_self_test_refuses_what_the_config_hides(
     monkeypatch.setattr(
         tree_attention, "windows", lambda config: dict.fromkeys(true, None)
     )
-    support = tree_attention.verified_support(windowed)
+    support = engine.verified_support(windowed)
     assert not support.ok and "differ by" in support.reason
 
 

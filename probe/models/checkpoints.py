@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import (
+    CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MULTIMODAL_LM_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
@@ -43,6 +44,7 @@ from probe.models.weights import (
     MISFITS,
     Resolved,
     Role,
+    head_keys,
     head_layers,
     json_object,
     readable_config,
@@ -206,14 +208,11 @@ def causal_lm(
     """
     folder = resolved.path(role)
     declared = read_config(folder, config)
-    adapter = resolved.find("adapter") if role == "weights" else None
     _refuse_bare_adapter(folder, config)
     loader = language_loader(declared)
     model, info = _from_pretrained(loader, folder, declared, config, placement)
-    _check(info, folder, config, adapter_keys=())
-    if adapter is not None:
-        model = _with_adapter(model, adapter.path, config)
-    return _ready(model, placement, config, resolved)
+    _check(info, folder, config)
+    return _ready(model, placement, config, resolved, adapted=role == "weights")
 
 
 def language_loader(declared: PreTrainedConfig) -> Any:
@@ -248,8 +247,7 @@ def outputs(model: PreTrainedModel, ids: torch.Tensor, **more: torch.Tensor) -> 
         ConfigError: It cannot read them.
     """
     try:
-        with torch.inference_mode(), engine.fresh(model):
-            return model(input_ids=ids, **more)
+        return engine.forward(model, ids, **more)
     except MISFITS as error:
         raise ConfigError(
             f"{type(model).__name__} of {model.name_or_path} cannot read a text: "
@@ -314,8 +312,6 @@ def sequence_classifier(
         )
     model, info = _from_pretrained(loader, folder, declared, config, placement)
     _check(info, folder, config, adapter_keys=adapter_keys)
-    if found is not None:
-        model = _with_adapter(model, found.path, config)
     return _ready(model, placement, config, resolved)
 
 
@@ -346,9 +342,9 @@ def value_head(
         )
     where = tensors.keys(weights)
     layers = head_layers(config.head)
-    head_keys = {k for layer in layers for k in (layer.weight, layer.bias) if k}
+    own = head_keys(config.head)
     head = _head(config, config.head, weights, where, layers)
-    rest = {key: path for key, path in where.items() if key not in head_keys}
+    rest = {key: path for key, path in where.items() if key not in own}
     if rest or apart is None:
         state = _backbone_state(rest, declared, weights, config)
         model_class: Any = MODEL_MAPPING[type(declared)]
@@ -363,10 +359,7 @@ def value_head(
             )
     else:
         model, info = _from_pretrained(AutoModel, folder, declared, config, placement)
-    _check(info, weights if rest else folder, config, adapter_keys=())
-    adapter = resolved.find("adapter")
-    if adapter is not None:
-        model = _with_adapter(model, adapter.path, config)
+    _check(info, weights if rest else folder, config)
     model = backbone(_ready(model, placement, config, resolved))
     _refuse_nan(head, resolved)
     hidden = declared.get_text_config().hidden_size
@@ -387,7 +380,7 @@ def _head(
     where: Mapping[str, Path],
     layers: tuple[HeadLayer, ...],
 ) -> nn.Sequential:
-    names = [k for layer in layers for k in (layer.weight, layer.bias) if k]
+    names = head_keys(head)
     available = dict(where)
     others = [folder / head.file] if head.file else list(tensors.all_files(folder))
     for path in others:
@@ -510,7 +503,7 @@ def read_config(folder: Path, config: ModelConfig) -> PreTrainedConfig:
     """
     path = folder / "config.json"
     raw = json_object(path)
-    known = raw.get("model_type") in _known_types()
+    known = raw.get("model_type") in [*CONFIG_MAPPING]
     if not known and not config.trust_remote_code:
         if "auto_map" in raw:
             raise ConfigError(
@@ -529,12 +522,6 @@ def read_config(folder: Path, config: ModelConfig) -> PreTrainedConfig:
         return AutoConfig.from_pretrained(
             folder, trust_remote_code=config.trust_remote_code
         )
-
-
-def _known_types() -> Collection[str]:
-    from transformers import CONFIG_MAPPING
-
-    return set(CONFIG_MAPPING.keys())
 
 
 def _from_pretrained(
@@ -637,7 +624,7 @@ def _check(
     folder: Path,
     config: ModelConfig,
     *,
-    adapter_keys: Collection[str],
+    adapter_keys: Collection[str] = (),
 ) -> None:
     missing = sorted(set(info["missing_keys"]) - set(adapter_keys))
     if missing:
@@ -825,7 +812,12 @@ def _ready(
     placement: Placement,
     config: ModelConfig,
     resolved: Resolved,
+    *,
+    adapted: bool = True,
 ) -> PreTrainedModel:
+    adapter = resolved.find("adapter")
+    if adapter is not None and adapted:
+        model = _with_adapter(model, adapter.path, config)
     rounded = model.config.to_dict().get("quantization_config") is not None
     if not rounded and not spread(model):
         model = model.to(placement.device)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ of many prompts are then written together, and rows that have ended are dropped.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -261,4 +262,4 @@ def self_test(backbone: PreTrainedModel) -> float:
             ).last_hidden_state[0, -1]
             worst = max(worst, float((state - alone).abs().max()))
             scale = max(scale, float(alone.float().square().mean().sqrt()))
-    return worst / scale
+    return worst / scale if scale else math.nan

@@ -8,6 +8,7 @@ head, a vocabulary head) do not know which one ran.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from transformers import PreTrainedModel
 from probe import tree, tree_attention, tree_support
 from probe.models import trial
 from probe.types import ConfigError
+
+log = logging.getLogger(__name__)
 
 DEFAULT_BATCH_TOKENS = tree.DEFAULT_BUDGET
 """Tokens a forward pass holds; padding included in batches."""
@@ -107,7 +110,7 @@ def choose(
     found = trial.of_class(model, kind, judge)
     length = 20
     if least == "tree":
-        support = tree_attention.verified_support(model)
+        support = verified_support(model)
         reason, ways = support.reason, ways if support.ok else WAYS[1:]
     for padless in (tree_support.by_length(model.config), found):
         # Code of a checkpoint's own is run as it always was.
@@ -146,14 +149,8 @@ def _wrong(
     spans: bool,
 ) -> str:
     """Why texts that are run together do not get what each gets alone; "": they do."""
-    choice = Choice(name=way, reason="")
-    sequences = [
-        tree.Sequence(token_ids=text, read=(1, len(text)) if spans else None)
-        for text in texts
-    ]
     try:
-        alone = torch.cat([_values(model, [one], _ALONE, read) for one in sequences])
-        together = _values(model, sequences, choice, read)
+        difference = apart(model, texts, way, read, spans)
     except torch.OutOfMemoryError:
         raise
     except ConfigError:
@@ -161,19 +158,67 @@ def _wrong(
         return ""
     except trial.REFUSALS as error:
         return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    # Damaged models that give no number give none either way.
-    apart = (together - alone).abs().masked_fill(together.isnan() & alone.isnan(), 0.0)
-    scale = alone.square().nanmean().sqrt()
-    difference = float(apart.nan_to_num(nan=torch.inf).max() / scale)
-    if difference <= _TOLERANCE.get(model.dtype, _ROUGH) or not scale.isfinite():
+    if difference <= tolerance(model):
         return ""
     return f"texts alone and together differ by {difference:.2g}"
 
 
-_ALONE = Choice(name="one text at a time", reason="")
-_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-_ROUGH = 0.5
-"""Tolerance of 16-bit models, in units of the values' root mean square."""
+def verified_support(backbone: PreTrainedModel) -> tree_support.Support:
+    """`attention_support`, confirmed on the loaded model by short texts.
+
+    What a config leaves undeclared shows there, such as attention that heeds a token's
+    index.
+    """
+    support = tree_support.attention_support(backbone.config)
+    if not support.ok:
+        return support
+    try:
+        difference = apart(backbone, trial.texts(backbone, 20), "tree")
+    except torch.OutOfMemoryError:
+        raise
+    except ConfigError as error:
+        reason = error.found
+    except tree_attention.REFUSALS as error:
+        log.warning("tree attention: the self-test failed", exc_info=error)
+        reason = f"self-test: {type(error).__name__}: {error}"
+    else:
+        if difference <= tolerance(backbone):
+            reason = f"{support.reason}; self-test {difference:.1g}"
+            return tree_support.Support(ok=True, reason=reason)
+        reason = f"self-test: tree and plain forward differ by {difference:.2g}"
+    return tree_support.Support(ok=False, reason=reason)
+
+
+def tolerance(model: PreTrainedModel) -> float:
+    """Of `apart`: rounding in float32 gives about 1e-5, a wrong mask more than 1."""
+    return 1e-3 if model.dtype in (torch.float32, torch.float64) else 0.5
+
+
+def apart(
+    model: PreTrainedModel,
+    texts: Sequence[tuple[int, ...]],
+    way: Way,
+    read: Read | None = None,
+    spans: bool = False,
+) -> float:
+    """How far what texts get together is from what each gets alone.
+
+    Returns:
+        The largest difference, in units of the values' root mean square. Damaged models
+        that give no number give none either way: 0.
+    """
+    sequences = [
+        tree.Sequence(token_ids=text, read=(1, len(text)) if spans else None)
+        for text in texts
+    ]
+    single = Choice(name="one text at a time", reason="")
+    alone = torch.cat([_values(model, [one], single, read) for one in sequences])
+    together = _values(model, sequences, Choice(name=way, reason=""), read)
+    scale = alone.square().nanmean().sqrt()
+    if not scale.isfinite():
+        return 0.0
+    found = (together - alone).abs().masked_fill(together.isnan() & alone.isnan(), 0.0)
+    return float(found.nan_to_num(nan=torch.inf).max() / scale)
 
 
 def _values(
@@ -215,6 +260,12 @@ def fresh(model: PreTrainedModel) -> Iterator[None]:
             for now, then in zip(held, kept, strict=True):
                 now.clear()
                 now.update(then)
+
+
+def forward(model: PreTrainedModel, ids: torch.Tensor, **more: Any) -> Any:
+    """What a class makes of token ids, shape (texts, tokens); it stays as it was."""
+    with torch.inference_mode(), fresh(model):
+        return model(input_ids=ids, **more)
 
 
 def run(
@@ -354,8 +405,7 @@ def _padded(
     arguments = _no_cache(backbone)
     if choice.name == "batches" or to is not None:
         arguments["attention_mask"] = mask
-    with torch.inference_mode(), fresh(backbone):
-        states = backbone(input_ids=ids, **arguments).last_hidden_state
+    states = forward(backbone, ids, **arguments).last_hidden_state
     if states.shape[1] != ids.shape[1]:
         raise ConfigError(
             f"{type(backbone).__name__} gives {states.shape[1]} states for "

@@ -32,10 +32,6 @@ from probe.types import ConfigError
 
 _log = logging.getLogger(__name__)
 
-_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-_ROUGH = 0.5
-"""Tolerance of 16-bit models, in units of the states' root mean square."""
-
 
 def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
     """Picks how a policy generates, confirmed on the loaded model.
@@ -55,7 +51,7 @@ def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
         reason = f"self-test: {type(error).__name__}: {error}"
         return engine.Choice(name="batches", reason=reason)
     reason = tried if isinstance(tried, str) else tried["tree"]
-    if not difference <= _TOLERANCE.get(backbone.dtype, _ROUGH):
+    if not difference <= engine.tolerance(backbone):
         reason = f"self-test: {_differ(difference)}"
     if reason:
         return engine.Choice(name="batches", reason=reason)
@@ -64,7 +60,9 @@ def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
 
 def _judge(small: PreTrainedModel) -> dict[str, str]:
     difference = decode.self_test(small)
-    return {"tree": "" if difference <= 1e-3 else _differ(difference)}
+    return {
+        "tree": "" if difference <= engine.tolerance(small) else _differ(difference)
+    }
 
 
 def _differ(difference: float) -> str:
@@ -222,4 +220,4 @@ def _pads_left(model: PreTrainedModel, pad_id: int) -> bool:
     together, alone = torch.stack(seen[:2]), torch.stack(seen[2:])
     difference = float((together - alone).abs().max())
     scale = float(alone.square().mean().sqrt())
-    return difference <= _TOLERANCE.get(model.dtype, _ROUGH) * scale
+    return difference <= engine.tolerance(model) * scale

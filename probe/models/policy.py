@@ -267,8 +267,7 @@ def _own_logits(
 ) -> torch.Tensor:
     """The class's logits from position `first` on, of texts of one length."""
     ids = torch.tensor(rows, device=engine.device_of(model))
-    with torch.inference_mode(), engine.fresh(model):
-        logits: torch.Tensor = model(input_ids=ids).logits
+    logits: torch.Tensor = engine.forward(model, ids).logits
     if logits.shape[1] != ids.shape[1]:
         raise ConfigError(
             f"{type(model).__name__} gives {logits.shape[1]} logits for "

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,25 +31,15 @@ _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RewardScorer:
-    """Reads a scalar head at one position of each sequence."""
+class ScalarScorer(ABC):
+    """A reward of each text."""
 
     config: ModelConfig
     encoder: Encoder
-    backbone: PreTrainedModel
-    head: nn.Module
-    """Hidden state (R, hidden) in float32 -> (R, 1)."""
     choice: engine.Choice
     batch_tokens: int
-    pad_id: int
-    eos_id: int | None
-    whole: PreTrainedModel | None = None
-    """The class that backbone and head were taken from; None for a value head."""
-    skipped: int | None = None
-    """Pad token that the class passes over at a text's end; None: it reads the last
-    token, whichever it is."""
     columns: tuple[int, ...] = (0,)
-    """Outputs of `whole` that make the reward, as `labelled` reads them."""
+    """Outputs of the class that make the reward, as `labelled` reads them."""
     measures: tuple[Measure, ...] = (Measure.REWARD,)
 
     @property
@@ -65,17 +56,42 @@ class RewardScorer:
 
         Raises:
             DataError: `pool: eos` and a text without an end token.
-            ConfigError: The attention cannot be run as configured.
+            ConfigError: The attention cannot be run as configured, or the model has no
+                such output, or it is not one number a row.
         """
         alive = [i for i, one in enumerate(encoded) if answered(one)]
-        sequences = [
-            tree.Sequence(token_ids=self._read_until(encoded[i]), read=None)
-            for i in alive
-        ]
         rewards = [math.nan] * len(encoded)
+        for at, value in self._rewards([encoded[i] for i in alive]):
+            rewards[alive[at]] = value
+        return [{Measure.REWARD: value} for value in rewards]
+
+    @abstractmethod
+    def _rewards(self, encoded: Sequence[Encoded]) -> Iterator[tuple[int, float]]:
+        """Place and reward of each, as they come."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RewardScorer(ScalarScorer):
+    """Reads a scalar head at one position of each sequence."""
+
+    backbone: PreTrainedModel
+    head: nn.Module
+    """Hidden state (R, hidden) in float32 -> (R, 1)."""
+    pad_id: int
+    eos_id: int | None
+    whole: PreTrainedModel | None = None
+    """The class that backbone and head were taken from; None for a value head."""
+    skipped: int | None = None
+    """Pad token that the class passes over at a text's end; None: it reads the last
+    token, whichever it is."""
+
+    def _rewards(self, encoded: Sequence[Encoded]) -> Iterator[tuple[int, float]]:
         for reads in engine.run(
             self.backbone,
-            sequences,
+            [
+                tree.Sequence(token_ids=self._read_until(one), read=None)
+                for one in encoded
+            ],
             choice=self.choice,
             batch_tokens=self.batch_tokens,
             pad_id=self.pad_id,
@@ -83,9 +99,7 @@ class RewardScorer:
         ):
             with torch.inference_mode():
                 values = self.head(reads.hidden.float())[:, 0].double().tolist()
-            for owner, value in zip(reads.owners.tolist(), values, strict=True):
-                rewards[alive[owner]] = value
-        return [{Measure.REWARD: value} for value in rewards]
+            yield from zip(reads.owners.tolist(), values, strict=True)
 
     @property
     def synthetic(self) -> tuple[int, int] | None:
@@ -117,47 +131,19 @@ class RewardScorer:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OwnOutputScorer:
+class OwnOutputScorer(ScalarScorer):
     """Reads a named output of the model's own class (`pool: model`)."""
 
-    config: ModelConfig
-    encoder: Encoder
     model: PreTrainedModel
-    choice: engine.Choice
-    batch_tokens: int
     pad_id: int | None
     """None: the class refuses batches, as transformers does without a pad token."""
-    columns: tuple[int, ...]
-    """Outputs that make the reward, as `labelled` reads them."""
-    measures: tuple[Measure, ...] = (Measure.REWARD,)
 
-    @property
-    def engine(self) -> str:
-        """Which engine runs, and why."""
-        return str(self.choice)
-
-    def encode(self, item: Item) -> list[Encoded]:
-        """Encodes an item as this model reads it."""
-        return self.encoder.encode(item, self.config.kind)
-
-    def score(self, encoded: Sequence[Encoded]) -> list[Mapping[Measure, float]]:
-        """Rewards, in the order given; NaN where truncation left no answer.
-
-        Raises:
-            ConfigError: The model has no such output, or it is not one number a row.
-        """
-        alive = [i for i, one in enumerate(encoded) if answered(one)]
-        lengths = [len(encoded[i].token_ids) for i in alive]
-        rewards = [math.nan] * len(encoded)
+    def _rewards(self, encoded: Sequence[Encoded]) -> Iterator[tuple[int, float]]:
+        lengths = [len(one.token_ids) for one in encoded]
         for batch in engine.grouped(lengths, self.batch_tokens, self.choice):
-            rows = [encoded[alive[at]].token_ids for at in batch]
-            for at, value in zip(batch, self._own(rows), strict=True):
-                rewards[alive[at]] = value
-        return [{Measure.REWARD: value} for value in rewards]
-
-    def _own(self, rows: Sequence[Sequence[int]]) -> list[float]:
-        values = own_output(self.model, self.config, self.pad_id, rows, self.columns)
-        return values[:, 0].double().tolist()
+            rows = [encoded[at].token_ids for at in batch]
+            own = own_output(self.model, self.config, self.pad_id, rows, self.columns)
+            yield from zip(batch, own[:, 0].double().tolist(), strict=True)
 
 
 def labelled(values: torch.Tensor, columns: tuple[int, ...]) -> torch.Tensor:
@@ -207,8 +193,7 @@ def own_output(
         device=engine.device_of(model),
         to=config.padding.to,
     )
-    with torch.inference_mode(), engine.fresh(model):
-        output = model(input_ids=ids, attention_mask=mask)
+    output = engine.forward(model, ids, attention_mask=mask)
     name = str(config.output)
     if name not in output:
         raise ConfigError(
@@ -243,7 +228,7 @@ def load(
     encoder: Encoder,
     placement: Placement,
     batch_tokens: int,
-) -> RewardScorer | OwnOutputScorer:
+) -> ScalarScorer:
     """Loads a `sequence_classifier` or `value_head`.
 
     Raises:
@@ -258,9 +243,7 @@ def load(
                 "Write another `pool`, or kind sequence_classifier",
             )
         model, head = checkpoints.value_head(config, resolved, placement)
-        scorer: RewardScorer | OwnOutputScorer = _at_position(
-            config, encoder, model, head, batch_tokens
-        )
+        scorer: ScalarScorer = _at_position(config, encoder, model, head, batch_tokens)
     else:
         model = checkpoints.sequence_classifier(config, resolved, placement)
         adapted = resolved.find("adapter") is not None
@@ -280,7 +263,7 @@ def of_model(
     batch_tokens: int,
     *,
     adapted: bool,
-) -> RewardScorer | OwnOutputScorer:
+) -> ScalarScorer:
     """A scorer of a classifier that is loaded, such as one in training.
 
     Args:

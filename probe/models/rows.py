@@ -11,23 +11,20 @@ Masks and positions say so explicitly.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, Cache, DynamicCache, PreTrainedModel
+from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from probe import tree_support
+from probe import tree_attention, tree_support
 from probe.models import engine
 
 _SIMILAR = 0.75
 """Least share of a block's columns that a row of it fills."""
-_NAME = "rm_probe_rows"
-"""Our attention function's name in the library's interface."""
 
 
 @dataclass(kw_only=True)
@@ -226,7 +223,7 @@ class Rows:
         }
         if not self._apart:
             return self._backbone(**arguments).last_hidden_state[:, -1]
-        with _attention_by_block(self._backbone):
+        with tree_attention.lent(self._backbone, _attend_by_block):
             states = self._backbone(**arguments, row_blocks=tuple(self._blocks))
         return states.last_hidden_state[:, -1]
 
@@ -243,11 +240,7 @@ class Rows:
                 mask = torch.cat([part.flatten() for part in parts])[None, None, None]
             else:
                 mask = parts[0][:, None, None]
-            if self._backbone.config._attn_implementation == "eager":
-                dtype = self._backbone.dtype
-                zero = torch.zeros((), dtype=dtype, device=device)
-                mask = torch.where(mask, zero, torch.finfo(dtype).min)
-            made[name] = mask
+            made[name] = tree_attention.taken(mask, self._backbone)
         return made if len(made) > 1 else made.popitem()[1]
 
 
@@ -275,18 +268,6 @@ def stored(layer: object) -> tuple[torch.Tensor, torch.Tensor]:
     assert isinstance(layer, DynamicLayer)
     assert layer.keys is not None and layer.values is not None
     return layer.keys, layer.values
-
-
-@contextmanager
-def _attention_by_block(backbone: PreTrainedModel) -> Iterator[None]:
-    """Lends the backbone our attention function, and gives back its own."""
-    own = backbone.config._attn_implementation
-    AttentionInterface.register(_NAME, _attend_by_block)
-    backbone.set_attn_implementation(_NAME)
-    try:
-        yield
-    finally:
-        backbone.set_attn_implementation(own)
 
 
 def _attend_by_block(

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from probe import tree_attention, tree_support
 from probe.models.shrink import shrink
-from probe.models.weights import cache_dir
+from probe.models.weights import cache_dir, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def of_class(
     path = cache_dir() / "classes" / f"{name}.json"
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         log.info("trying %s on a small copy, once", type(model).__name__)
     try:
         found = judge(_copy(model))
@@ -74,8 +74,7 @@ def of_class(
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return f"no small copy of its class can be tried: {reason[:120]}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found), encoding="utf-8")
+        write_atomically(path, json.dumps(found))
     except OSError:
         log.info("%s cannot be written: it is tried again next time", path)
     return found
@@ -119,8 +118,8 @@ def texts(model: PreTrainedModel, length: int) -> list[tuple[int, ...]]:
     declared = model.config.get_text_config(decoder=True).to_dict()
     marks = {v for k, v in declared.items() if k.endswith("_id") and isinstance(v, int)}
     # Models of characters declare no vocabulary.
-    size = min(declared.get("vocab_size", _VOCABULARY), 4096)
-    usable = [i for i in range(size) if i not in marks]
+    size = declared.get("vocab_size", _VOCABULARY)
+    usable = [i for i in range(min(size, 4096)) if i not in marks]
     # The middle of a vocabulary has the fewest marks that no config declares.
     usable = usable[len(usable) // 8 : -(len(usable) // 8) or None]
     drawn = np.random.default_rng(0).choice(usable, size=2 * length)
@@ -135,4 +134,5 @@ def texts(model: PreTrainedModel, length: int) -> list[tuple[int, ...]]:
     )
     end = declared.get("eos_token_id")
     end = end[0] if isinstance(end, list) else end
-    return [path if end is None else (*path, end) for path in paths]
+    # A class's default may lie beyond a smaller vocabulary.
+    return [path if end is None or end >= size else (*path, end) for path in paths]

@@ -133,13 +133,7 @@ def resolve_weights(config: ModelConfig, *, with_tensors: bool = True) -> Resolv
         WeightsError: A source cannot be reached, is incomplete, or has another
             sha256 than the config says.
     """
-    declared: dict[Role, str | None] = {
-        "weights": config.weights,
-        "backbone": config.backbone,
-        "reference": config.reference,
-        "adapter": config.adapter,
-        "tokenizer": config.tokenizer,
-    }
+    declared = config.model_dump(include=set(ROLES))
     found: list[ResolvedSource] = []
     for role in ROLES:
         text = declared[role]
@@ -169,15 +163,17 @@ def resolve_weights(config: ModelConfig, *, with_tensors: bool = True) -> Resolv
 def _holds_backbone(weights: Path, config: ModelConfig) -> bool:
     """Whether a reward checkpoint brings more than its head."""
     assert config.head is not None, "the config schema demands a head"
-    head = {
-        key for layer in head_layers(config.head) for key in (layer.weight, layer.bias)
-    }
-    return bool(set(tensors.keys(weights)) - head)
+    return bool(set(tensors.keys(weights)) - set(head_keys(config.head)))
 
 
 def head_layers(head: Head) -> tuple[HeadLayer, ...]:
     """A head's layers, whichever of its two forms the config uses."""
     return head.layers or (HeadLayer(weight=str(head.key)),)
+
+
+def head_keys(head: Head) -> list[str]:
+    """Names of a head's tensors, layer by layer."""
+    return [k for one in head_layers(head) for k in (one.weight, one.bias) if k]
 
 
 def _resolve(
@@ -381,7 +377,7 @@ def file_sha256(path: Path) -> str:
     # Two changes within a tick of the clock have one time.
     if status.st_ctime_ns + _TICK_NS < began:
         try:
-            _write_atomically(entry, json.dumps({"file": known, "sha256": value}))
+            write_atomically(entry, json.dumps({"file": known, "sha256": value}))
         except OSError as error:
             _say_uncached(entry.parent, error.strerror)
     return value
@@ -396,7 +392,8 @@ def _say_uncached(folder: Path, reason: str) -> None:
     )
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file of the cache, which other processes may write too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
     try:

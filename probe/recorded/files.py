@@ -7,7 +7,7 @@ import csv
 import gc
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -363,17 +363,25 @@ def no_twice(keys: pd.Series, what: str, file: Path) -> None:
         )
 
 
-def country(name: str, file: Path, where: str) -> countries.Country:
-    """The country a label names.
+def country(
+    name: str,
+    file: Path,
+    where: str,
+    find: Callable[[str], countries.Country] = countries.resolve,
+    otherwise: str = "",
+) -> countries.Country:
+    """The country a label names; `otherwise`: what else may be done about another.
 
     Raises:
         DataError: Nobody knows it; with the file and `where` in it.
     """
     try:
-        return countries.resolve(name)
+        return find(name)
     except DataError as error:
         raise DataError(
-            f"{file}, {where}: {error.found}", error.expected, error.action
+            f"{file}, {where}: {error.found}",
+            error.expected,
+            f"{error.action}{otherwise}",
         ) from error
 
 

@@ -159,7 +159,12 @@ def read_long(frame: pd.DataFrame, probe: Probe, file: Path) -> Recorded:
     files.need(frame, needed, file)
     frame = keyed(frame, probe, file)
     if probe.axis == "countries":
-        codes = {key: _by_key(key, file).iso3 for key in frame["candidate_id"].unique()}
+        where = ("column 'candidate_id'", countries.by_key)
+        words = ", or name the column 'country' for names in words"
+        codes = {
+            key: files.country(key, file, *where, words).iso3
+            for key in frame["candidate_id"].unique()
+        }
         frame = frame.assign(iso3=frame["candidate_id"].map(codes).fillna(""))
     files.no_twice(frame["item_id"] + " / " + frame["candidate_id"], "a row", file)
     measure = files.measure(frame, file)
@@ -227,14 +232,3 @@ def _groups(frame: pd.DataFrame, columns: list[str]) -> list[dict[str, GroupValu
     cells = [[text or None for text in frame[name].tolist()] for name in columns]
     rows = zip(*cells, strict=True) if cells else itertools.repeat((), len(frame))
     return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _by_key(key: str, file: Path) -> countries.Country:
-    try:
-        return countries.by_key(key)
-    except DataError as error:
-        raise DataError(
-            f"{file}, column 'candidate_id': {error.found}",
-            error.expected,
-            f"{error.action}, or name the column 'country' for names in words",
-        ) from error

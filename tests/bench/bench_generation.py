@@ -35,7 +35,7 @@ from pathlib import Path
 import torch
 from transformers.generation import StoppingCriteria, StoppingCriteriaList
 
-from data_builders import md3, tydiqa
+from data_builders import md3, select, tydiqa
 from probe import audit, models, tree
 from probe.encode import Encoder, Prompt
 from probe.models import Generation, engine, policy
@@ -205,7 +205,7 @@ def main() -> None:
         chosen = BuildOptions(
             data=options.data, languages=languages if name == "tydiqa" else None
         )
-        items = audit.build_items(probe, chosen, limit=options.items, seed=options.seed)
+        items = select.build(probe, chosen, options.items, options.seed)
         print(f"\n{name}: {probe.title}")
         race(trie, items, chunk)
 

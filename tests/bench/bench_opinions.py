@@ -25,7 +25,7 @@ from pathlib import Path
 
 import torch
 
-from data_builders import global_opinions
+from data_builders import global_opinions, select
 from probe import audit, models, tree
 from probe.models import engine, policy
 from probe.types import BuildOptions, Encoded, Measure
@@ -74,11 +74,11 @@ def main() -> None:
     batches = dataclasses.replace(
         trie, choice=engine.Choice(name="batches", reason="benchmark")
     )
-    items = audit.build_items(
+    items = select.build(
         global_opinions.PROBE,
         BuildOptions(data=options.data),
-        limit=options.questions,
-        seed=0,
+        options.questions,
+        0,
     )
     ways: dict[str, Callable[[Sequence[Encoded]], list[float]]] = {
         "(a) one request at a time": lambda chunk: one_at_a_time(trie, chunk),

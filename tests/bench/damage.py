@@ -36,7 +36,7 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from data_builders import country_questions  # noqa: E402
+from data_builders import country_questions, select  # noqa: E402
 from probe import audit, score, sums  # noqa: E402
 from probe.audit import Settings  # noqa: E402
 from probe.cli import main  # noqa: E402
@@ -256,7 +256,7 @@ def bench(work: Path) -> int:
         return ("score", "country_questions", folder, *few, "--runs", root)
 
     recorded = work / "recorded.csv"
-    asked = audit.build_items(country_questions.PROBE, BuildOptions(), limit=24, seed=0)
+    asked = select.build(country_questions.PROBE, BuildOptions(), 24, 0)
     rows = [(item, one) for item in asked for one in item.candidates]
     pd.DataFrame(
         {
@@ -299,7 +299,7 @@ def bench(work: Path) -> int:
     load = audit.loader(prepared)
     options = BuildOptions(countries=countries)
     probe = country_questions.PROBE
-    items = audit.build_items(probe, options, limit=24, seed=0)
+    items = select.build(probe, options, 24, 0)
     # Several parts: runs that stopped keep theirs.
     parts = work / "parts"
     real = score.RunFolder.compact
