@@ -159,11 +159,7 @@ def fitting(config: ModelConfig) -> list[Probe]:
 
 
 def available(
-    found: Sequence[Probe],
-    options: BuildOptions,
-    *,
-    limit: int | None,
-    seed: int,
+    found: Sequence[Probe], options: BuildOptions, *, limit: int | None, seed: int
 ) -> list[tuple[Probe, list[Item]]]:
     """Builds each probe's items; leaves out, loudly, what cannot be asked.
 
@@ -273,9 +269,6 @@ def score_probe(
         smoothing=0.1,
     )
 
-    def progress(done: int) -> None:
-        bar.update(done - bar.n)
-
     def device() -> str:
         # Imported once there is something to score: its start takes seconds.
         from probe.models import checkpoints
@@ -288,6 +281,6 @@ def score_probe(
             load,
             root=settings.runs,
             manifest=manifest,
-            progress=progress,
+            progress=lambda done: bar.update(done - bar.n),
             device=device,
         )

@@ -84,16 +84,18 @@ def run_checks(
 
 
 def _items() -> list[Item]:
-    return [
-        Item(
-            id=f"check-{i}",
-            messages=(Message(role="user", content=question),),
-            candidates=tuple(
-                Candidate(id=str(j), answer=answer) for j, answer in enumerate(_ANSWERS)
-            ),
-        )
-        for i, question in enumerate(_QUESTIONS)
-    ]
+    asked = enumerate(_QUESTIONS)
+    return [_item(f"check-{i}", question, *_ANSWERS) for i, question in asked]
+
+
+def _item(id: str, question: str, *answers: str) -> Item:
+    return Item(
+        id=id,
+        messages=(Message(role="user", content=question),),
+        candidates=tuple(
+            Candidate(id=str(j), answer=answer) for j, answer in enumerate(answers)
+        ),
+    )
 
 
 def _golden(config: ModelConfig, scorer: Scorer) -> Check:
@@ -102,11 +104,7 @@ def _golden(config: ModelConfig, scorer: Scorer) -> Check:
     if not config.golden:
         return Check(name=name, ok=True, detail="the config records none")
     items = [
-        Item(
-            id=f"golden-{i}",
-            messages=(Message(role="user", content=golden.user),),
-            candidates=(Candidate(id="0", answer=golden.assistant),),
-        )
+        _item(f"golden-{i}", golden.user, golden.assistant)
         for i, golden in enumerate(config.golden)
     ]
     scores = scorer.score([one for item in items for one in scorer.encode(item)])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from probe.types import StoreError
+from probe.types import StoreError, writing
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +71,8 @@ def take_up(
                 "Give another --out, or delete that folder to train it anew",
             )
         return finished(out)
-    try:
+    with writing(out, "--out is a folder for checkpoints"):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{out} cannot be made: {error.strerror}",
-            "--out is a folder for checkpoints",
-            "Name another",
-        ) from error
     write(file, json.dumps(wanted, indent=2) + "\n")
     return False
 

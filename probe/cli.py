@@ -514,9 +514,10 @@ def compare(
     paths, wanted = opts.run_folders(run), what.read()
     from analysis.stages_console import CLOSING, stage_tables
     from analysis.stages_runs import compare_runs
+    from probe.families import load_families
 
     runs = opts.read_runs(paths, mixed)
-    lineages = opts.read_lineages(families, runs)
+    lineages = load_families(families, {run.model for run in runs})
     with _bar(len(runs), "compare", "runs") as bar:
         found = compare_runs(runs, lineages, wanted, step=bar.update)
     tables = (table for one in found.comparisons for table in stage_tables(one))

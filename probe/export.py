@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from probe import checkpoint
-from probe.types import Item, StoreError
+from probe.types import Item, writing
 
 
 def lines(items: Iterable[Item], reader: Literal["reward", "policy"]) -> Iterator[str]:
@@ -40,12 +40,7 @@ def write(path: Path, lines: Iterable[str]) -> int:
         StoreError: The file cannot be written.
     """
     written = list(lines)
-    try:
+    room = "--out names a file in a folder that is there, with room on the disk"
+    with writing(path, room):
         checkpoint.write(path, "".join(f"{line}\n" for line in written))
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be written ({error.strerror or error})",
-            "--out names a file in a folder that is there, with room on the disk",
-            "Name another file",
-        ) from error
     return len(written)

@@ -10,7 +10,7 @@ from data_builders.cells import probe_name
 from data_builders.langid import Shares, Tag, language_name, shares
 from data_builders.training_rows import TrainingSet
 from probe import csvs
-from probe.types import StoreError
+from probe.types import writing
 
 ANSWERS = ("assistant", "chosen", "rejected")
 """Roles of what a model learns to write, or to prefer; the rest is what it reads."""
@@ -164,16 +164,10 @@ def write(of: Tagged, out: Path) -> tuple[Path, Path]:
             for turn, one in zip(of.found.turns, of.tags, strict=True)
         ],
     )
-    try:
+    with writing(out, "--out is a folder for the tags"):
         out.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, (counts, tags), strict=True):
             path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"{out} cannot be written: {error.strerror}",
-            "--out is a folder for the tags",
-            "Name another",
-        ) from error
     return paths
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from data_builders.country_opinions import Poll
     from probe.audit import Settings
     from probe.config import ModelConfig
-    from probe.types import BuildOptions, Lineage, Probe
+    from probe.types import BuildOptions, Probe
 
 
 logger = logging.getLogger(__name__)
@@ -518,18 +518,6 @@ def _listed(option: str, names: str, what: str, example: str) -> list[str]:
             f"Leave it away, or name some, such as {example}",
         )
     return labels
-
-
-def read_lineages(path: Path | None, runs: list[Run]) -> tuple[Lineage, ...]:
-    """The lineages of `--families`, or the shipped ones.
-
-    Raises:
-        UsageError: As `probe.families.load_families`.
-        ConfigError: The same.
-    """
-    from probe.families import load_families
-
-    return load_families(path, {run.model for run in runs})
 
 
 def check_folder(option: str, path: Path | None) -> None:

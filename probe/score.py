@@ -8,18 +8,18 @@ arithmetic as an uninterrupted one.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from probe.encode import Prompt
 from probe.models import Generation, Scorer, TextGenerator
-from probe.store import Counts, Key, Manifest, RunFolder, numbers_of, read_manifest
+from probe.store import Counts, Key, Manifest, RunFolder, now, numbers_of
 from probe.types import (
     GENERATED,
     Encoded,
@@ -75,6 +75,7 @@ def item_rows(items: Sequence[Item], *, generated: bool = False) -> list[ItemRow
         messages = [(m.role, m.content) for m in item.messages]
         shared = hashlib.sha256(json.dumps(messages).encode())
         prompt = next(m.content for m in reversed(item.messages) if m.role == "user")
+        row = functools.partial(ItemRow, item_id=item.id, prompt=prompt, meta=meta)
         names: tuple[str, ...] | None = None
         for candidate in item.candidates:
             own, answer = candidate.groups, candidate.answer
@@ -85,14 +86,11 @@ def item_rows(items: Sequence[Item], *, generated: bool = False) -> list[ItemRow
             groups = form % tuple([own[name] for name in names])
             digest.update(f"{candidate.span}{answer}{groups}".encode())
             rows.append(
-                ItemRow(
-                    item_id=item.id,
+                row(
                     candidate_id=candidate.id,
-                    prompt=prompt,
                     answer=answer,
                     n_chars=len(answer),
                     text_sha=digest.hexdigest()[:16],
-                    meta=meta,
                     groups={**item.groups, **own},
                 )
             )
@@ -102,14 +100,11 @@ def item_rows(items: Sequence[Item], *, generated: bool = False) -> list[ItemRow
             asked = f"{item.max_new_tokens}{item.stop or ''}"
             digest.update(f"{asked}{_groups_form(item.groups, ())}".encode())
             rows.append(
-                ItemRow(
-                    item_id=item.id,
+                row(
                     candidate_id=GENERATED,
-                    prompt=prompt,
                     answer="",
                     n_chars=0,
                     text_sha=digest.hexdigest()[:16],
-                    meta=meta,
                     groups=item.groups,
                 )
             )
@@ -161,20 +156,12 @@ def run(
         folder.write_items(item_rows(items, generated=generated))
         began = time.monotonic()
         before = folder.manifest.wall_seconds
-        started = folder.manifest.started or _now()
+        started = folder.manifest.started or now()
         folder.save(status="started", started=started, finished=None)
 
         def close(status: str) -> Counts:
-            folder.save(status=status)
-            # This call may have asked for fewer items than an earlier, stopped one.
-            found = read_manifest(folder.path)
-            folder.save(
-                status=found.status,
-                counts=found.counts,
-                finished=_now(),
-                wall_seconds=round(before + time.monotonic() - began, 3),
-            )
-            return found.counts
+            seconds = round(before + time.monotonic() - began, 3)
+            return folder.finish(status, wall_seconds=seconds)
 
         try:
             _score_missing(items, load, folder, progress, device)
@@ -403,7 +390,3 @@ def _why_unscored(encoded: Encoded, score: float) -> str:
     if encoded.n_answer_tokens == 0:
         return "truncation left no token of the answer"
     return f"the model gave {score}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

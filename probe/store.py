@@ -28,6 +28,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self, TextIO
 
@@ -591,6 +592,13 @@ class RunFolder:
             self.path / "manifest.json", lambda tmp: tmp.write_text(text + "\n")
         )
 
+    def finish(self, status: str, **changes: object) -> Counts:
+        """Writes how far the run is, which may hold more than this call asked for."""
+        self.save(status=status)
+        found = read_manifest(self.path)
+        self.save(status=found.status, counts=found.counts, finished=now(), **changes)
+        return found.counts
+
     def write_items(self, rows: Sequence[ItemRow]) -> int:
         """Stores the items, merged with those already there.
 
@@ -769,6 +777,11 @@ def _digests_of(run: Path) -> dict[str, set[str]]:
             _read_parquet(path, run)
             found[path.relative_to(run).as_posix()] = {sums.sha256(path.read_bytes())}
     return found
+
+
+def now() -> str:
+    """As manifests have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _set_aside(path: Path, error: DamagedError) -> None:

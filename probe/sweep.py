@@ -30,11 +30,7 @@ from probe.config import ModelConfig
 from probe.held_out import COLUMNS
 from probe.processes import processes
 from probe.sweep_plan import CHECKPOINTS, Choice, Sweep, choose, held_out_job, prepare
-from probe.types import (
-    DataError,
-    Item,
-    StoreError,
-)
+from probe.types import DataError, Item, StoreError, writing
 
 if TYPE_CHECKING:
     from probe.train import Base, Request
@@ -81,22 +77,17 @@ def _alone(out: Path, main: bool) -> Iterator[None]:
     if not main:
         yield
         return
-    try:
+    with writing(out, "--out is a folder for the ablation"):
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise StoreError(
-            f"another process trains in {out}",
-            "One process works in a folder at a time",
-            "Wait for it, or give another --out",
-        ) from error
-    except OSError as error:
-        raise StoreError(
-            f"{out} cannot be written: {error.strerror}",
-            "--out is a folder for the ablation",
-            "Name another",
-        ) from error
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(
+                f"another process trains in {out}",
+                "One process works in a folder at a time",
+                "Wait for it, or give another --out",
+            ) from error
     try:
         yield
     finally:

@@ -143,7 +143,9 @@ def fitted(
         shortened += len(row["prompt"]) < len(given["prompt"])
         fits = longest(tokenizer, row) <= limit
         if not fits and stage != "reward":
-            fits = ends_kept or _prompt_length(tokenizer, row) < limit
+            fits = (
+                ends_kept or len(token_ids(tokenizer, row["prompt"], open=True)) < limit
+            )
             cut += fits
         elif not fits and request.plan.cut_answers:
             if (shorter := _cut(row, tokenizer, limit)) is not None:
@@ -208,13 +210,6 @@ def _cut(row: dict[str, Any], tokenizer: Any, limit: int) -> dict[str, Any] | No
     return None if kept["chosen"] == kept["rejected"] else kept
 
 
-def _prompt_length(tokenizer: Any, row: Mapping[str, Any]) -> int:
-    found = tokenizer.apply_chat_template(
-        row["prompt"], tokenize=True, return_dict=True, add_generation_prompt=True
-    )
-    return len(found["input_ids"])
-
-
 def longest(tokenizer: Any, row: Mapping[str, Any]) -> int:
     """Tokens of a row's longest text, its prompt included."""
     return max(text_lengths(tokenizer, row))
@@ -226,9 +221,13 @@ def text_lengths(tokenizer: Any, row: Mapping[str, Any]) -> list[int]:
     return [len(token_ids(tokenizer, row["prompt"] + one)) for one in answers]
 
 
-def token_ids(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> list[int]:
-    """A dialogue's tokens in the chat template."""
-    found = tokenizer.apply_chat_template(list(turns), tokenize=True, return_dict=True)
+def token_ids(
+    tokenizer: Any, turns: Sequence[Mapping[str, str]], *, open: bool = False
+) -> list[int]:
+    """A dialogue's tokens in the chat template; `open`: an answer is to follow."""
+    found = tokenizer.apply_chat_template(
+        list(turns), tokenize=True, return_dict=True, add_generation_prompt=open
+    )
     ids: list[int] = found["input_ids"]
     return ids
 

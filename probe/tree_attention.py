@@ -188,7 +188,7 @@ def hidden_states(
             "Load the model with attn_implementation='sdpa'",
         )
     assert not backbone.training, "dropout would change scores"
-    device = _device(backbone)
+    device = device_of(backbone)
     by_run = attention == "sdpa" and backbone._supports_attention_backend
     parts = blocks(pack, device, None if by_run else len(pack))
     arguments: dict[str, Any] = {
@@ -221,7 +221,7 @@ def masks(
         library that it is to build no mask of its own.
     """
     config = backbone.config
-    device = _device(backbone)
+    device = device_of(backbone)
     made: dict[int | None, torch.Tensor] = {}
     by_type: dict[str, torch.Tensor] = {}
     longest = int(pack.position_ids.max())
@@ -245,11 +245,19 @@ def taken(mask: torch.Tensor, backbone: PreTrainedModel) -> torch.Tensor:
     return torch.where(mask, zero, torch.finfo(backbone.dtype).min)
 
 
-def _device(backbone: PreTrainedModel) -> torch.device:
-    """Where inputs go; layers elsewhere are fed by accelerate."""
-    weight = backbone.get_input_embeddings().weight
-    assert isinstance(weight, torch.Tensor)
-    return weight.device
+def device_of(model: PreTrainedModel) -> torch.device:
+    """Where a model's inputs go: beside its embedding."""
+    try:
+        embedding = model.get_input_embeddings()
+    except NotImplementedError:
+        # A decoder that the library keeps in a wrapper has it deeper inside.
+        embedding = model
+    inside = (
+        embedding.parameters()
+        if isinstance(embedding, torch.nn.Module)
+        else [embedding]
+    )
+    return next(iter(inside)).device
 
 
 @contextmanager

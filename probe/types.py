@@ -7,10 +7,11 @@ import it.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -43,6 +44,23 @@ class ProbeError(Exception):
         """
         self.found, self.expected, self.action = map(_part, (found, expected, action))
         super().__init__(f"{self.found}. {self.expected}. {self.action}.")
+
+
+@contextlib.contextmanager
+def writing(path: Path, expected: str) -> Iterator[None]:
+    """Says what the operating system says while `path` is written.
+
+    Raises:
+        StoreError: With what `path` must be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror or error})",
+            expected,
+            "Name another",
+        ) from error
 
 
 def _part(text: str) -> str:

@@ -189,12 +189,7 @@ def place(device: str | None, dtype: str) -> Placement:
             "The device must exist on this machine",
             f"Use --device {'cuda or cpu' if torch.cuda.is_available() else 'cpu'}",
         ) from error
-    precisions = {
-        "float32": torch.float32,
-        "bfloat16": torch.bfloat16,
-        "float16": torch.float16,
-    }
-    return Placement(device=chosen, dtype=precisions[dtype])
+    return Placement(device=chosen, dtype=getattr(torch, dtype))
 
 
 def causal_lm(
@@ -209,27 +204,29 @@ def causal_lm(
     folder = resolved.path(role)
     declared = read_config(folder, config)
     _refuse_bare_adapter(folder, config)
-    loader = language_loader(declared)
+    classes = language_classes(declared)
+    # The class that the checkpoint was saved from, where the library has it.
+    saved = [one for one in declared.architectures or () if one in classes]
+    loader = classes[saved[0]] if saved else AutoModelForCausalLM
     model, info = _from_pretrained(loader, folder, declared, config, placement)
     _check(info, folder, config)
     return _ready(model, placement, config, resolved, adapted=role == "weights")
 
 
-def language_loader(declared: PreTrainedConfig) -> Any:
-    """The auto class of a language model, which may read images besides.
+def language_classes(declared: PreTrainedConfig) -> dict[str, Any]:
+    """Classes that read a config as a language model's -> the auto class of each.
 
-    The class that the checkpoint was saved from, where the library's auto classes have
-    it.
+    It may read images besides.
     """
-    saved = declared.architectures or ()
     known: tuple[tuple[Any, Any], ...] = (
-        (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
         (AutoModelForMultimodalLM, MODEL_FOR_MULTIMODAL_LM_MAPPING),
+        (AutoModelForCausalLM, MODEL_FOR_CAUSAL_LM_MAPPING),
     )
-    for loader, mapping in known:
-        if type(declared) in mapping and mapping[type(declared)].__name__ in saved:
-            return loader
-    return AutoModelForCausalLM
+    return {
+        mapping[type(declared)].__name__: loader
+        for loader, mapping in known
+        if type(declared) in mapping
+    }
 
 
 def backbone(model: PreTrainedModel) -> PreTrainedModel:

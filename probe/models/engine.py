@@ -18,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from probe import tree, tree_attention, tree_support
 from probe.models import trial
+from probe.tree_attention import device_of
 from probe.types import ConfigError
 
 log = logging.getLogger(__name__)
@@ -66,17 +66,6 @@ class Reads:
     """Shape (R,): index of the sequence; reads of one lie together, in order."""
     targets: npt.NDArray[np.int64]
     """Shape (R,): token whose log-probability is wanted; -1 for a reward."""
-
-
-def device_of(model: PreTrainedModel) -> torch.device:
-    """Where a model's inputs go: beside its embedding."""
-    try:
-        embedding = model.get_input_embeddings()
-    except NotImplementedError:
-        # A decoder that the library keeps in a wrapper has it deeper inside.
-        embedding = model
-    inside = embedding.parameters() if isinstance(embedding, nn.Module) else [embedding]
-    return next(iter(inside)).device
 
 
 def choose(
@@ -172,21 +161,32 @@ def verified_support(backbone: PreTrainedModel) -> tree_support.Support:
     support = tree_support.attention_support(backbone.config)
     if not support.ok:
         return support
+    ok, found = self_test(
+        lambda: apart(backbone, trial.texts(backbone, 20), "tree"),
+        tolerance(backbone),
+        "tree and plain forward",
+    )
+    return tree_support.Support(
+        ok=ok, reason=f"{support.reason}; {found}" if ok else found
+    )
+
+
+def self_test(
+    measure: Callable[[], float], most: float, compared: str
+) -> tuple[bool, str]:
+    """Whether what is measured on a loaded model is at most so much, in words too."""
     try:
-        difference = apart(backbone, trial.texts(backbone, 20), "tree")
+        difference = measure()
     except torch.OutOfMemoryError:
         raise
     except ConfigError as error:
-        reason = error.found
+        return False, error.found
     except tree_attention.REFUSALS as error:
-        log.warning("tree attention: the self-test failed", exc_info=error)
-        reason = f"self-test: {type(error).__name__}: {error}"
-    else:
-        if difference <= tolerance(backbone):
-            reason = f"{support.reason}; self-test {difference:.1g}"
-            return tree_support.Support(ok=True, reason=reason)
-        reason = f"self-test: tree and plain forward differ by {difference:.2g}"
-    return tree_support.Support(ok=False, reason=reason)
+        log.warning("%s: the self-test failed", compared, exc_info=error)
+        return False, f"self-test: {type(error).__name__}: {error}"
+    if difference <= most:
+        return True, f"self-test {difference:.1g}"
+    return False, f"self-test: {compared} differ by {difference:.2g}"
 
 
 def tolerance(model: PreTrainedModel) -> float:
@@ -303,27 +303,11 @@ def run(
         return
     # The plan refuses the same sequences whichever engine runs.
     tree.plan(sequences, budget=batch_tokens, synthetic=synthetic)
-    rows = [_row(one, choice) for one in sequences]
+    # Where its length or neighbours decide what a token gets, all of a text is read.
+    batches = choice.name == "batches"
+    rows = [one.inputs if batches else one.token_ids for one in sequences]
     for batch in grouped([len(row) for row in rows], batch_tokens, choice):
         yield _padded(backbone, sequences, rows, batch, choice, pad_id, synthetic)
-
-
-def _row(sequence: tree.Sequence, choice: Choice) -> tuple[int, ...]:
-    """What is read of a sequence.
-
-    Where its length or its neighbours decide what a token gets, that is all of it.
-    """
-    return sequence.inputs if choice.name == "batches" else sequence.token_ids
-
-
-def grouped(
-    lengths: Sequence[int], batch_tokens: int, choice: Choice
-) -> list[list[int]]:
-    """The batches that a choice other than the tree allows; see `by_length`."""
-    batches = by_length(lengths, batch_tokens, equal=choice.name != "batches")
-    if choice.name == "one text at a time":
-        return [[index] for batch in batches for index in batch]
-    return batches
 
 
 def pack_tokens(sequences: Sequence[tree.Sequence], batch_tokens: int) -> int:
@@ -336,8 +320,8 @@ def pack_tokens(sequences: Sequence[tree.Sequence], batch_tokens: int) -> int:
     return batch_tokens if longest <= batch_tokens else longest + longest // 4
 
 
-def by_length(
-    lengths: Sequence[int], batch_tokens: int, *, equal: bool = False
+def grouped(
+    lengths: Sequence[int], batch_tokens: int, choice: Choice | None = None
 ) -> list[list[int]]:
     """Groups sequences of similar length.
 
@@ -345,18 +329,19 @@ def by_length(
         lengths: Tokens of each sequence.
         batch_tokens: Most tokens of a batch padded to its longest; a single longer
             sequence is a batch of its own.
-        equal: Batches of one length only, so that nothing is padded.
+        choice: Any but the tree; None: batches of any lengths.
 
     Returns:
         Indices, batch by batch, longest first, so that running out of memory shows
         at once.
     """
+    way = "batches" if choice is None else choice.name
     batches: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches:
+        if batches and way != "one text at a time":
             longest = lengths[batches[-1][0]]
             fits = (len(batches[-1]) + 1) * longest <= batch_tokens
-            if fits and (not equal or longest == lengths[index]):
+            if fits and (way == "batches" or longest == lengths[index]):
                 batches[-1].append(index)
                 continue
         batches.append([index])
@@ -402,7 +387,9 @@ def _padded(
     ids, mask = pad(
         rows, pad_id=pad_id, side="right", device=device_of(backbone), to=to
     )
-    arguments = _no_cache(backbone)
+    # Decoders take `use_cache`; encoders such as DeBERTa do not know the word.
+    cached = "use_cache" in backbone.config.to_dict()
+    arguments: dict[str, Any] = {"use_cache": False} if cached else {}
     if choice.name == "batches" or to is not None:
         arguments["attention_mask"] = mask
     states = forward(backbone, ids, **arguments).last_hidden_state
@@ -435,8 +422,3 @@ def _padded(
         owners=np.array(owners, dtype=np.int64),
         targets=np.array(targets, dtype=np.int64),
     )
-
-
-def _no_cache(backbone: PreTrainedModel) -> dict[str, Any]:
-    """Decoders take `use_cache`; encoders such as DeBERTa do not know the word."""
-    return {"use_cache": False} if "use_cache" in backbone.config.to_dict() else {}

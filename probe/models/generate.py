@@ -10,7 +10,6 @@ What is generated belongs to a run's fingerprint through `SCORING_VERSION`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -25,12 +24,9 @@ from transformers.generation import (
     StoppingCriteriaList,
 )
 
-from probe import tree_attention
 from probe.models import checkpoints, decode, engine, trial
 from probe.models.decode import Draft, Ending, Request, Written
 from probe.types import ConfigError
-
-_log = logging.getLogger(__name__)
 
 
 def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
@@ -43,30 +39,24 @@ def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
     if reading.name != "tree":
         return reading
     backbone = checkpoints.backbone(model)
-    try:
-        difference = decode.self_test(backbone)
-        tried = trial.of_class(backbone, "decode", _judge)
-    except tree_attention.REFUSALS as error:
-        _log.warning("decoding from tries: the self-test failed", exc_info=error)
-        reason = f"self-test: {type(error).__name__}: {error}"
-        return engine.Choice(name="batches", reason=reason)
-    reason = tried if isinstance(tried, str) else tried["tree"]
-    if not difference <= engine.tolerance(backbone):
-        reason = f"self-test: {_differ(difference)}"
-    if reason:
-        return engine.Choice(name="batches", reason=reason)
-    return engine.Choice(name="tree", reason=f"self-test {difference:.1g}")
+    ok, reason = _tried(backbone)
+    found = trial.of_class(backbone, "decode", _judge) if ok else {"tree": reason}
+    if wrong := found if isinstance(found, str) else found["tree"]:
+        return engine.Choice(name="batches", reason=wrong)
+    return engine.Choice(name="tree", reason=reason)
+
+
+def _tried(backbone: PreTrainedModel) -> tuple[bool, str]:
+    return engine.self_test(
+        lambda: decode.self_test(backbone),
+        engine.tolerance(backbone),
+        "decoded and plain states",
+    )
 
 
 def _judge(small: PreTrainedModel) -> dict[str, str]:
-    difference = decode.self_test(small)
-    return {
-        "tree": "" if difference <= engine.tolerance(small) else _differ(difference)
-    }
-
-
-def _differ(difference: float) -> str:
-    return f"decoded and plain states differ by {difference:.2g}"
+    ok, reason = _tried(small)
+    return {"tree": "" if ok else reason}
 
 
 def by_library(
@@ -104,7 +94,7 @@ def by_library(
     batches = [[index] for index in range(len(requests))]
     if choice.name in ("tree", "batches") and _pads_left(model, pad_id):
         lengths = [len(one.token_ids) for one in requests]
-        batches = engine.by_length(lengths, batch_tokens)
+        batches = engine.grouped(lengths, batch_tokens)
     for batch in batches:
         watch = _Watch([drafts[index] for index in batch])
         _generate(

@@ -215,10 +215,7 @@ def _declared(raw: dict[str, Any], folder: Path) -> Any:
 
 def _kind(raw: dict[str, Any], folder: Path) -> tuple[Kind, bool, int]:
     """What a checkpoint is, whether only its own class can pool it, and its labels."""
-    from transformers import (
-        MODEL_FOR_CAUSAL_LM_MAPPING,
-        MODEL_FOR_MULTIMODAL_LM_MAPPING,
-    )
+    from probe.models import checkpoints
 
     declared = _declared(raw, folder)
     saved = raw.get("architectures")
@@ -228,15 +225,9 @@ def _kind(raw: dict[str, Any], folder: Path) -> tuple[Kind, bool, int]:
         if declared is not None:
             labels = declared.num_labels
         return Kind.SEQUENCE_CLASSIFIER, not _causal(raw, folder), labels
-    auto: tuple[Any, ...] = (
-        MODEL_FOR_CAUSAL_LM_MAPPING,
-        MODEL_FOR_MULTIMODAL_LM_MAPPING,
-    )
-    readers = [
-        mapping[type(declared)].__name__
-        for mapping in auto
-        if type(declared) in mapping and not declared.is_encoder_decoder
-    ]
+    readers = checkpoints.language_classes(declared)
+    if readers and declared.is_encoder_decoder:
+        readers = {}
     if any(
         one in readers or one.endswith(("ForCausalLM", "LMHeadModel"))
         for one in architectures

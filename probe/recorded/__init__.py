@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ from probe.recorded.files import (
     uncollected,
 )
 from probe.recorded.joined import WHOLE, Asked
-from probe.store import Manifest, RunFolder, read_manifest
+from probe.store import Manifest, RunFolder
 from probe.types import DataError, ItemRow, Probe, ScoreRow, UsageError
 
 if TYPE_CHECKING:
@@ -109,21 +108,17 @@ def import_groups(
     """Stores result files of the same rows in several dialects as one run.
 
     Args:
-        probe: The benchmark the scores belong to; it compares dialects.
+        probe: One that compares dialects.
         groups: Dialect -> RewardBench's result file, at least two; the first is what
             the others are compared with.
-        model: Label for the model.
-        root: The runs folder.
-        argv: The command line, for the manifest.
-
-    Returns:
-        The run's folder and counts.
+        model: As `import_file`, like the rest.
+        root: See there.
+        argv: See there.
 
     Raises:
         DataError: A file is missing or no such file, or the files do not match; the
             message names file and row. Nothing is written then.
-        UsageError: Fewer than two groups, a probe without dialects, or `model` cannot
-            be part of a folder's name.
+        UsageError: Fewer than two groups, a probe without dialects; or as there.
         StoreError: The run folder cannot be written.
     """
     _check_label(model)
@@ -158,11 +153,7 @@ def _store(recorded: Recorded, manifest: Manifest, root: Path) -> RunResult:
     with uncollected(), RunFolder.open(root, manifest) as folder:
         folder.write_items(rows)
         folder.append(_missing(recorded, rows, folder))
-        folder.save(status="complete")
-        counts = read_manifest(folder.path).counts
-        finished = datetime.now(UTC).isoformat(timespec="seconds")
-        folder.save(counts=counts, finished=finished)
-        return RunResult(path=folder.path, counts=counts)
+        return RunResult(path=folder.path, counts=folder.finish("complete"))
 
 
 def _missing(

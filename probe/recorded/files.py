@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data_builders import countries, tables
-from probe.store import Manifest
+from probe.store import Manifest, now
 from probe.types import DataError, Item, Measure, Probe
 
 IMPORTER_VERSION = 1
@@ -114,7 +113,7 @@ class Recorded:
             | dict(self.sources),
             dropped=self.dropped,
             limit=self.limit,
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            started=now(),
             notes=self.notes,
         )
 

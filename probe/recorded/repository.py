@@ -129,9 +129,7 @@ class Found:
             DataError: As `runs`.
         """
         found = [
-            opinions.similarities(frame, keys, path).assign(
-                model=model, file=path.relative_to(self.root).as_posix()
-            )
+            self._of(opinions.similarities(frame, keys, path), path, model)
             for path, model, frame, _ in self._read(SIMILARITIES)
         ]
         return _stacked(found, ("model", "file", *keys))
@@ -147,9 +145,7 @@ class Found:
             DataError: As `runs`.
         """
         found = [
-            md3.read(frame, path).assign(
-                model=model, file=path.relative_to(self.root).as_posix()
-            )
+            self._of(md3.read(frame, path), path, model)
             for path, model, frame, _ in self._read(GAMES)
         ]
         return _stacked(found, ("model", "file", *md3.COLUMNS))
@@ -189,11 +185,7 @@ class Found:
             model = tydiqa.label(folder.name)
             if folders.setdefault(model, folder) != folder:
                 raise _both(folders[model], folder, model)
-            found.append(
-                tydiqa.read(path, questions).assign(
-                    model=model, file=path.relative_to(self.root).as_posix()
-                )
-            )
+            found.append(self._of(tydiqa.read(path, questions), path, model))
         return _stacked(found, ("model", "file", *tydiqa.COLUMNS))
 
     def languages(self) -> pd.DataFrame:
@@ -223,17 +215,13 @@ class Found:
                     "A count of texts is 0 or more, and some language has texts",
                     f"Take it from {URL}",
                 )
-            found.append(
-                pd.DataFrame(
-                    {
-                        "model": model,
-                        "file": path.relative_to(self.root).as_posix(),
-                        "language": frame[language],
-                        "count": counts.astype(np.float64),
-                    }
-                )
-            )
+            columns = {"language": frame[language], "count": counts.astype(np.float64)}
+            found.append(self._of(pd.DataFrame(columns), path, model))
         return _stacked(found, ("model", "file", "language", "count"))
+
+    def _of(self, frame: pd.DataFrame, path: Path, model: str) -> pd.DataFrame:
+        """Rows with the file that they are of."""
+        return frame.assign(model=model, file=path.relative_to(self.root).as_posix())
 
     def _read(self, shelf: Shelf) -> Iterator[tuple[Path, str, pd.DataFrame, str]]:
         """Each file with its model's label, cells and sha256."""

@@ -76,7 +76,7 @@ def ways(backbone: PreTrainedModel, groups: list[list], budget: int) -> list[Way
             start += len(group)
 
     blocks = [numbers[a:b] for a, b in pairwise([*range(0, len(rows), 8), len(rows)])]
-    by_length = engine.by_length([len(ids) for ids in rows], budget)
+    by_length = engine.grouped([len(ids) for ids in rows], budget)
     return [
         padded("(a) dataset order, batch 8", backbone, rows, blocks),
         padded("(b) length-sorted batches", backbone, rows, by_length),

@@ -177,7 +177,7 @@ def ways(
     parts = [part for pack in packs for part in tree_attention.blocks(pack, cpu)]
     n_rows = len(rows)
     blocks = [numbers[a:b] for a, b in pairwise([*range(0, n_rows, 8), n_rows])]
-    by_length = engine.by_length([len(ids) for ids in rows], budget)
+    by_length = engine.grouped([len(ids) for ids in rows], budget)
     return [
         padded(
             "(a) padded to 2048, batch 4",
