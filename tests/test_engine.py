@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING as CAUSAL,
 )
@@ -308,3 +310,21 @@ def test_a_shrunken_config_keeps_its_pattern() -> None:
     rope = small.rope_parameters["full_attention"]
     assert rope["original_max_position_embeddings"] == THRESHOLD
     assert len(rope["short_factor"]) == small.head_dim // 2
+
+
+def test_a_model_that_gives_no_number_is_scored_as_such(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "model", LlamaConfig(**SHAPE), "reward")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.embed_tokens.weight"][:] = math.inf
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    scorer = scorer_of(folder)
+    assert scorer.engine.startswith("tree")
+    for scores in scorer.score(scorer.encode(items()[0])):
+        assert all(math.isnan(score) for score in scores.values())
+
+
+def test_an_end_token_beyond_the_vocabulary_is_not_tried(tmp_path: Path) -> None:
+    """As of a small model whose config keeps its class's default."""
+    config = DogeConfig(**SHAPE | {"eos_token_id": 50_256})
+    scorer = scorer_of(checkpoint(tmp_path / "model", config, "policy"))
+    assert scorer.engine.startswith("batches")
