@@ -525,8 +525,7 @@ def compare(
     if out is not None:
         from analysis.stages_report import write_comparison
 
-        steps = len(found.comparisons)
-        with _bar(steps, "report", "parts") as bar:
+        with _bar(len(found.comparisons), "report", "parts") as bar:
             written = write_comparison(found, out, step=bar.update)
         print(f"report      {written.index}", file=sys.stderr if as_json else None)
 
@@ -613,7 +612,11 @@ def train(
     if runs:
         _report(runs, folder / "report", opts.ReportOptions().read())
     if curves:
-        _curves(curves, folder / "report" / "learning")
+        from analysis.learning import read_curves
+        from analysis.learning_report import write_learning
+
+        written = write_learning(read_curves(curves), folder / "report" / "learning")
+        print(f"learning    {written.index}")
 
 
 @app.command()
@@ -686,8 +689,7 @@ def _audit(
 def _report(runs: list[Run], out: Path, wanted: Wanted) -> None:
     from analysis.report import STEPS_PER_RUN, write_report
 
-    steps = STEPS_PER_RUN * len(runs)
-    with _bar(steps, "report", "steps") as bar:
+    with _bar(STEPS_PER_RUN * len(runs), "report", "steps") as bar:
         written = write_report(runs, out, wanted, step=bar.update)
     print(f"report      {written.index}")
 
@@ -702,14 +704,6 @@ def _card(runs: list[Run], lengths: Path, base: str, out: Path) -> None:
     _print_table(reward_card.card_table(card))
     for path in reward_card.write_card(card, out):
         print(f"written     {path}")
-
-
-def _curves(learning: list[Path], out: Path) -> None:
-    """Writes the page of what was learned of held-out pairs, and at what pace."""
-    from analysis.learning import read_curves
-    from analysis.learning_report import write_learning
-
-    print(f"learning    {write_learning(read_curves(learning), out).index}")
 
 
 def _doses(
@@ -732,8 +726,7 @@ def _doses(
     tables = (table for part in found.parts for table in sweep_tables(part))
     _say_found(found.notes, found.records, tables, CLOSING, as_json=as_json)
     if out is not None:
-        steps = len(found.parts)
-        with _bar(steps, "report", "parts") as bar:
+        with _bar(len(found.parts), "report", "parts") as bar:
             written = write_sweeps(found, out, curves=curves, step=bar.update)
         print(f"report      {written.index}", file=sys.stderr if as_json else None)
 

@@ -419,7 +419,9 @@ class _Loader(yaml.SafeLoader):
         if alias and node not in self._sizes:
             self._refuse(event, f"*{event.anchor} stands inside what it is")
         if node is not None:
-            self._size += self._sizes.get(node, 0) if alias else _length(node)
+            # What else than a scalar's characters a node holds has been counted.
+            own = len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+            self._size += self._sizes.get(node, 0) if alias else own
             self._sizes.setdefault(node, self._size - before)
         if self._size > MOST_BYTES:
             self._refuse(event, "too many values, all aliases written out")
@@ -458,11 +460,6 @@ class _Loader(yaml.SafeLoader):
     def _refuse(self, at: yaml.Node | yaml.Event, problem: str) -> NoReturn:
         mark: Any = at.start_mark
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
-
-
-def _length(node: yaml.Node) -> int:
-    """Characters of a scalar; what else a node holds has been counted."""
-    return len(node.value) if isinstance(node, yaml.ScalarNode) else 0
 
 
 class _Dumper(yaml.SafeDumper):
@@ -535,19 +532,20 @@ def parse(model: type[Model], text: str, file: str, what: str) -> Model:
 
 def load_mapping(text: str, file: str, what: str) -> dict[Any, Any]:
     """Reads a YAML document that is a mapping; arguments and errors as `parse`."""
+    expected = f"{what[:1].upper()}{what[1:]} is a YAML mapping"
     try:
         data = load_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{file} is not YAML: {_problem(error)}",
-            f"{_capital(what)} is a YAML mapping",
+            expected,
             "Mend the line named above",
         ) from error
     if not isinstance(data, dict):
         held = "nothing" if data is None else f"{type(data).__name__}, not a mapping"
         raise ConfigError(
             f"{file} holds {held}",
-            f"{_capital(what)} is a YAML mapping",
+            expected,
             f"Write one `key: value` a line; see {what} that is shipped for an example",
         )
     return data
@@ -606,10 +604,6 @@ def _problem(error: yaml.YAMLError) -> str:
         return " ".join(str(error).split())[:200]
     context = f"{error.context}, " if error.context else ""
     return f"line {error.problem_mark.line + 1}: {context}{error.problem}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _explained(

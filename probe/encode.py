@@ -581,10 +581,9 @@ class Encoder:
             else ("", "")
             for r in rendered
         ]
-        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._cuts]
-        if len(self._cuts) + len(new) > _MAX_CUTS:
+        if len(self._cuts) > _MAX_CUTS:
             self._cuts = {("", ""): False}
-            new = [pair for pair in dict.fromkeys(pairs) if pair not in self._cuts]
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in self._cuts]
         words = self._backend.encode_batch(
             [left + right for left, right in new], add_special_tokens=False
         )

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from data_builders import select
 from probe import checkpoint, csvs
-from probe.types import Candidate, Encoded, Item, Message
+from probe.types import Candidate, Item, Message
 
 COLUMNS = ("step", "tokens", "column", "group", "key", "id", "margin")
 """Of a checkpoint's `held_out.csv`: a row for each step, pair and group that it is in.
@@ -231,8 +231,3 @@ def grouped(found: Sequence[Item]) -> dict[tuple[str, str], list[str]]:
                 if value is not None:
                     groups[column, str(value)].append(item.id)
     return dict(groups)
-
-
-def longest(encoded: Sequence[Encoded]) -> int:
-    """Tokens of the longest encoding, what was cut off included."""
-    return max(len(one.token_ids) + one.truncated_tokens for one in encoded)

@@ -201,7 +201,7 @@ def _as_it_is(
         manifest = dataclasses.replace(manifest, status="complete")
     elif manifest.status == "complete":
         manifest = dataclasses.replace(manifest, status="interrupted")
-    if _digests(run) is None:
+    if sums.read(run / DIGESTS) is None:
         notes = tuple(dict.fromkeys((*manifest.notes, UNVERIFIED)))
         manifest = dataclasses.replace(manifest, notes=notes)
     return manifest
@@ -277,11 +277,6 @@ def _bad_manifest(path: Path, found: str) -> DamagedError:
         "Restore it from a copy, or run the same rm-probe score or import command "
         "again: it writes the manifest anew and keeps every score",
     )
-
-
-def _digests(run: Path) -> dict[str, set[str]] | None:
-    """File below the run -> sha256s it may have; None: the run keeps none."""
-    return sums.read(run / DIGESTS)
 
 
 def read_items(run: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -415,7 +410,7 @@ def _read_parquet(
     columns: Sequence[str] | None = None,
     shared: Sequence[str] = (),
 ) -> pa.Table:
-    digests = _digests(run)
+    digests = sums.read(run / DIGESTS)
     name = path.relative_to(run).as_posix()
     try:
         data = path.read_bytes()
@@ -482,7 +477,7 @@ class RunFolder:
         self._asked = asked
         """What this call asks for, of which the run may hold more or other items."""
         self._lock = lock
-        listed = _digests(path)
+        listed = sums.read(path / DIGESTS)
         self._digests = _digests_of(path) if listed is None else listed
 
     @classmethod
@@ -548,7 +543,7 @@ class RunFolder:
                     "Score into another --runs folder, or restore the earlier data",
                 )
         notes = dict.fromkeys((*before.notes, *manifest.notes))
-        if _digests(path) is None and _digests_of(path):
+        if sums.read(path / DIGESTS) is None and _digests_of(path):
             notes[UNVERIFIED] = None
         # A smaller selection may ask for no generation; those stored stay.
         measures = dict.fromkeys((*before.measures, *manifest.measures))

@@ -37,7 +37,9 @@ def held_out_pairs(
         encoded = encoder.encode(item)
         if any(one.error is not None for one in encoded):
             return False
-        return limit is None or held_out.longest(encoded) <= limit
+        # What was cut off counts.
+        longest = max(len(one.token_ids) + one.truncated_tokens for one in encoded)
+        return limit is None or longest <= limit
 
     drawn = held_out.draw(held_out.items(rows), request.held_out_rows, fits)
     if not drawn:
@@ -76,7 +78,7 @@ def _log_probs(model: Any, encoder: Encoder) -> _Scores:
 
 def _rewards(model: Any, encoder: Encoder) -> _Scores:
     """Rewards by the trained head, which an adapter keeps in a place of its own."""
-    from probe.models import engine, reward
+    from probe.models import checkpoints, engine, reward
 
     scorer = reward.of_model(
         model.eval(), encoder.config, encoder, engine.DEFAULT_BATCH_TOKENS, adapted=True
@@ -86,21 +88,12 @@ def _rewards(model: Any, encoder: Encoder) -> _Scores:
     [name] = [name for name, _ in model.named_children() if name != prefix]
 
     def score(items: Sequence[Item]) -> Sequence[float]:
-        state = _trained(model.get_submodule(name)).state_dict()
+        state = checkpoints.trained(model.get_submodule(name)).state_dict()
         scorer.head.load_state_dict({key: one.float() for key, one in state.items()})
         found = scorer.score([one for item in items for one in scorer.encode(item)])
         return [values[Measure.REWARD] for values in found]
 
     return _in_evaluation(model, score)
-
-
-def _trained(head: Any) -> Any:
-    """A head, or the copy of it that an adapter trains."""
-    from peft.utils import ModulesToSaveWrapper
-
-    if isinstance(head, ModulesToSaveWrapper):
-        return head.modules_to_save[head.active_adapters[0]]
-    return head
 
 
 def _in_evaluation(model: Any, score: _Scores) -> _Scores:

@@ -31,16 +31,6 @@ _COPIES = 4
 """Most keys gathered at once, as a multiple of the pack's: bounds the memory of deep
 tries, whose runs see long paths."""
 
-REFUSALS = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What a forward pass raises that takes no mask or position of ours."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:

@@ -64,10 +64,6 @@ def by_length(config: PreTrainedConfig) -> str:
     if "indexed_attention" in types:
         # Which of equals are among the k is decided by how many there are in all.
         return "attention to the k most fitting tokens"
-    return _rope(config)
-
-
-def _rope(config: PreTrainedConfig) -> str:
     found = scalings_by_length(config.to_dict())
     if not found:
         return ""
@@ -137,7 +133,7 @@ def _positions(config: PreTrainedConfig) -> str | None:
         if config.attribute_map.get(name, name) not in declared:
             return "neither rotary nor learned positions are declared"
         return None
-    return _rope(config) or None
+    return by_length(config) or None
 
 
 def windows(config: PreTrainedConfig) -> dict[str, int | None]:

@@ -685,7 +685,6 @@ def _with_adapter(
     its base must come out again.
     """
     from peft import PeftModel, get_peft_model_state_dict
-    from peft.utils import ModulesToSaveWrapper
 
     stored = set(tensors.keys(folder))
     if not any(key.startswith("base_model.model.") for key in stored):
@@ -728,9 +727,8 @@ def _with_adapter(
             model = adapted.merge_and_unload()
     else:
         for name, module in list(model.named_modules()):
-            if isinstance(module, ModulesToSaveWrapper):
-                trained = module.modules_to_save[module.active_adapters[0]]
-                model.set_submodule(name, trained)
+            if trained(module) is not module:
+                model.set_submodule(name, trained(module))
     within = outputs(model, ids)[0].float()
     tolerance = _MERGED.get(model.dtype, 0.1) * max(1.0, float(beside.abs().max()))
     if not torch.allclose(within, beside, rtol=0, atol=tolerance, equal_nan=True):
@@ -741,6 +739,15 @@ def _with_adapter(
             "Merge it by yourself, and name the merged checkpoint as `weights`",
         )
     return model
+
+
+def trained(module: nn.Module) -> nn.Module:
+    """A module, or the copy of it that an adapter trains."""
+    from peft.utils import ModulesToSaveWrapper
+
+    if isinstance(module, ModulesToSaveWrapper):
+        return module.modules_to_save[module.active_adapters[0]]
+    return module
 
 
 def _embeddings(model: PreTrainedModel) -> dict[str, nn.Module]:

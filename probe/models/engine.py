@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -32,12 +32,7 @@ DEFAULT_BATCH_TOKENS = tree.DEFAULT_BUDGET
 
 
 Way = Literal["tree", "batches", "batches of one length", "one text at a time"]
-WAYS: tuple[Way, ...] = (
-    "tree",
-    "batches",
-    "batches of one length",
-    "one text at a time",
-)
+WAYS: tuple[Way, ...] = get_args(Way)
 """From the fastest to the surest."""
 
 Read = Callable[[PreTrainedModel, Sequence[Sequence[int]]], torch.Tensor]
@@ -163,7 +158,7 @@ def verified_support(backbone: PreTrainedModel) -> tree_support.Support:
         return support
     ok, found = self_test(
         lambda: apart(backbone, trial.texts(backbone, 20), "tree"),
-        tolerance(backbone),
+        backbone,
         "tree and plain forward",
     )
     return tree_support.Support(
@@ -172,19 +167,19 @@ def verified_support(backbone: PreTrainedModel) -> tree_support.Support:
 
 
 def self_test(
-    measure: Callable[[], float], most: float, compared: str
+    measure: Callable[[], float], model: PreTrainedModel, compared: str
 ) -> tuple[bool, str]:
-    """Whether what is measured on a loaded model is at most so much, in words too."""
+    """Whether a difference that is measured on a model is of rounding; and in words."""
     try:
         difference = measure()
     except torch.OutOfMemoryError:
         raise
     except ConfigError as error:
         return False, error.found
-    except tree_attention.REFUSALS as error:
+    except trial.REFUSALS as error:
         log.warning("%s: the self-test failed", compared, exc_info=error)
         return False, f"self-test: {type(error).__name__}: {error}"
-    if difference <= most:
+    if difference <= tolerance(model):
         return True, f"self-test {difference:.1g}"
     return False, f"self-test: {compared} differ by {difference:.2g}"
 

@@ -49,7 +49,7 @@ def choose(model: PreTrainedModel, reading: engine.Choice) -> engine.Choice:
 def _tried(backbone: PreTrainedModel) -> tuple[bool, str]:
     return engine.self_test(
         lambda: decode.self_test(backbone),
-        engine.tolerance(backbone),
+        backbone,
         "decoded and plain states",
     )
 

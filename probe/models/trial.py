@@ -17,9 +17,9 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedModel
 
-from probe import tree_attention, tree_support
+from probe import tree_support
 from probe.models.shrink import shrink
-from probe.models.weights import cache_dir, write_atomically
+from probe.models.weights import MISFITS, cache_dir, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +28,7 @@ _VERSION = "1"
 _VOCABULARY = 128
 _LARGEST = 2e7
 """Parameters of a copy that is still tried."""
-REFUSALS = (
-    *tree_attention.REFUSALS,
-    ArithmeticError,
-    AssertionError,
-    ImportError,
-    StrictDataclassError,
-)
+REFUSALS = (*MISFITS, StrictDataclassError)
 """What building and running a class on a config of ours may raise."""
 
 Found = Mapping[str, str]
