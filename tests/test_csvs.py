@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.learning_data import COLUMNS, read_curve
+from analysis.learning import COLUMNS, read_curve
 
 from analysis.reward_card import read_lengths
 from probe.cli import main
