@@ -128,7 +128,11 @@ def grouped(verb: Callable[..., None]) -> Callable[..., None]:
             for one in dataclasses.fields(kind)
         ]
 
-    def command(**given: Any) -> None:
+    names = [one.name for one in shown]
+    defaults = {one.name: one.default for one in shown}
+
+    def command(*first: Any, **named: Any) -> None:
+        given = defaults | dict(zip(names, first, strict=False)) | named
         for name, kind in groups.items():
             fields = [one.name for one in dataclasses.fields(kind)]
             given[name] = kind(**{field: given.pop(field) for field in fields})

@@ -154,6 +154,7 @@ def scored(
         root=root,
         manifest=manifest(model, reward.measures, **changes),
         progress=lambda _: None,
+        device=lambda: "cpu",
     )
     return result.path
 

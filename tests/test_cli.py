@@ -226,7 +226,7 @@ def test_imported_rewards_give_the_papers_figures(
         assert "140,716 of 140,716 scored" in done.stdout
     done = rm_probe(
         "correlate", "R", "--json", "--opinions", "gallup_2017", "--opinions",
-        "gallup_2023", cwd=tmp_path,
+        "gallup_2023", "--ties", "best", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     records = json.loads(done.stdout)

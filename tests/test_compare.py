@@ -421,11 +421,11 @@ def test_an_unknown_family_file_or_key(lineage: Path, tmp_path: Path) -> None:
     path = tmp_path / "families.yaml"
     done = rm_probe("compare", lineage, "--families", path, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "families.yaml cannot be read" in done.stderr
+    assert "families.yaml does not exist" in done.stderr
     path.write_text("mine:\n  base: plain\n  dpo: liked\n")
     done = rm_probe("compare", lineage, "--families", path, cwd=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "lineage `mine` has the unknown key `dpo`" in done.stderr
+    assert "lineage `mine`: unknown key `dpo`" in done.stderr
 
 
 def test_versions_may_differ_and_texts_may_not(

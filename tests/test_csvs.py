@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.learning_data import COLUMNS, read_curve
 
+from analysis.learning import COLUMNS, read_curve
 from analysis.reward_card import read_lengths
 from probe.cli import main
 from probe.csvs import quoted, rows_of, text_of, text_of_frame, unquoted

@@ -443,7 +443,7 @@ def test_no_number_gives_no_text_and_does_not_spread(
     model.save_pretrained(damaged)
     encoder.tokenizer.save_pretrained(damaged)
     weights = load_file(damaged / "model.safetensors")
-    weights["model.embed_tokens.weight"][token] = torch.nan
+    weights["model.embed_tokens.weight"][token] = torch.inf
     save_file(weights, damaged / "model.safetensors", metadata={"format": "pt"})
     path = run(damaged, items, tmp_path / "b")
     found, before = texts(load_run(path)), texts(load_run(healthy))

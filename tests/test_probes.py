@@ -25,7 +25,7 @@ from data_builders import (
 from probe import audit
 from probe.config import Kind, ModelConfig
 from probe.encode import Encoder
-from probe.options import Articles, Span, build_options, for_one_probe
+from probe.options import ItemOptions, for_one_probe
 from probe.types import BuildOptions, Candidate, DataError, Item, Probe, UsageError
 
 STARLING = "<s>[INST] {user} </s> [/INST] {assistant}</s>"
@@ -309,16 +309,14 @@ def policy(**changes: object) -> ModelConfig:
 def test_an_option_that_a_probe_would_ignore(
     probe: str, given: dict[str, Any], message: str
 ) -> None:
-    chosen = build_options(None, None, Articles.english, Span.country, **given)
+    chosen = ItemOptions(**given).read()
     with pytest.raises(UsageError, match=message):
         for_one_probe(probes.load(probe), policy(), chosen)
 
 
 def test_languages_as_a_user_writes_them() -> None:
     def chosen(names: str) -> BuildOptions:
-        return build_options(
-            None, None, Articles.english, Span.country, languages=names, shots=2
-        )
+        return ItemOptions(languages=names, shots=2).read()
 
     options = chosen("eng_Latn, hi,German,English")
     assert options.languages == ("eng_Latn", "hin_Deva", "deu_Latn")

@@ -213,7 +213,7 @@ def test_nan_is_kept_counted_and_does_not_spread(folder: Path, tmp_path: Path) -
     )
     assert len(hit) > 3
     weights = load_file(damaged / "model.safetensors")
-    weights["model.embed_tokens.weight"][token] = torch.nan
+    weights["model.embed_tokens.weight"][token] = torch.inf
     save_file(weights, damaged / "model.safetensors", metadata={"format": "pt"})
     healthy = frame(run(folder, items, tmp_path / "a", where_from.PROBE))
     path = run(damaged, items, tmp_path / "b", where_from.PROBE)
@@ -231,7 +231,7 @@ def test_a_model_of_nan_is_kept_as_unscored(folder: Path, tmp_path: Path) -> Non
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     weights = load_file(broken / "model.safetensors")
-    weights["score.weight"][:] = torch.nan
+    weights["score.weight"][:] = torch.inf
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     items = select.build(
         where_from.PROBE, BuildOptions(countries=("USA", "IND")), None, 0
