@@ -292,15 +292,19 @@ def _score_group(
     encoded = [
         one for item in group if item.id in unscored for one in scorer.encode(item)
     ]
+    asked = [item for item in group if _text_key(item) in missing]
     prompts: list[Prompt] = []
     generations: list[Generation] = []
-    asked = [item for item in group if _text_key(item) in missing]
     if asked:
         assert isinstance(scorer, TextGenerator), "only policies are asked to generate"
         prompts = [scorer.prompt(item) for item in asked]
-        scores, generations = _scores_and_generations(encoded, prompts, scorer)
+        scores, generations = scorer.score_and_generate(encoded, prompts)
+        for i, prompt in enumerate(prompts):
+            if generations[i].text is None:  # what failed there is tried alone
+                _, [generations[i]] = scorer.score_and_generate((), [prompt])
     else:
-        scores = _alone_where_not_finite(encoded, scorer.score(encoded), scorer)
+        scores = scorer.score(encoded)
+    scores = _alone_where_not_finite(encoded, scores, scorer)
     rows = []
     for one, values in zip(encoded, scores, strict=True):
         for measure, score in values.items():
@@ -370,18 +374,6 @@ def _alone_where_not_finite(
         if not all(map(math.isfinite, scores[i].values())):
             [scores[i]] = scorer.score([one])
     return scores
-
-
-def _scores_and_generations(
-    encoded: Sequence[Encoded], prompts: Sequence[Prompt], scorer: Scorer
-) -> tuple[list[Mapping[Measure, float]], list[Generation]]:
-    """Both of a group, from the same passes; what failed there is tried alone."""
-    assert isinstance(scorer, TextGenerator)
-    scores, generations = scorer.score_and_generate(encoded, prompts)
-    for i, prompt in enumerate(prompts):
-        if generations[i].text is None:
-            _, [generations[i]] = scorer.score_and_generate((), [prompt])
-    return _alone_where_not_finite(encoded, scores, scorer), generations
 
 
 def _why_unscored(encoded: Encoded, score: float) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -337,11 +336,6 @@ class ScoreRow:
     text: str | None = None
     """Generations only."""
     error: str | None = None
-
-    @property
-    def scored(self) -> bool:
-        """Whether `score` is a number that may be ranked."""
-        return math.isfinite(self.score)
 
 
 @dataclass(frozen=True, kw_only=True)

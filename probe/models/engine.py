@@ -251,7 +251,7 @@ def fresh(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         for module, *kept in before:
-            held = (vars(module), module._modules, module._buffers)
+            held: tuple[Any, ...] = (vars(module), module._modules, module._buffers)
             for now, then in zip(held, kept, strict=True):
                 now.clear()
                 now.update(then)

@@ -303,16 +303,14 @@ def _spread(
 def _measured(
     encoded: Sequence[Encoded], sums: Sequence[float]
 ) -> list[Mapping[Measure, float]]:
-    results: list[Mapping[Measure, float]] = []
-    for one, total in zip(encoded, sums, strict=True):
-        count = one.n_answer_tokens
-        results.append(
-            {
-                Measure.LOGPROB_SUM: total,
-                Measure.LOGPROB_MEAN: total / count if count else math.nan,
-            }
-        )
-    return results
+    return [
+        # The sum of none is NaN, and so is its mean.
+        {
+            Measure.LOGPROB_SUM: total,
+            Measure.LOGPROB_MEAN: total / max(1, one.n_answer_tokens),
+        }
+        for one, total in zip(encoded, sums, strict=True)
+    ]
 
 
 def load(

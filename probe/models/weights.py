@@ -133,7 +133,7 @@ def resolve_weights(config: ModelConfig, *, with_tensors: bool = True) -> Resolv
         WeightsError: A source cannot be reached, is incomplete, or has another
             sha256 than the config says.
     """
-    declared = config.model_dump(include=set(ROLES))
+    declared = config.model_dump()
     found: list[ResolvedSource] = []
     for role in ROLES:
         text = declared[role]
