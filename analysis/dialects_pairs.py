@@ -210,11 +210,6 @@ def bars(rows: pd.DataFrame, *, name: str, several: bool) -> Panel:
     return figures.titled(chart, name, data)
 
 
-def value_of(record: Record | None) -> float | None:
-    """The estimate, if there is a record and it has one."""
-    return None if record is None else record.estimate
-
-
 def effect_tables(run: PairRun, prefix: str) -> tuple[Table, ...]:
     """Effect sizes of the headline setting, and those of the others, folded."""
     first, *others = run.settings

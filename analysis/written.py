@@ -6,19 +6,19 @@ listed with its sha256; what is not, byte for byte, is neither replaced nor remo
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from probe import sums
-from probe.types import StoreError
+from probe.types import StoreError, writing
 
 LIST = ".rm-probe-report"
 """Name of the list in a report's folder."""
 SIGNATURE = "Written by rm-probe"
 PAGES = ("index.html", "report.md", "summary.json")
+NEEDED = "A report needs a folder it may write, and room on the disk"
 
 
 def try_folder(out: Path) -> None:
@@ -27,7 +27,7 @@ def try_folder(out: Path) -> None:
     Raises:
         StoreError: It cannot be written, or another file is in the way.
     """
-    with _explained(out):
+    with writing(out, NEEDED):
         there = next(one for one in (out, *out.absolute().parents) if one.exists())
         with tempfile.TemporaryDirectory(dir=there, prefix=".rm-probe-"):
             pass
@@ -52,7 +52,7 @@ def write_files(
     Raises:
         StoreError: As `try_folder`.
     """
-    with _explained(out):
+    with writing(out, NEEDED):
         _refuse_theirs(out, files, listed)
         new = out / f"{listed}.new"
         shutil.rmtree(new, ignore_errors=True)
@@ -99,15 +99,3 @@ def _refuse_theirs(out: Path, names: Iterable[str], listed: str) -> None:
                 "A report replaces files of an earlier one only",
                 "Move that file, or name another folder with --out",
             )
-
-
-@contextlib.contextmanager
-def _explained(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"{out} cannot be written ({error.strerror or error})",
-            "A report needs a folder it may write, and room on the disk",
-            "Name another folder with --out",
-        ) from error
