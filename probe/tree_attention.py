@@ -339,16 +339,18 @@ def self_test(backbone: PreTrainedModel) -> float:
     (pack,) = planned.packs
     merged = hidden_states(backbone, pack)
     device = merged.device
-    worst, scale = 0.0, 0.0
+    differences, scales = [0.0], [0.0]
     for node, owner in zip(pack.read_nodes, pack.owners, strict=True):
         with torch.inference_mode():
             alone = backbone(
                 input_ids=torch.tensor([paths[int(owner)]], device=device),
                 use_cache=False,
             ).last_hidden_state[0, -1]
-        worst = max(worst, float((merged[int(node)] - alone).abs().max()))
-        scale = max(scale, float(alone.float().square().mean().sqrt()))
-    return worst / scale
+        differences.append(float((merged[int(node)] - alone).abs().max()))
+        scales.append(float(alone.float().square().mean().sqrt()))
+    # By numpy, as `max` passes over a NaN, and 0 by 0 is one.
+    with np.errstate(invalid="ignore"):
+        return float(np.max(differences) / np.max(scales))
 
 
 def verified_support(backbone: PreTrainedModel) -> Support:

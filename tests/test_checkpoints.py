@@ -321,11 +321,21 @@ def test_vocabulary_smaller_than_the_tokenizers(tmp_path: Path) -> None:
         ("quantization_config", {"quant_method": "of the future"}),
         ("quantization_config", 8),
         ("dtype", "float33"),
+        ("text_config", 3),
     ],
 )
 def test_config_values_of_the_wrong_type(tmp_path: Path, key: str, value: Any) -> None:
     folder = classifier(tmp_path / "m")
     rewrite(folder / "config.json", **{key: value})
+    with pytest.raises((WeightsError, ConfigError), match=str(folder)):
+        load(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
+@pytest.mark.parametrize("text", ["[]", "null", '{"a":' * 3000])
+def test_files_that_hold_something_else(tmp_path: Path, file: str, text: str) -> None:
+    folder = classifier(tmp_path / "m")
+    (folder / file).write_text(text)
     with pytest.raises((WeightsError, ConfigError), match=str(folder)):
         load(folder)
 

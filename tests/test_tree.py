@@ -472,6 +472,14 @@ def test_the_self_test_refuses_what_the_config_hides(
     assert not support.ok and "differ by" in support.reason
 
 
+def test_the_self_test_does_not_pass_over_nan() -> None:
+    llama = tiny_backbone("llama")
+    llama.norm.weight.data.fill_(float("inf"))
+    llama.norm.weight.data[0] = float("nan")
+    support = tree_attention.verified_support(llama)
+    assert not support.ok and "differ by nan" in support.reason
+
+
 class OwnCodeConfig(LlamaConfig):
     """A config class that came with a checkpoint; it even reuses a known type."""
 

@@ -203,7 +203,9 @@ def _declared(raw: dict[str, Any], folder: Path) -> Any:
     name = raw.get("model_type")
     if isinstance(name, str) and name in CONFIG_MAPPING:
         with weights.readable_config(file, *weights.MISFITS):
-            return CONFIG_MAPPING[name].from_dict(dict(raw))
+            declared = CONFIG_MAPPING[name].from_dict(dict(raw))
+            declared.get_text_config().to_dict()
+        return declared
     if "auto_map" in raw:
         return None
     raise ConfigError(
@@ -340,7 +342,7 @@ def load_tokenizer(folder: Path, trust_remote_code: bool) -> Any:
         # Where it finds no file, the library makes one of special tokens alone.
         if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
             raise ValueError("no file with a vocabulary, such as tokenizer.json")
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, *weights.MISFITS) as error:
         raise ConfigError(
             f"{folder} has no tokenizer: {' '.join(str(error).split())[:200]}",
             "The tokenizer lies with the weights, or where `tokenizer` says",
