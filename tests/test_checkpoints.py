@@ -322,6 +322,7 @@ def test_vocabulary_smaller_than_the_tokenizers(tmp_path: Path) -> None:
         ("quantization_config", 8),
         ("dtype", "float33"),
         ("text_config", 3),
+        ("num_hidden_layers", 10**9),
     ],
 )
 def test_config_values_of_the_wrong_type(tmp_path: Path, key: str, value: Any) -> None:

@@ -19,6 +19,8 @@ from probe.types import ConfigError, UsageError, WeightsError
 
 BASE_TEMPLATE = "{user} {assistant}"
 """Of a checkpoint without a chat template: a base model continues a text."""
+_MAX_LAYERS = 10_000
+"""More are a damaged value, which would take the memory of the machine."""
 _MAX_TOKENS = 2048
 """Of a checkpoint that declares no number of positions."""
 
@@ -204,7 +206,9 @@ def _declared(raw: dict[str, Any], folder: Path) -> Any:
     if isinstance(name, str) and name in CONFIG_MAPPING:
         with weights.readable_config(file, *weights.MISFITS):
             declared = CONFIG_MAPPING[name].from_dict(dict(raw))
-            declared.get_text_config().to_dict()
+            shape = declared.get_text_config().to_dict()
+            if (layers := shape.get("num_hidden_layers") or 0) > _MAX_LAYERS:
+                raise ValueError(f"num_hidden_layers = {layers}")
         return declared
     if "auto_map" in raw:
         return None
