@@ -576,6 +576,16 @@ def test_labels_are_named_in_the_errors(cases: Path) -> None:
         labelled(folder, 0, kind="policy")
 
 
+def test_a_name_that_two_labels_have(cases: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(cases / "labels" / "two", tmp_path / "m")
+    rewrite(folder / "config.json", id2label={"0": "same", "1": "same"})
+    plain = logits_of(AutoModelForSequenceClassification.from_pretrained(folder))
+    assert_plain(load(labelled(folder, 0)), plain, lambda x: float(x[0]))
+    for label in ("same", ("same", 0), ("same", "good")):
+        with pytest.raises(ConfigError, match=r"0 \(same\), 1 \(same\)"):
+            load(labelled(folder, label))
+
+
 @pytest.mark.parametrize("pool", ["last_token", "model"])
 def test_several_labels_of_an_encoder(tmp_path: Path, pool: str) -> None:
     tokenizer = cls_sep_tokenizer()
