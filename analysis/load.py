@@ -206,6 +206,8 @@ def _usable(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
         StoreError: None is left.
     """
     scores = frame["score"]
+    # Their squares would be zero, and their spread with them.
+    scores = scores.mask(scores.abs() < 1 / LARGEST, 0.0)
     large = scores.abs() > LARGEST
     left = scores[~large].dropna()
     if large.any() and left.empty:

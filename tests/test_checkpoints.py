@@ -321,11 +321,22 @@ def test_vocabulary_smaller_than_the_tokenizers(tmp_path: Path) -> None:
         ("quantization_config", {"quant_method": "of the future"}),
         ("quantization_config", 8),
         ("dtype", "float33"),
+        ("text_config", 3),
+        ("num_hidden_layers", 10**9),
     ],
 )
 def test_config_values_of_the_wrong_type(tmp_path: Path, key: str, value: Any) -> None:
     folder = classifier(tmp_path / "m")
     rewrite(folder / "config.json", **{key: value})
+    with pytest.raises((WeightsError, ConfigError), match=str(folder)):
+        load(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
+@pytest.mark.parametrize("text", ["[]", "null", '{"a":' * 3000])
+def test_files_that_hold_something_else(tmp_path: Path, file: str, text: str) -> None:
+    folder = classifier(tmp_path / "m")
+    (folder / file).write_text(text)
     with pytest.raises((WeightsError, ConfigError), match=str(folder)):
         load(folder)
 
@@ -563,6 +574,16 @@ def test_labels_are_named_in_the_errors(cases: Path) -> None:
         load(labelled(folder, None))
     with pytest.raises(ValueError, match="belongs to a classifier"):
         labelled(folder, 0, kind="policy")
+
+
+def test_a_name_that_two_labels_have(cases: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(cases / "labels" / "two", tmp_path / "m")
+    rewrite(folder / "config.json", id2label={"0": "same", "1": "same"})
+    plain = logits_of(AutoModelForSequenceClassification.from_pretrained(folder))
+    assert_plain(load(labelled(folder, 0)), plain, lambda x: float(x[0]))
+    for label in ("same", ("same", 0), ("same", "good")):
+        with pytest.raises(ConfigError, match=r"0 \(same\), 1 \(same\)"):
+            load(labelled(folder, label))
 
 
 @pytest.mark.parametrize("pool", ["last_token", "model"])

@@ -140,6 +140,17 @@ def test_a_constant_model_gets_no_claim(
 
 
 @pytest.mark.parametrize("axis", AXES)
+def test_scores_whose_squares_are_zero_get_no_claim(tmp_path: Path, axis: str) -> None:
+    path = stored(
+        tmp_path / "runs",
+        axis,
+        lambda item, candidate: 1e-200 * language_runs.unit(item.id, candidate.id),
+    )
+    write_report([load_run(path)], tmp_path / "out", Wanted(polls=[POLL]))
+    assert assertions(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("axis", AXES)
 def test_stages_of_constant_models_do_not_differ(tmp_path: Path, axis: str) -> None:
     for model, value in (("base", 1.0), ("tuned", 2.0)):
         stored(tmp_path, axis, lambda item, candidate, v=value: v, model)

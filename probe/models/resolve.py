@@ -19,6 +19,8 @@ from probe.types import ConfigError, UsageError, WeightsError
 
 BASE_TEMPLATE = "{user} {assistant}"
 """Of a checkpoint without a chat template: a base model continues a text."""
+_MAX_LAYERS = 10_000
+"""More are a damaged value, which would take the memory of the machine."""
 _MAX_TOKENS = 2048
 """Of a checkpoint that declares no number of positions."""
 
@@ -203,7 +205,11 @@ def _declared(raw: dict[str, Any], folder: Path) -> Any:
     name = raw.get("model_type")
     if isinstance(name, str) and name in CONFIG_MAPPING:
         with weights.readable_config(file, *weights.MISFITS):
-            return CONFIG_MAPPING[name].from_dict(dict(raw))
+            declared = CONFIG_MAPPING[name].from_dict(dict(raw))
+            shape = declared.get_text_config().to_dict()
+            if (layers := shape.get("num_hidden_layers") or 0) > _MAX_LAYERS:
+                raise ValueError(f"num_hidden_layers = {layers}")
+        return declared
     if "auto_map" in raw:
         return None
     raise ConfigError(
@@ -258,7 +264,8 @@ def _causal(raw: dict[str, Any], folder: Path) -> bool:
 def _positions(raw: dict[str, Any], folder: Path) -> int:
     """How many tokens a checkpoint can read, of those that it declares.
 
-    A table of positions with a padding row (RoBERTa's) is used from the row after it.
+    A table of positions with a padding row (RoBERTa's) is used from the row after it;
+    dynamic scaling reads `factor` times as many.
     """
     import torch
     from transformers import MODEL_MAPPING, AutoModel
@@ -272,7 +279,12 @@ def _positions(raw: dict[str, Any], folder: Path) -> int:
     file = folder / "config.json"
     known = type(declared) in MODEL_MAPPING
     usable = found
-    if known and not declared.get_text_config().to_dict().get("rope_parameters"):
+    rope = declared.get_text_config().to_dict().get("rope_parameters") or {}
+    for table in (rope, *rope.values()):
+        if isinstance(table, dict) and table.get("rope_type") == "dynamic":
+            # Beyond what is declared its frequencies are scaled to a text's length.
+            usable = int(found * table["factor"])
+    if known and not rope:
         with torch.device("meta"), weights.readable_config(file, *weights.MISFITS):
             model = AutoModel.from_config(declared)
         rows = [
@@ -331,7 +343,7 @@ def load_tokenizer(folder: Path, trust_remote_code: bool) -> Any:
         # Where it finds no file, the library makes one of special tokens alone.
         if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
             raise ValueError("no file with a vocabulary, such as tokenizer.json")
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, *weights.MISFITS) as error:
         raise ConfigError(
             f"{folder} has no tokenizer: {' '.join(str(error).split())[:200]}",
             "The tokenizer lies with the weights, or where `tokenizer` says",

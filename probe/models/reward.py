@@ -161,17 +161,18 @@ def label_columns(model: PreTrainedModel, config: ModelConfig) -> tuple[int, ...
     given = config.label
     if given is None:
         return (0,)
-    names = {name: int(at) for at, name in (model.config.id2label or {}).items()}
+    labels = {int(at): name for at, name in (model.config.id2label or {}).items()}
     wanted = given if isinstance(given, tuple) else (given,)
-    found = [one if isinstance(one, int) else names.get(one) for one in wanted]
-    columns = [one for one in found if one in names.values()]
-    if len(columns) < len(wanted) or len(set(columns)) < len(columns):
+    found = [[at for at in labels if one in (at, labels[at])] for one in wanted]
+    columns = {at for every in found for at in every}
+    # A name that two labels have is none.
+    if {len(every) for every in found} != {1} or len(columns) < len(wanted):
         raise ConfigError(
-            f"{config.where}: `label` = {list(wanted) if found[1:] else given!r}",
+            f"{config.where}: `label` = {list(wanted) if wanted[1:] else given!r}",
             f"The checkpoint's labels are {checkpoints.label_names(model.config)}",
             "Write the name or number of one, or two as [positive, negative]",
         )
-    return tuple(at for at in columns if at is not None)
+    return tuple(at for every in found for at in every)
 
 
 def own_output(

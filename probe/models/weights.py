@@ -521,7 +521,7 @@ def json_object(path: Path) -> dict[str, Any]:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(
             f"{path} cannot be read: {error}",
             "A checkpoint folder has a config.json, or an adapter_config.json",
