@@ -328,3 +328,10 @@ def test_an_end_token_beyond_the_vocabulary_is_not_tried(tmp_path: Path) -> None
     config = DogeConfig(**SHAPE | {"eos_token_id": 50_256})
     scorer = scorer_of(checkpoint(tmp_path / "model", config, "policy"))
     assert scorer.engine.startswith("batches")
+
+
+def test_dynamic_scaling_reads_beyond_what_is_declared(tmp_path: Path) -> None:
+    rope = DYNAMIC | {"rope_type": "dynamic", "factor": 3.0}
+    config = LlamaConfig(**SHAPE, rope_parameters=rope)
+    folder = checkpoint(tmp_path / "m", config, "reward")
+    assert resolve_model(str(folder)).max_tokens == 3 * config.max_position_embeddings
