@@ -512,12 +512,14 @@ def compare(
     """
     opts.check_out(out)
     paths, wanted = opts.run_folders(run), what.read()
+    from probe.families import load_families
+    from probe.store import read_manifest
+
+    lineages = load_families(families, {read_manifest(one).model for one in paths})
     from analysis.stages_console import CLOSING, stage_tables
     from analysis.stages_runs import compare_runs
-    from probe.families import load_families
 
     runs = opts.read_runs(paths, mixed)
-    lineages = load_families(families, {run.model for run in runs})
     with _bar(len(runs), "compare", "runs") as bar:
         found = compare_runs(runs, lineages, wanted, step=bar.update)
     tables = (table for one in found.comparisons for table in stage_tables(one))

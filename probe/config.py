@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import errno
 import re
 from collections.abc import Hashable, Iterable
 from importlib import resources
@@ -448,6 +449,8 @@ class _Loader(yaml.SafeLoader):
     ) -> dict[Hashable, object]:
         """As the library's, which would keep the last of two silently."""
         seen: set[object] = set()
+        if not isinstance(node, yaml.MappingNode):
+            self._refuse(node, "it is marked as a mapping, and is none")
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
             if not isinstance(name, Hashable):
@@ -571,6 +574,8 @@ def read_text(path: Path, expected: str) -> str:
         ConfigError: It is not UTF-8, or larger than such a file is.
     """
     try:
+        if path.is_fifo():
+            raise OSError(errno.EINVAL, "it is a pipe, which may never end")
         with path.open("rb") as stream:
             data = stream.read(MOST_BYTES + 1)
     except FileNotFoundError as error:

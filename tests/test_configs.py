@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import re
 import time
 from importlib import resources
@@ -593,3 +594,16 @@ def test_a_short_word_finds_the_name_that_begins_like_it() -> None:
         "did you mean 'skywork_reward_v2_llama_3_1_8b'?"
     )
     assert did_you_mean("zzzz", shipped()).startswith("Valid: ")
+
+
+@pytest.mark.parametrize("tag", ["!!map", "!!seq", "!!set", "!!omap", "!!pairs"])
+def test_a_tag_that_its_value_belies(tag: str) -> None:
+    with pytest.raises(ConfigError, match="x.yaml"):
+        parse_config(f"name: {tag} text\n", "x.yaml")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.yaml"
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="a pipe"):
+        load_file(path)
