@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from analysis.clustered import two_way_cov
+from analysis.paired import Interval
 from analysis.ranks import Ranking
-from analysis.records import Record
+from analysis.records import Record, record_of
 from analysis.resample import CI_LEVEL, Floats
 from data_builders import countries
 
@@ -320,23 +321,20 @@ def _records(
         panel = row["model"] == PANEL
         analysis = "confounds" if panel else "confounds_country_means"
         found.append(
-            Record(
+            record_of(
+                ranking.run,
+                Interval(
+                    estimate=row["estimate"], low=row["ci_low"], high=row["ci_high"]
+                ),
                 analysis=analysis,
-                probe=ranking.run.probe,
-                model=ranking.run.model,
-                run=ranking.run.name,
                 metric="coefficient",
                 unit="sd",
                 group=row["term"],
                 reference=baseline if row["term"].startswith("region[") else None,
-                estimate=float(row["estimate"]),
-                ci_low=float(row["ci_low"]),
-                ci_high=float(row["ci_high"]),
-                ci_level=CI_LEVEL,
-                ci_method=_METHODS[row["model"]],
+                method=_METHODS[row["model"]],
+                missing=_METHODS[row["model"]],
                 cluster="country and question" if panel else "country",
                 p_value=float(row["p_value"]),
-                p_holm=None,
                 family=f"{analysis}: terms of {ranking.run.name}",
                 n=int(row["n"]),
                 n_clusters=int(min(row["n_countries"], row["n_questions"]))

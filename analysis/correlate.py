@@ -37,10 +37,10 @@ from analysis.association import (
     Statistic,
     associate,
 )
+from analysis.paired import Interval
 from analysis.ranks import Means, Ranking, means
-from analysis.records import Record, with_holm
+from analysis.records import Record, record_of, with_holm_in
 from analysis.resample import (
-    CI_LEVEL,
     TOO_FEW_QUESTIONS,
     Floats,
     question_counts,
@@ -120,30 +120,28 @@ def association_record(
     """
     questions = len(ranking.table.items)
     wide = method == GENERALISATION
-    bounds = found.generalisation if wide else found.precision
-    named = f"{method}, percentile, {len(ranking.counts)} draws"
+    low, high = (found.generalisation if wide else found.precision) or (np.nan, np.nan)
     none = TOO_FEW_QUESTIONS if ranking.mean.draws is not None else ranking.ci_method
-    return Record(
+    made = record_of(
+        ranking.run,
+        Interval(
+            estimate=np.nan if found.estimate is None else found.estimate,
+            low=low,
+            high=high,
+        ),
         analysis=analysis,
-        probe=ranking.run.probe,
-        model=ranking.run.model,
-        run=ranking.run.name,
         metric=metric,
         unit=unit,
         group=group,
         reference=reference,
-        estimate=found.estimate,
-        ci_low=None if bounds is None else bounds[0],
-        ci_high=None if bounds is None else bounds[1],
-        ci_level=None if bounds is None else CI_LEVEL,
-        ci_method=found.why_not or (named if bounds else none),
+        method=f"{method}, percentile, {len(ranking.counts)} draws",
+        missing=found.why_not or none,
         cluster="country and question" if wide else "question",
         p_value=found.p_value,
-        p_holm=None,
-        family=family,
         n=found.n,
         n_clusters=min(found.n, questions) if wide else questions,
     )
+    return dataclasses.replace(made, family=family)
 
 
 def correlate_poll(ranking: Ranking, poll: Poll, *, seed: int) -> PollResult:
@@ -262,21 +260,7 @@ def _points(keys: Sequence[str], mean: Means, shares: Floats) -> pd.DataFrame:
 
 def holm_over_polls(results: Sequence[PollResult]) -> tuple[PollResult, ...]:
     """Fills `p_holm`: one family per run and metric, over the polls given."""
-    flat = iter(with_holm([record for one in results for record in one.records]))
-    filled = []
-    for one in results:
-        headline, precision = next(flat), next(flat)
-        filled.append(
-            dataclasses.replace(
-                one,
-                headline=headline,
-                precision=precision,
-                others=tuple(next(flat) for _ in one.others),
-                valence=tuple(next(flat) for _ in one.valence),
-                length_baseline=next(flat),
-            )
-        )
-    return tuple(filled)
+    return with_holm_in(tuple(results), [one for r in results for one in r.records])
 
 
 def valence_blind(

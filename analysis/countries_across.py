@@ -6,23 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis import columns as col
 from analysis import figures, findings
 from analysis.countries_axis import CountryAnalysis, PollResult
 from analysis.countries_figures import interval_rows
-from analysis.countries_tables import records_frame
 from analysis.countries_views_figures import views_heatmap
 from analysis.drawing import Panel, Scale, rank_scale
-from analysis.html import (
-    Block,
-    Figure,
-    Table,
-    interval_cell,
-    join_words,
-    number_cell,
-    p_cell,
-    slug,
-    text_cell,
-)
+from analysis.html import Block, Figure, Table, join_words, slug
 
 
 def across_blocks(analysis: CountryAnalysis, prefix: str) -> list[Block]:
@@ -70,49 +60,28 @@ def across_blocks(analysis: CountryAnalysis, prefix: str) -> list[Block]:
 
 
 def _across_table(analysis: CountryAnalysis, prefix: str) -> Table:
-    rows = []
-    for run in analysis.runs:
-        first, last = findings.ends(run)
-        for poll in findings.computed(run)[:1] or (None,):
-            headline = None if poll is None else poll.headline
-            base = None if poll is None else poll.length_baseline.estimate
-            blind = run.valence_blind
-            rows.append(
-                (
-                    text_cell(run.label),
-                    text_cell(None if poll is None else findings.poll_title(poll)),
-                    number_cell(headline.estimate if headline else None),
-                    interval_cell(
-                        headline.ci_low if headline else None,
-                        headline.ci_high if headline else None,
-                    ),
-                    p_cell(headline.p_holm if headline else None),
-                    number_cell(base),
-                    number_cell(blind.estimate if blind else None),
-                    text_cell(join_words(list(first["country"])) or None),
-                    text_cell(join_words(list(last["country"])) or None),
-                )
-            )
-    return Table(
+    rows = [
+        (run, findings.main_poll(run), *findings.ends(run)) for run in analysis.runs
+    ]
+    return col.table(
         id=f"{prefix}-overview",
         title="The models side by side",
         note="Agreement with the first poll that could be compared, the same from "
         "answer length alone, and the valence-blind part over all ranked countries.",
-        header=(
-            "Model",
-            "Poll",
-            "rho",
-            "95% interval",
-            "p (Holm)",
-            "Length alone",
-            "Valence-blind",
-            "Most favoured",
-            "Least favoured",
+        columns=(
+            col.text("Model", lambda row: row[0].label),
+            col.text("Poll", lambda row: row[1] and findings.poll_title(row[1])),
+            *col.estimate("rho", lambda row: row[1] and row[1].headline),
+            col.holm("p (Holm)", lambda row: row[1] and row[1].headline),
+            col.value("Length alone", lambda row: row[1] and row[1].length_baseline),
+            col.value("Valence-blind", lambda row: row[0].valence_blind),
+            col.text("Most favoured", lambda row: join_words(list(row[2]["country"]))),
+            col.text("Least favoured", lambda row: join_words(list(row[3]["country"]))),
         ),
-        rows=tuple(rows),
-        frame=records_frame(
-            [poll.headline for run in analysis.runs for poll in findings.computed(run)]
-        ),
+        rows=rows,
+        frame=[
+            poll.headline for run in analysis.runs for poll in findings.computed(run)
+        ],
     )
 
 

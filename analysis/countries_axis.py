@@ -23,9 +23,9 @@ from analysis.correlate import (
     valence_blind,
 )
 from analysis.load import Run, labels
+from analysis.paired import Interval
 from analysis.ranks import Ranking, Ties, rank_frame, rank_run
-from analysis.records import ALPHA, Record, with_holm
-from analysis.resample import CI_LEVEL
+from analysis.records import ALPHA, Record, record_of, with_holm
 from analysis.views import WorldViews, world_views
 from data_builders.country_opinions import Poll, publics
 
@@ -270,26 +270,18 @@ def country_records(
         ):
             if np.isnan(row[value]):
                 continue
-            known = not np.isnan(row[low])
             found.append(
-                Record(
+                record_of(
+                    ranking.run,
+                    Interval(estimate=row[value], low=row[low], high=row[high]),
                     analysis="country_ranks",
-                    probe=ranking.run.probe,
-                    model=ranking.run.model,
-                    run=ranking.run.name,
                     metric=metric,
                     unit=unit,
                     group=str(iso3),
                     reference=against,
-                    estimate=float(row[value]),
-                    ci_low=float(row[low]) if known else None,
-                    ci_high=float(row[high]) if known else None,
-                    ci_level=CI_LEVEL if known else None,
-                    ci_method=ranking.ci_method,
+                    method=ranking.ci_method,
+                    missing=ranking.ci_method,
                     cluster="question",
-                    p_value=None,
-                    p_holm=None,
-                    family=None,
                     n=int(row["n_questions"]),
                     n_clusters=int(row["n_questions"]),
                 )

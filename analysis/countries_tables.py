@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
-import pandas as pd
-
+from analysis import columns as col
 from analysis import findings
 from analysis.countries_axis import RunAnalysis
 from analysis.countries_figures import times
 from analysis.drawing import rows_of
-from analysis.html import (
-    DASH,
-    Cell,
-    Table,
-    interval_cell,
-    join_words,
-    number_cell,
-    p_cell,
-    text_cell,
-)
+from analysis.html import DASH, Cell, Table, interval, join_words, number_cell
 from analysis.records import Record
 from data_builders import countries
 
@@ -46,36 +36,25 @@ def correlation_table(run: RunAnalysis, prefix: str) -> Table:
     ]
     if run.valence_blind is not None:
         records.append(("All ranked countries", run.valence_blind))
-    return Table(
+    return col.table(
         id=f"{prefix}-correlations",
         title="Correlations with opinion polls",
         note="Two intervals for each: generalisation resamples countries and "
         "questions (the headline), measurement resamples questions only. p is a "
         "permutation test, adjusted by Holm over the polls.",
-        header=(
-            "Poll",
-            "Statistic",
-            "Estimate",
-            "95% interval",
-            "Interval for",
-            "p",
-            "p (Holm)",
-            "n",
+        columns=(
+            col.text("Poll", lambda row: row[0]),
+            col.text(
+                "Statistic", lambda row: METRICS.get(row[1].metric, row[1].metric)
+            ),
+            *col.estimate("Estimate", lambda row: row[1], 3),
+            col.text("Interval for", lambda row: _interval_name(row[1])),
+            col.p("p", lambda row: row[1].p_value),
+            col.holm("p (Holm)", lambda row: row[1]),
+            col.count("n", lambda row: row[1].n),
         ),
-        rows=tuple(
-            (
-                text_cell(name),
-                text_cell(METRICS.get(record.metric, record.metric)),
-                number_cell(record.estimate, 3),
-                interval_cell(record.ci_low, record.ci_high, 3),
-                text_cell(_interval_name(record)),
-                p_cell(record.p_value),
-                p_cell(record.p_holm),
-                number_cell(record.n, 0),
-            )
-            for name, record in records
-        ),
-        frame=records_frame([record for _, record in records]),
+        rows=records,
+        frame=[record for _, record in records],
         sortable=True,
     )
 
@@ -89,45 +68,32 @@ def _interval_name(record: Record) -> str:
 def confound_table(run: RunAnalysis, prefix: str) -> Table:
     """Every coefficient of both confound regressions."""
     table = run.confounds.table
-    rows = []
-    for row in rows_of(table):
-        record = findings.confound_record(run, str(row.method), str(row.term))
-        rows.append(
-            (
-                text_cell(str(row.label)),
-                text_cell(times(row.model)),
-                number_cell(row.estimate, 3),
-                interval_cell(row.ci_low, row.ci_high, 3),
-                p_cell(row.p_value),
-                p_cell(None if record is None else record.p_holm),
-                number_cell(row.n, 0),
-                number_cell(row.n_countries, 0),
-                number_cell(row.n_questions, 0),
-            )
-        )
     left_out = [countries.by_key(key).name for key in run.confounds.dropped]
     note = run.confounds.note
     if left_out:
         note += f" Left out for want of a covariate: {join_words(left_out)}."
-    return Table(
+    return col.table(
         id=f"{prefix}-confounds-table",
         title="Confound regressions",
         note=note,
-        header=(
-            "Term",
-            "Regression",
-            "Estimate (SD)",
-            "95% interval",
-            "p",
-            "p (Holm)",
-            "n",
-            "Countries",
-            "Questions",
+        columns=(
+            col.text("Term", lambda row: row.label),
+            col.text("Regression", lambda row: times(row.model)),
+            col.number("Estimate (SD)", lambda row: row.estimate, 3),
+            col.interval(col.BOUNDS, lambda row: (row.ci_low, row.ci_high), 3),
+            col.p("p", lambda row: row.p_value),
+            col.holm(
+                "p (Holm)",
+                lambda row: findings.confound_record(run, row.method, row.term),
+            ),
+            col.count("n", lambda row: row.n),
+            col.count("Countries", lambda row: row.n_countries),
+            col.count("Questions", lambda row: row.n_questions),
         ),
-        rows=tuple(rows),
+        rows=rows_of(table),
         frame=table,
-        folded=bool(rows),
-        sortable=bool(rows),
+        folded=not table.empty,
+        sortable=not table.empty,
     )
 
 
@@ -137,47 +103,32 @@ def rank_table(run: RunAnalysis, prefix: str) -> Table:
     reference = None if run.reference is None else countries.by_key(run.reference)
     against = "Win rate" if reference is None else f"Win rate against {reference.name}"
     places = ranks["mean_rank"].rank(method="min")
-    rows = tuple(
-        (
-            number_cell(position, 0),
-            text_cell(row.country),
-            text_cell(str(row.Index)),
-            number_cell(row.mean_rank, 2),
-            interval_cell(row.ci_low, row.ci_high, 1),
-            number_cell(row.mean_rank_positive, 1),
-            number_cell(row.mean_rank_negative, 1),
-            _share_cell(row.win_rate),
-            Cell(
-                text=interval_cell(100 * row.win_ci_low, 100 * row.win_ci_high, 0).text,
-                sort=row.win_ci_low,
-                numeric=True,
-            ),
-            number_cell(row.mean_score, 3),
-            number_cell(row.n_questions, 0),
-        )
-        for position, row in zip(places, rows_of(ranks), strict=True)
-    )
-    return Table(
+
+    def won(row: Any) -> Cell:
+        text = interval(100 * row.win_ci_low, 100 * row.win_ci_high, 0)
+        return Cell(text=text, sort=row.win_ci_low, numeric=True)
+
+    return col.table(
         id=f"{prefix}-ranks",
         title=f"Mean ranks of {findings.countries(len(ranks))}",
         note=f"Intervals of ranks: {run.rank_ci_method}. Win rate: share of questions "
         "on which the country is favoured over the reference; ties count half.",
-        header=(
-            "Place",
-            "Country",
-            "ISO3",
-            "Mean rank",
-            "95% interval",
-            "Positive",
-            "Negative",
-            against,
-            "95% interval",
-            "Oriented score",
-            "Questions",
+        columns=(
+            col.count("Place", lambda row: places[row.Index]),
+            col.text("Country", lambda row: row.country),
+            col.text("ISO3", lambda row: row.Index),
+            col.number("Mean rank", lambda row: row.mean_rank),
+            col.interval(col.BOUNDS, lambda row: (row.ci_low, row.ci_high), 1),
+            col.number("Positive", lambda row: row.mean_rank_positive, 1),
+            col.number("Negative", lambda row: row.mean_rank_negative, 1),
+            (against, lambda row: _share_cell(row.win_rate)),
+            (col.BOUNDS, won),
+            col.number("Oriented score", lambda row: row.mean_score, 3),
+            col.count("Questions", lambda row: row.n_questions),
         ),
-        rows=rows,
+        rows=rows_of(ranks),
         frame=ranks.reset_index(),
-        folded=len(rows) > 25,
+        folded=len(ranks) > 25,
         sortable=True,
         head_rows=False,
     )
@@ -187,8 +138,3 @@ def _share_cell(value: float) -> Cell:
     if math.isnan(value):
         return number_cell(None)
     return Cell(text=f"{100 * value:.0f}%", sort=value, numeric=True)
-
-
-def records_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Records as a table with the schema's columns."""
-    return pd.DataFrame([record.to_json() for record in records])

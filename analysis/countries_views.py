@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
+from analysis import columns as col
 from analysis.association import MIN_COUNTRIES, MIN_PARTIAL
 from analysis.countries_axis import RunAnalysis
-from analysis.countries_tables import records_frame
 from analysis.countries_views_figures import dots_figure, opinions_figure, views_map
-from analysis.html import (
-    Block,
-    Paragraph,
-    Section,
-    Table,
-    interval_cell,
-    number_cell,
-    p_cell,
-    text_cell,
-)
+from analysis.html import Block, Paragraph, Section, Table
 from analysis.views import View
 from analysis.views_finding import limit_words
 from analysis.wording import public_title
@@ -76,33 +67,13 @@ def _table(run: RunAnalysis, prefix: str) -> Table:
         else countries.by_key(views.reference.key).name
     )
 
-    def row(view: View) -> tuple:
-        wide, partial, less = view.headline, view.partial, view.difference
-        return (
-            text_cell(public_title(view.public)),
-            number_cell(wide.n, 0),
-            number_cell(wide.estimate),
-            interval_cell(wide.ci_low, wide.ci_high),
-            p_cell(wide.p_value),
-            p_cell(wide.p_holm),
-            number_cell(partial.estimate),
-            interval_cell(partial.ci_low, partial.ci_high),
-            number_cell(less.estimate if less else None),
-            interval_cell(
-                less.ci_low if less else None, less.ci_high if less else None
-            ),
-            p_cell(less.p_holm if less else None),
-            number_cell(less.n if less else None, 0),
-            text_cell(_resolved(run, view)),
-        )
-
     sources = dict.fromkeys(view.public.source for view in reversed(views.views))
     bars = (
         "Intervals resample countries and questions."
         if run.ranks["ci_low"].notna().any()
         else f"No intervals: {run.rank_ci_method.removeprefix('none: ')}."
     )
-    return Table(
+    return col.table(
         id=f"{prefix}-views-table",
         title=f"{len(views.counted)} publics by agreement with the ranking",
         note=f"{' and '.join(sources)}. rho: rank correlation with percent favourable; "
@@ -111,23 +82,20 @@ def _table(run: RunAnalysis, prefix: str) -> Table:
         "over the countries that both rate, which alone says who agrees more. "
         + (f"{limits} " if (limits := limit_words(views)) else "")
         + "The order of the rows says nothing that the last column does not.",
-        header=(
-            "Public",
-            "Countries",
-            "rho",
-            "95% interval",
-            "p",
-            "p (Holm)",
-            "rho, given",
-            "95% interval",
-            f"Minus {reference}",
-            "95% interval",
-            "p (Holm)",
-            "Shared",
-            "Resolved",
+        columns=(
+            col.text("Public", lambda view: public_title(view.public)),
+            col.count("Countries", lambda view: view.headline.n),
+            *col.estimate("rho", lambda view: view.headline),
+            col.p("p", lambda view: view.headline.p_value),
+            col.holm("p (Holm)", lambda view: view.headline),
+            *col.estimate("rho, given", lambda view: view.partial),
+            *col.estimate(f"Minus {reference}", lambda view: view.difference),
+            col.holm("p (Holm)", lambda view: view.difference),
+            col.count("Shared", lambda view: view.difference and view.difference.n),
+            col.text("Resolved", lambda view: _resolved(run, view)),
         ),
-        rows=tuple(row(view) for view in views.views),
-        frame=records_frame(views.records),
+        rows=views.views,
+        frame=views.records,
         sortable=True,
     )
 

@@ -61,7 +61,7 @@ from analysis.dialects_features_data import (
 )
 from analysis.load import Run, labels, load_run
 from analysis.paired import MIN_CLUSTERS, Interval, clustered_error, t_test, wins
-from analysis.records import Record, record_of, with_holm
+from analysis.records import Record, record_of, with_holm, with_holm_in
 from analysis.resample import (
     CI_LEVEL,
     DRAWS,
@@ -101,8 +101,8 @@ def feature_tests(tables: Sequence[FeatureTable]) -> tuple[tuple[Record, ...], .
 
 def holm_by_run(runs: Sequence[Sequence[Record]]) -> tuple[tuple[Record, ...], ...]:
     """`with_holm` over the records of all runs, which stay apart by run."""
-    corrected = iter(with_holm([one for records in runs for one in records]))
-    return tuple(tuple(itertools.islice(corrected, len(run))) for run in runs)
+    every = tuple(map(tuple, runs))
+    return with_holm_in(every, [one for records in every for one in records])
 
 
 def _test(table: FeatureTable, place: int) -> Record:

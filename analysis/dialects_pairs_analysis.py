@@ -8,9 +8,9 @@ Estimands, units, n and intervals are those of the modules it draws on:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from analysis.dialects_mixed import length_records
 from analysis.dialects_pairs_data import PairTable, pair_table
@@ -24,7 +24,7 @@ from analysis.dialects_pairs_effects import (
     settings_of,
 )
 from analysis.load import Run, labels
-from analysis.records import Record, with_holm
+from analysis.records import Record, with_holm_in
 from analysis.resample import DRAWS, SEED
 from analysis.wording import side_of
 from probe.types import DataError
@@ -47,8 +47,11 @@ class PairRun:
     no_length: str | None
     """Why length could not be held equal; None: it was."""
     records: tuple[Record, ...]
-    book: Mapping[Key, Record]
-    """The records by what they are about."""
+
+    @cached_property
+    def book(self) -> Mapping[Key, Record]:
+        """The records by what they are about."""
+        return {(one.analysis, one.metric, one.group): one for one in self.records}
 
     @property
     def label(self) -> str:
@@ -142,21 +145,8 @@ def analyse_pairs(
     for run, label in zip(runs, labels(runs), strict=True):
         found.append(_analyse(pair_table(run, label, reference), draws, seed))
         step()
-    corrected = iter(with_holm([record for one in found for record in one.records]))
-    return PairAnalysis(
-        runs=tuple(
-            _with_records(one, [next(corrected) for _ in one.records]) for one in found
-        ),
-        draws=draws,
-    )
-
-
-def _with_records(run: PairRun, records: Sequence[Record]) -> PairRun:
-    return dataclasses.replace(
-        run,
-        records=tuple(records),
-        book={(one.analysis, one.metric, one.group): one for one in records},
-    )
+    records = [record for one in found for record in one.records]
+    return PairAnalysis(runs=with_holm_in(tuple(found), records), draws=draws)
 
 
 def _analyse(table: PairTable, draws: int, seed: int) -> PairRun:
@@ -180,16 +170,14 @@ def _analyse(table: PairTable, draws: int, seed: int) -> PairRun:
     accuracy = accuracy_of(table, draws=draws, seed=seed)
     records += lengths
     records += accuracy.records if accuracy else ()
-    found = PairRun(
+    return PairRun(
         table=table,
         settings=settings,
         counts=counts,
         accuracy=accuracy,
         no_length=no_length,
-        records=(),
-        book={},
+        records=tuple(records),
     )
-    return _with_records(found, records)
 
 
 def strongest(run: PairRun) -> Record | None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis import columns as col
 from analysis import figures, prose, squad
-from analysis.columns import frame_of, value_cell
+from analysis.columns import value_cell
 from analysis.countries_figures import interval_rows
 from analysis.drawing import INK, Panel, Scale
 from analysis.figures import padded
@@ -743,16 +743,17 @@ def note_table(run: LanguageRun, prefix: str) -> Table | None:
     notes = [
         (code, squad.NOTES.get(code, "not looked at")) for code in run.answers.languages
     ]
-    return Table(
+    return col.table(
         id=f"{prefix}-normalisation",
         title="How answers are compared, by language",
         note="Before an answer is compared, it is made lower case and loses ASCII "
         "punctuation and the English articles, in every language alike, as published "
         "results do. Words are what stands between spaces.",
-        header=("Language", "What that means there"),
-        rows=tuple(
-            (text_cell(run.answers.name(code)), text_cell(note)) for code, note in notes
+        columns=(
+            col.text("Language", lambda row: run.answers.name(row[0])),
+            col.text("What that means there", lambda row: row[1]),
         ),
+        rows=notes,
         frame=pd.DataFrame(notes, columns=["language", "note"]),
         folded=True,
     )
@@ -769,36 +770,25 @@ def example_table(run: LanguageRun, prefix: str) -> Table | None:
         "partly right": ((frame["exact"] == 0) & (frame["f1"] > 0)).to_numpy(),
         "wrong": (frame["f1"] == 0).to_numpy(),
     }
-    rows, kept = [], []
-    for code in _looked_at(run):
-        for sort, chosen in sorts.items():
-            places = np.flatnonzero(chosen & answers.of(code))
-            if not len(places):
-                continue
-            one = frame.iloc[int(places[0])]
-            told = one["text"]
-            rows.append(
-                (
-                    text_cell(answers.name(code)),
-                    text_cell(sort),
-                    text_cell(_shown([str(told)]) if told else "(nothing)"),
-                    text_cell(_shown(one["references"])),
-                    number_cell(100 * float(one["f1"]), 0),
-                    text_cell(str(one["item_id"])),
-                )
-            )
-            kept.append(
-                {
-                    "language": code,
-                    "kind": sort,
-                    "answer": told,
-                    "references": " | ".join(one["references"]),
-                    "f1": one["f1"],
-                    "item_id": one["item_id"],
-                }
-            )
+    rows = [
+        (code, sort, frame.iloc[int(place)])
+        for code in _looked_at(run)
+        for sort, chosen in sorts.items()
+        for place in np.flatnonzero(chosen & answers.of(code))[:1]
+    ]
+    kept = [
+        {
+            "language": code,
+            "kind": sort,
+            "answer": one["text"],
+            "references": " | ".join(one["references"]),
+            "f1": one["f1"],
+            "item_id": one["item_id"],
+        }
+        for code, sort, one in rows
+    ]
     more = len(answers.languages) - SHOWN
-    return Table(
+    return col.table(
         id=f"{prefix}-examples",
         title="Examples of answers",
         note="The first right, partly right and wrong answer of "
@@ -809,8 +799,20 @@ def example_table(run: LanguageRun, prefix: str) -> Table | None:
         )
         + ", to see what the numbers stand for; they are no sample. Long ones are cut "
         f"after {LONGEST} characters.",
-        header=("Language", "Answer is", "Answer", "References", "F1, %", "Item"),
-        rows=tuple(rows),
+        columns=(
+            col.text("Language", lambda row: answers.name(row[0])),
+            col.text("Answer is", lambda row: row[1]),
+            col.text(
+                "Answer",
+                lambda row: (
+                    _shown([str(told)]) if (told := row[2]["text"]) else "(nothing)"
+                ),
+            ),
+            col.text("References", lambda row: _shown(row[2]["references"])),
+            col.count("F1, %", lambda row: 100 * float(row[2]["f1"])),
+            col.text("Item", lambda row: str(row[2]["item_id"])),
+        ),
+        rows=rows,
         frame=pd.DataFrame(kept),
         folded=True,
     )
@@ -847,45 +849,44 @@ def ordered(runs: Sequence[LanguageRun]) -> list[str]:
 def across_table(runs: Sequence[LanguageRun], prefix: str) -> Table:
     """A row per language, a column per model."""
     key = runs[0].key
-    rows: list[tuple[Cell, ...]] = [
-        (
-            text_cell("Mean over languages"),
-            *(_level(run.find(f"{key}_mean_of_languages")) for run in runs),
-        )
-    ]
-    records: list[Record | None] = [
-        run.find(f"{key}_mean_of_languages") for run in runs
+    mean = f"{key}_mean_of_languages"
+    rows: list[tuple[str, list[tuple[Record | None, Record | None]]]] = [
+        ("Mean over languages", [(run.find(mean), None) for run in runs])
     ]
     for code in ordered(runs):
-        cells = []
-        for run in runs:
-            level = run.find(key, code)
-            gap = run.find(f"{key}_difference", code)
-            records += [level, gap]
-            cells.append(_level(level, 0 if gap is None else side_of(gap)))
         name = next(run.answers.name(code) for run in runs if code in run.answers.names)
-        rows.append((text_cell(name), *cells))
+        gap = f"{key}_difference"
+        rows.append(
+            (name, [(run.find(key, code), run.find(gap, code)) for run in runs])
+        )
     references = list(dict.fromkeys(reference_name(run) for run in runs))
-    return Table(
+    return col.table(
         id=f"{prefix}-across",
         title="The models side by side",
         note=f"{TITLES[key]}, %, with 95% intervals. \u2193: lower than "
         f"{join_words(references)}, \u2191: higher, by p below 5% after Holm over "
         "models and languages.",
-        header=("Language", *(run.label for run in runs)),
-        rows=tuple(rows),
-        frame=frame_of(records),
+        columns=[
+            col.text("Language", lambda row: row[0]),
+            *(
+                (run.label, lambda row, at=at: _level(*row[1][at]))
+                for at, run in enumerate(runs)
+            ),
+        ],
+        rows=rows,
+        frame=[one for _, cells in rows for pair in cells for one in pair],
         folded=len(rows) > TALL,
         sortable=True,
     )
 
 
-def _level(record: Record | None, side: int = 0) -> Cell:
+def _level(record: Record | None, gap: Record | None) -> Cell:
     if record is None or record.estimate is None:
         return text_cell(None)
     around = ""
     if record.ci_low is not None:
         around = f" ({interval(hundred(record.ci_low), hundred(record.ci_high), 0)})"
+    side = 0 if gap is None else side_of(gap)
     mark = {-1: "\u2193\u00a0", 1: "\u2191\u00a0", 0: ""}[side]
     return Cell(
         text=f"{mark}{percent(record.estimate)}{around}",

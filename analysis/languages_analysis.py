@@ -31,6 +31,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ from analysis.disparity import clustered_best_minus_worst
 from analysis.languages_data import TESTED_QUESTIONS, Answers, Outcome, read_answers
 from analysis.load import Run, labels
 from analysis.paired import Interval, TTest, bounded_by, clustered_share
-from analysis.records import Record, record_of, with_holm
+from analysis.records import Record, record_of, with_holm_in
 from analysis.resample import DRAWS, SEED, Floats
 
 ANALYSIS: Mapping[str, str] = {
@@ -607,8 +608,11 @@ class LanguageRun:
 
     answers: Answers
     records: tuple[Record, ...]
-    by_name: Mapping[tuple[str, str | None], Record]
-    """(metric, group) -> record."""
+
+    @cached_property
+    def by_name(self) -> Mapping[tuple[str, str | None], Record]:
+        """(metric, group) -> record."""
+        return {(one.metric, one.group): one for one in self.records}
 
     @property
     def label(self) -> str:
@@ -684,26 +688,16 @@ def analyse_languages(
         DataError: As `read_answers`.
         StoreError: A run's items or scores cannot be read.
     """
-    found: list[tuple[Answers, int]] = []
-    records: list[Record] = []
+    found = []
     for run, label in zip(runs, labels(runs), strict=True):
         answers = read_answers(run, label, reference)
-        before = len(records)
         maker = Maker(answers=answers)
+        records: list[Record] = []
         for outcome in answers.outcomes:
             records += outcome_records(maker, outcome, draws=draws, seed=seed)
         records += covariate_records(maker)
         if answers.crossed:
             records += place_records(maker)
-        found.append((answers, len(records) - before))
+        found.append(LanguageRun(answers=answers, records=tuple(records)))
         step()
-    after = iter(with_holm(records))
-    return tuple(
-        _run(answers, tuple(next(after) for _ in range(count)))
-        for answers, count in found
-    )
-
-
-def _run(answers: Answers, records: tuple[Record, ...]) -> LanguageRun:
-    by_name = {(one.metric, one.group): one for one in records}
-    return LanguageRun(answers=answers, records=records, by_name=by_name)
+    return with_holm_in(tuple(found), [one for run in found for one in run.records])

@@ -8,7 +8,6 @@ report or ``summary.json`` shows about opinions is computed here once.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +31,7 @@ from analysis.opinions_diversity import (
 from analysis.opinions_measures import Scribe, columns
 from analysis.opinions_position import PositionBias, measure_position
 from analysis.opinions_steering import Steering, measure_steering
-from analysis.records import Record, with_holm
+from analysis.records import Record, with_holm, with_holm_in
 from analysis.resample import question_counts, unstratified
 from analysis.similarity import Base
 from probe.store import read_manifest
@@ -238,13 +237,7 @@ def analyse_opinions(
 
 def _over_uniform(runs: Sequence[OpinionRun]) -> tuple[OpinionRun, ...]:
     """The runs with `fidelity_over_uniform` adjusted for how many there are."""
-    tests = with_holm([run.diversity.over_uniform for run in runs])
-    return tuple(
-        dataclasses.replace(
-            run, diversity=dataclasses.replace(run.diversity, over_uniform=test)
-        )
-        for run, test in zip(runs, tests, strict=True)
-    )
+    return with_holm_in(tuple(runs), [run.diversity.over_uniform for run in runs])
 
 
 def _cross(

@@ -15,6 +15,7 @@ broken there by the order in which a sort left them, here they share the best pl
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,6 +25,7 @@ from analysis import paper_evidence as read
 from analysis import paper_md3 as md3
 from analysis import paper_measures as measures
 from analysis import paper_tydiqa as tydiqa
+from analysis.paired import Interval
 from analysis.paper_evidence import Evidence, Metric
 from analysis.paper_md3 import CHOICE, GUESS, gain_over
 from analysis.paper_measures import (
@@ -376,12 +378,12 @@ def _rows(figure: Figure, evidence: Evidence) -> list[Row]:
             figure=figure,
             record=read.record(
                 metric,
+                Interval(estimate=math.nan),
                 probe=figure.probe,
                 model=key[0],
                 run="",
                 group=key[2],
-                estimate=None,
-                ci_method=f"not computed: no file of {' and '.join(missing)}"
+                method=f"not computed: no file of {' and '.join(missing)}"
                 if missing
                 else figure.lack(evidence, metric, key[0], key[2]),
                 n=0,

@@ -6,13 +6,15 @@ Shared by the modules that measure it anew: `paper_measures`, `paper_md3` and
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.paired import Interval
 from analysis.ranks import Ranking
-from analysis.records import Record
+from analysis.records import Origin, Record, record_of
 
 ASKREDDIT, GLOBAL_OPINIONS, LANGID = "askreddit@1", "global_opinions@1", "langid"
 MD3, TYDIQA = "md3@1", "tydiqa@1"
@@ -103,39 +105,37 @@ def place(model: str, models: Sequence[str]) -> tuple[int, str]:
 
 def record(
     metric: Metric,
+    value: Interval,
     *,
     probe: str,
     model: str,
     run: str,
-    estimate: float | None,
-    ci_method: str,
     n: int,
+    method: str,
+    missing: str | None = None,
     cluster: str | None = None,
-    group: str | None = None,
-    ci_low: float | None = None,
-    ci_high: float | None = None,
-    ci_level: float | None = None,
     n_clusters: int | None = None,
+    group: str | None = None,
+    p_value: float | None = None,
+    family: str | None = None,
 ) -> Record:
-    """A record without a test."""
-    return Record(
+    """A record of a file; its clusters are its units, where no number is given.
+
+    `missing` says why there is no interval, where it is not said by `method`.
+    """
+    made = record_of(
+        Origin(probe=probe, model=model, name=run),
+        value,
         analysis=metric.analysis,
-        probe=probe,
-        model=model,
-        run=run,
         metric=metric.name,
         unit=metric.unit,
         group=group,
         reference=metric.reference,
-        estimate=estimate,
-        ci_low=ci_low,
-        ci_high=ci_high,
-        ci_level=ci_level,
-        ci_method=ci_method,
+        method=method,
+        missing=missing or method,
         cluster=cluster,
-        p_value=None,
-        p_holm=None,
-        family=None,
+        p_value=p_value,
         n=n,
-        n_clusters=n_clusters,
+        n_clusters=n if cluster and n_clusters is None else n_clusters,
     )
+    return dataclasses.replace(made, family=family)

@@ -9,7 +9,6 @@ of different difficulty: a difference between dialects is not one of dialect alo
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ import pandas as pd
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from analysis.guesses import is_right
-from analysis.paired import clustered_mean, sign_test, wilson
+from analysis.paired import Interval, clustered_mean, sign_test, wilson
 from analysis.paper_evidence import (
     DRAWS,
     MD3,
@@ -96,15 +95,12 @@ def _accuracies(
     return [
         record(
             metric,
+            wilson(float(won.sum()), len(won)),
             probe=MD3,
             model=model,
             run=file,
             group=dialect,
-            estimate=found.estimate,
-            ci_low=found.low,
-            ci_high=found.high,
-            ci_level=CI_LEVEL,
-            ci_method="Wilson"
+            method="Wilson"
             + (
                 f"; of {len(games)} games, {len(games) - len(won)} without a number"
                 if len(won) < len(games)
@@ -112,12 +108,10 @@ def _accuracies(
             ),
             cluster="game",
             n=len(won),
-            n_clusters=len(won),
         )
         for model, file, dialect, games in _by_dialect(evidence, models)
         for won in [_known(verdicts(games))]
         if len(won)
-        for found in [wilson(float(won.sum()), len(won))]
     ]
 
 
@@ -144,27 +138,18 @@ def tuning_gains(evidence: Evidence, models: Sequence[str]) -> list[Record]:
             continue
         before = both[["answer", "distractors"]].assign(guess=both["guess_base"])
         gains = guessed(both) - guessed(before)
-        mean = clustered_mean(gains, both["game"].to_numpy(), draws=DRAWS, seed=SEED)
-        known = np.isfinite(mean.low)
         found.append(
-            dataclasses.replace(
-                record(
-                    gain_over(base),
-                    probe=MD3,
-                    model=model,
-                    run=file,
-                    group=dialect,
-                    estimate=mean.estimate,
-                    ci_low=mean.low if known else None,
-                    ci_high=mean.high if known else None,
-                    ci_level=CI_LEVEL if known else None,
-                    ci_method=f"percentile bootstrap over games, {DRAWS} draws"
-                    if known
-                    else "none: too few games to resample",
-                    cluster="game",
-                    n=len(both),
-                    n_clusters=len(both),
-                ),
+            record(
+                gain_over(base),
+                clustered_mean(gains, both["game"].to_numpy(), draws=DRAWS, seed=SEED),
+                probe=MD3,
+                model=model,
+                run=file,
+                group=dialect,
+                method=f"percentile bootstrap over games, {DRAWS} draws",
+                missing="none: too few games to resample",
+                cluster="game",
+                n=len(both),
                 p_value=sign_test(gains).p_value,
                 family=GAIN,
             )
@@ -202,18 +187,18 @@ def dialect_gaps(evidence: Evidence, models: Sequence[str]) -> list[Record]:
         found.append(
             record(
                 GAP,
+                Interval(
+                    estimate=float(here.mean() - there.mean()),
+                    low=float(low),
+                    high=float(high),
+                ),
                 probe=MD3,
                 model=model,
                 run=file,
                 group=dialect,
-                estimate=float(here.mean() - there.mean()),
-                ci_low=float(low),
-                ci_high=float(high),
-                ci_level=CI_LEVEL,
-                ci_method="Newcombe, independent games",
+                method="Newcombe, independent games",
                 cluster="game",
                 n=len(here) + len(there),
-                n_clusters=len(here) + len(there),
             )
         )
     return found

@@ -18,6 +18,7 @@ import numpy as np
 from analysis.correlate import correlate_poll, correlate_runs, holm_over_polls
 from analysis.countries_axis import country_records
 from analysis.load import Run
+from analysis.paired import Interval
 from analysis.paper_evidence import (
     DRAWS,
     GLOBAL_OPINIONS,
@@ -32,7 +33,6 @@ from analysis.paper_evidence import (
 from analysis.ranks import Ranking, means, rank_frame, rank_run
 from analysis.records import Record, with_holm
 from analysis.resample import (
-    CI_LEVEL,
     MIN_QUESTIONS,
     TOO_FEW_QUESTIONS,
     question_counts,
@@ -98,11 +98,11 @@ def language_shares(evidence: Evidence, models: Sequence[str]) -> list[Record]:
         found.append(
             record(
                 SHARE,
+                Interval(estimate=float(1 - english / total)),
                 probe=LANGID,
                 model=name,
                 run=file,
-                estimate=float(1 - english / total),
-                ci_method="none: all texts are counted whose language both detectors "
+                method="none: all texts are counted whose language both detectors "
                 "agree on"
                 + (f"; {uncounted} languages without a count" if uncounted else ""),
                 n=int(total),
@@ -143,22 +143,18 @@ def opinion_differences(evidence: Evidence, models: Sequence[str]) -> list[Recor
                 "number"
             )
         for nth, key in enumerate(COMPARED):
-            known = np.isfinite(low[nth])
+            value = Interval(estimate=mean.estimate[nth], low=low[nth], high=high[nth])
             found.append(
                 record(
                     DIFFERENCE,
+                    value,
                     probe=GLOBAL_OPINIONS,
                     model=name,
                     run=file,
                     group=key,
-                    estimate=float(mean.estimate[nth]) if len(numbers) else None,
-                    ci_low=float(low[nth]) if known else None,
-                    ci_high=float(high[nth]) if known else None,
-                    ci_level=CI_LEVEL if known else None,
-                    ci_method=method,
+                    method=method,
                     cluster="question",
                     n=len(numbers),
-                    n_clusters=len(numbers),
                 )
             )
     return found

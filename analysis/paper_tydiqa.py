@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import squad
-from analysis.paired import MIN_CLUSTERS, Interval, clustered_mean, sign_test, wilson
+from analysis.paired import MIN_CLUSTERS, clustered_mean, sign_test, wilson
 from analysis.paper_evidence import (
     DRAWS,
     SEED,
@@ -34,7 +34,6 @@ from analysis.paper_evidence import (
     untuned,
 )
 from analysis.records import Record, with_holm
-from analysis.resample import CI_LEVEL
 
 LANGUAGES = (
     "telugu",
@@ -151,12 +150,12 @@ def changes(evidence: Evidence, models: Sequence[str]) -> list[Record]:
     Holm-adjusted over all models, languages and references.
     """
     found = [
-        record
+        one
         for language, by_model in _by_language(evidence)
         for model in by_model
         for measure in COLUMNS
         for metric in changes_of(measure, model)
-        for record in _change(measure, metric, model, language, by_model)
+        for one in _change(measure, metric, model, language, by_model)
     ]
     return _in_order(list(with_holm(found)), models)
 
@@ -195,13 +194,14 @@ def _levels(evidence: Evidence, models: Sequence[str], measure: Metric) -> list[
                 interval = clustered_mean(values, documents, draws=DRAWS, seed=SEED)
                 how, cluster, n_clusters = _how(n_documents), "document", n_documents
             found.append(
-                _record(
+                record(
                     measure,
                     interval,
+                    probe=TYDIQA,
                     model=model,
                     run=str(rows["file"].iloc[0]),
                     group=language,
-                    ci_method=how + _unanswered(rows, known),
+                    method=how + _unanswered(rows, known),
                     cluster=cluster,
                     n=n,
                     n_clusters=n_clusters,
@@ -228,24 +228,22 @@ def _change(
     if known.empty:
         return
     n_documents = known["document"].nunique()
-    made = _record(
+    yield record(
         metric,
         clustered_mean(
             gains, both["document"].to_numpy(dtype=str), draws=DRAWS, seed=SEED
         ),
+        probe=TYDIQA,
         model=model,
         run=str(rows["file"].iloc[0]),
         group=language,
-        ci_method=_how(n_documents) + _unanswered(both, known),
+        method=_how(n_documents) + _unanswered(both, known),
         cluster="document",
         n=len(known),
         n_clusters=n_documents,
+        p_value=sign_test(gains).p_value if measure == EXACT else None,
+        family=FAMILY if measure == EXACT else None,
     )
-    if measure == EXACT:
-        made = dataclasses.replace(
-            made, p_value=sign_test(gains).p_value, family=FAMILY
-        )
-    yield made
 
 
 def _by_language(
@@ -284,33 +282,3 @@ def _unanswered(rows: pd.DataFrame, known: pd.DataFrame) -> str:
     if not left:
         return ""
     return f"; of {len(rows)} questions, {left} that a file lacks are not counted"
-
-
-def _record(
-    metric: Metric,
-    interval: Interval,
-    *,
-    model: str,
-    run: str,
-    group: str,
-    ci_method: str,
-    cluster: str,
-    n: int,
-    n_clusters: int,
-) -> Record:
-    known = np.isfinite(interval.low)
-    return record(
-        metric,
-        probe=TYDIQA,
-        model=model,
-        run=run,
-        group=group,
-        estimate=interval.estimate,
-        ci_low=interval.low if known else None,
-        ci_high=interval.high if known else None,
-        ci_level=CI_LEVEL if known else None,
-        ci_method=ci_method,
-        cluster=cluster,
-        n=n,
-        n_clusters=n_clusters,
-    )

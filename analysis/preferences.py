@@ -14,10 +14,9 @@ Where the answers are not known, neither can be said.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,8 +24,8 @@ from numpy.typing import NDArray
 
 from analysis import paired
 from analysis.load import LENGTH_UNITS, Run, clusters, labels, length_column
-from analysis.records import Record, with_holm
-from analysis.resample import CI_LEVEL, DRAWS, SEED, Floats
+from analysis.records import Record, record_of, with_holm_in
+from analysis.resample import DRAWS, SEED, Floats
 from probe.types import DataError
 
 MOST_GROUPS = 60
@@ -95,17 +94,9 @@ def analyse_preferences(runs: Sequence[Run]) -> tuple[PreferenceRun, ...]:
     Raises:
         DataError: A run has no pair of a chosen and a rejected answer with scores.
     """
-    found = [
-        _analyse(run, label) for run, label in zip(runs, labels(runs), strict=True)
-    ]
-    # One family over all runs, then back to the run that each record is of.
-    corrected = iter(with_holm([record for one in found for record in one.records]))
-    return tuple(
-        dataclasses.replace(
-            one, records=tuple(itertools.islice(corrected, len(one.records)))
-        )
-        for one in found
-    )
+    found = tuple(map(_analyse, runs, labels(runs)))
+    # One family over all runs.
+    return with_holm_in(found, [record for one in found for record in one.records])
 
 
 def _analyse(run: Run, label: str) -> PreferenceRun:
@@ -256,119 +247,78 @@ def _test(values: Floats, labels: NDArray[np.str_]) -> float | None:
 def _records(found: PreferenceRun) -> tuple[Record, ...]:
     half = f"{found.run.probe}, accuracy against one half"
     chance, models = f"{half}: models and groups", f"{half}, all pairs: models"
-    resampled = f"percentile bootstrap over {found.cluster}s, {DRAWS} draws"
-    records = [_accuracy(found, found.overall, models)]
-    if found.overall.n_clusters < found.overall.n:
+    whole, unit = found.overall, found.cluster
+    resampled = f"percentile bootstrap over {unit}s, {DRAWS} draws"
+    of_whole = partial(
+        record_of, found.run, analysis="preferences", unit="share", n=whole.n
+    )
+    by_cluster = partial(
+        of_whole,
+        cluster=unit,
+        n_clusters=whole.n_clusters,
+        missing=f"none: too few {unit}s to resample",
+    )
+    records = [_accuracy(found, whole, models)]
+    if whole.n_clusters < whole.n:
         records.append(
-            dataclasses.replace(
-                records[0],
+            by_cluster(
+                whole.clustered,
                 metric="accuracy_by_prompt",
-                **_bounds(found.overall.clustered),
-                ci_method=_method(
-                    found.overall.clustered,
-                    found.cluster,
-                    f"Wilson, of as many units as there are {found.cluster}s"
-                    if found.overall.alike
-                    else resampled,
-                ),
-                cluster=found.cluster,
-                p_value=None,
-                family=None,
-                n_clusters=found.overall.n_clusters,
+                reference="one half",
+                method=f"Wilson, of as many units as there are {unit}s"
+                if whole.alike
+                else resampled,
             )
         )
     records += [_accuracy(found, one, chance) for one in found.groups]
     records += [_accuracy(found, one, None) for one in found.by_length]
     records.append(
-        dataclasses.replace(
-            records[0],
+        of_whole(
+            paired.Interval(estimate=whole.longer),
             metric="length_only_accuracy",
-            estimate=None if found.length_unit is None else found.overall.longer,
-            ci_low=None,
-            ci_high=None,
-            ci_level=None,
-            ci_method="not computed: the answers' lengths are not known"
+            reference="one half",
+            missing="not computed: the answers' lengths are not known"
             if found.length_unit is None
             else f"none: always the answer with more {found.length_unit}",
-            p_value=None,
-            family=None,
+            cluster="pair",
+            n_clusters=whole.n,
         )
     )
-    records.append(
-        dataclasses.replace(
-            records[0],
-            metric="accuracy_beyond_length",
-            reference="always the longer answer",
-            estimate=None
-            if found.length_unit is None
-            else found.beyond_length.estimate,
-            **_bounds(found.beyond_length),
-            ci_method=_method(
-                found.beyond_length,
-                found.cluster,
-                f"{resampled}; p by the exact sign test (McNemar)"
-                if found.cluster != "cluster"
-                else f"{resampled}; p clustered likewise",
-            ),
-            cluster=found.cluster,
-            p_value=found.beyond_length_p
-            if np.isfinite(found.beyond_length.low)
-            else None,
-            family=f"{found.run.probe}, accuracy beyond length: models",
-            n_clusters=found.overall.n_clusters,
-        )
+    beyond = by_cluster(
+        found.beyond_length,
+        metric="accuracy_beyond_length",
+        reference="always the longer answer",
+        method=f"{resampled}; p by the exact sign test (McNemar)"
+        if unit != "cluster"
+        else f"{resampled}; p clustered likewise",
+        p_value=found.beyond_length_p if np.isfinite(found.beyond_length.low) else None,
     )
-    return tuple(records)
-
-
-class _Bounds(TypedDict):
-    ci_low: float | None
-    ci_high: float | None
-    ci_level: float | None
-
-
-def _bounds(interval: paired.Interval) -> _Bounds:
-    known = np.isfinite(interval.low)
-    return _Bounds(
-        ci_low=interval.low if known else None,
-        ci_high=interval.high if known else None,
-        ci_level=CI_LEVEL if known else None,
-    )
-
-
-def _method(interval: paired.Interval, cluster: str, method: str) -> str:
-    return (
-        method if np.isfinite(interval.low) else f"none: too few {cluster}s to resample"
-    )
+    family = f"{found.run.probe}, accuracy beyond length: models"
+    return (*records, dataclasses.replace(beyond, family=family))
 
 
 def _accuracy(found: PreferenceRun, one: Share, family: str | None) -> Record:
     repeated = one.n_clusters < one.n
-    return Record(
+    tested = (
+        f"by the exact sign test of {found.cluster}s"
+        if repeated and one.alike
+        else f"by Student's t, clustered by {found.cluster}"
+        if repeated
+        else "by the exact sign test"
+    )
+    made = record_of(
+        found.run,
+        one.accuracy,
         analysis="preferences",
-        probe=found.run.probe,
-        model=found.run.model,
-        run=found.run.name,
         metric="accuracy",
         unit="share",
         group=None if one.column is None else f"{one.column}: {one.value}",
         reference="one half",
-        estimate=one.accuracy.estimate if one.n else None,
-        **_bounds(one.accuracy),
-        ci_method="Wilson; p "
-        + (
-            f"by the exact sign test of {found.cluster}s"
-            if repeated and one.alike
-            else f"by Student's t, clustered by {found.cluster}"
-            if repeated
-            else "by the exact sign test"
-        )
-        if one.n
-        else "not computed: no such pair",
+        method=f"Wilson; p {tested}",
+        missing="not computed: no such pair",
         cluster="pair",
         p_value=one.p_value,
-        p_holm=None,
-        family=family,
         n=one.n,
         n_clusters=one.n,
     )
+    return dataclasses.replace(made, family=family)

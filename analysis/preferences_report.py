@@ -7,21 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from analysis import columns as col
 from analysis import figures
 from analysis.html import (
-    Cell,
     Figure,
     Finding,
     Paragraph,
     Table,
     interval,
-    interval_cell,
     join_words,
     number,
-    number_cell,
-    p_cell,
     p_text,
-    text_cell,
 )
 from analysis.load import UNITS, Run
 from analysis.part import ProbePart, RunPart, Step, Wanted, models_section
@@ -270,54 +266,46 @@ def _figure(one: PreferenceRun, prefix: str) -> Figure:
 
 def _table(one: PreferenceRun, prefix: str) -> Table:
     holm = {record.group: record.p_holm for record in one.records if record.family}
-    rows, frame = [], []
-    for name, part in _shares(one):
-        p = holm.get(f"{part.column}: {part.value}")
-        rows.append(
-            (
-                text_cell(name),
-                number_cell(part.n, 0),
-                number_cell(part.accuracy.estimate, 3),
-                interval_cell(part.accuracy.low, part.accuracy.high, 3),
-                p_cell(p),
-                number_cell(part.longer, 3),
-                number_cell(part.margin, 3),
-                number_cell(part.ties, 0),
-            )
-        )
-        frame.append(
-            {
-                "column": part.column,
-                "group": part.value,
-                "n": part.n,
-                "n_prompts": part.n_clusters,
-                "accuracy": part.accuracy.estimate,
-                "ci_low": part.accuracy.low,
-                "ci_high": part.accuracy.high,
-                "p_value": part.p_value,
-                "p_holm": p,
-                "length_only": part.longer,
-                "mean_margin": part.margin,
-                "ties": part.ties,
-            }
-        )
-    return Table(
+    rows = [
+        (name, part, holm.get(f"{part.column}: {part.value}"))
+        for name, part in _shares(one)
+    ]
+    frame = [
+        {
+            "column": part.column,
+            "group": part.value,
+            "n": part.n,
+            "n_prompts": part.n_clusters,
+            "accuracy": part.accuracy.estimate,
+            "ci_low": part.accuracy.low,
+            "ci_high": part.accuracy.high,
+            "p_value": part.p_value,
+            "p_holm": p,
+            "length_only": part.longer,
+            "mean_margin": part.margin,
+            "ties": part.ties,
+        }
+        for _, part, p in rows
+    ]
+    return col.table(
         id=f"{prefix}-pairs",
         title="Accuracy by group",
         note="Interval: Wilson. p: against one half, Holm's over models and groups. "
         "Longer: accuracy of always preferring the longer answer. Margin: mean score "
         "of the chosen answer minus that of the rejected one, in the model's unit.",
-        header=(
-            "Pairs",
-            "n",
-            "Accuracy",
-            "95% interval",
-            "p (Holm)",
-            "Longer",
-            "Margin",
-            "Ties",
+        columns=(
+            col.text("Pairs", lambda row: row[0]),
+            col.count("n", lambda row: row[1].n),
+            col.number("Accuracy", lambda row: row[1].accuracy.estimate, 3),
+            col.interval(
+                col.BOUNDS, lambda row: (row[1].accuracy.low, row[1].accuracy.high), 3
+            ),
+            col.p("p (Holm)", lambda row: row[2]),
+            col.number("Longer", lambda row: row[1].longer, 3),
+            col.number("Margin", lambda row: row[1].margin, 3),
+            col.count("Ties", lambda row: row[1].ties),
         ),
-        rows=tuple(rows),
+        rows=rows,
         frame=pd.DataFrame(frame),
         folded=len(rows) > 12,
         sortable=True,
@@ -325,39 +313,23 @@ def _table(one: PreferenceRun, prefix: str) -> Table:
 
 
 def _across_table(found: Sequence[PreferenceRun], prefix: str) -> Table:
-    def record_of(one: PreferenceRun, metric: str) -> Record:
-        return next(record for record in one.records if record.metric == metric)
+    def beyond(one: PreferenceRun) -> Record:
+        return next(r for r in one.records if r.metric == "accuracy_beyond_length")
 
-    rows: list[tuple[Cell, ...]] = []
-    for one in found:
-        low, high = _interval(one.overall)
-        beyond = record_of(one, "accuracy_beyond_length")
-        rows.append(
-            (
-                text_cell(one.label),
-                number_cell(one.overall.n, 0),
-                number_cell(one.overall.accuracy.estimate, 3),
-                interval_cell(low, high, 3),
-                number_cell(one.overall.longer, 3),
-                number_cell(beyond.estimate, 3),
-                interval_cell(beyond.ci_low, beyond.ci_high, 3),
-            )
-        )
-    return Table(
+    return col.table(
         id=f"{prefix}-models",
         title="Accuracy of each model",
         note="Interval: by prompt where prompts repeat, else Wilson's. Longer: always "
         "preferring the longer answer; the last two columns are the difference.",
-        header=(
-            "Model",
-            "n",
-            "Accuracy",
-            "95% interval",
-            "Longer",
-            "Beyond length",
-            "95% interval",
+        columns=(
+            col.text("Model", lambda one: one.label),
+            col.count("n", lambda one: one.overall.n),
+            col.number("Accuracy", lambda one: one.overall.accuracy.estimate, 3),
+            col.interval(col.BOUNDS, lambda one: _interval(one.overall), 3),
+            col.number("Longer", lambda one: one.overall.longer, 3),
+            *col.estimate("Beyond length", beyond, 3),
         ),
-        rows=tuple(rows),
+        rows=found,
         frame=pd.DataFrame(
             [
                 {

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis import columns as col
 from analysis.axes import AXES, has_section
 from analysis.html import (
     Finding,
@@ -19,13 +20,10 @@ from analysis.html import (
     Paragraph,
     Provenance,
     Table,
-    interval_cell,
     join_words,
     number,
-    number_cell,
     render_html,
     render_markdown,
-    text_cell,
 )
 from analysis.load import NOT_YET, Run
 from analysis.part import AxisPart, RunPart, Wanted
@@ -214,57 +212,37 @@ def verified(run: Run) -> str:
 
 def _overview(runs: Sequence[Run], parts: Sequence[AxisPart]) -> Table:
     known = {run.path: run for part in parts for run in part.runs}
-    rows = []
-    frame = []
-    for run in runs:
-        found = known.get(run.path)
-        headline = None if found is None else found.headline
-        rows.append(
-            (
-                text_cell(run.model),
-                text_cell(run.probe),
-                text_cell(_model_kind(run)),
-                text_cell(verified(run)),
-                number_cell(None if found is None else found.items, 0),
-                number_cell(None if found is None else found.groups, 0),
-                text_cell(None if found is None else found.headline_name),
-                number_cell(None if headline is None else headline.estimate),
-                interval_cell(
-                    None if headline is None else headline.ci_low,
-                    None if headline is None else headline.ci_high,
-                ),
-            )
-        )
-        frame.append(
-            {
-                "run": run.name,
-                "model": run.model,
-                "probe": run.probe,
-                "kind": run.manifest.kind,
-                "model_kind": run.manifest.model_kind,
-                "verified": run.manifest.verified,
-                "measure": run.measure.value,
-                "items": None if found is None else found.items,
-                "groups": None if found is None else found.groups,
-                "status": run.manifest.status,
-            }
-        )
-    return Table(
+    rows = [(run, known.get(run.path)) for run in runs]
+    frame = [
+        {
+            "run": run.name,
+            "model": run.model,
+            "probe": run.probe,
+            "kind": run.manifest.kind,
+            "model_kind": run.manifest.model_kind,
+            "verified": run.manifest.verified,
+            "measure": run.measure.value,
+            "items": found and found.items,
+            "groups": found and found.groups,
+            "status": run.manifest.status,
+        }
+        for run, found in rows
+    ]
+    return col.table(
         id="runs",
         title="What was audited",
         note="",
-        header=(
-            "Model",
-            "Probe",
-            "Kind",
-            "Verified",
-            "Items",
-            "Groups",
-            "Headline",
-            "Estimate",
-            "95% interval",
+        columns=(
+            col.text("Model", lambda row: row[0].model),
+            col.text("Probe", lambda row: row[0].probe),
+            col.text("Kind", lambda row: _model_kind(row[0])),
+            col.text("Verified", lambda row: verified(row[0])),
+            col.count("Items", lambda row: row[1] and row[1].items),
+            col.count("Groups", lambda row: row[1] and row[1].groups),
+            col.text("Headline", lambda row: row[1] and row[1].headline_name),
+            *col.estimate("Estimate", lambda row: row[1] and row[1].headline),
         ),
-        rows=tuple(rows),
+        rows=rows,
         frame=pd.DataFrame(frame),
     )
 

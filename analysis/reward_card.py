@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from analysis import paired
 from analysis.load import Run, load_run
 from analysis.preferences import pair_frame
-from analysis.records import Record
-from analysis.resample import CI_LEVEL, DRAWS, SEED, Floats
+from analysis.records import Origin, Record, record_of
+from analysis.resample import DRAWS, SEED, Floats
 from analysis.written import write_files
 from probe.csvs import unquoted
 from probe.types import DataError, Measure
@@ -270,24 +270,17 @@ def card_records(card: Card) -> list[Record]:
         ):
             if np.isfinite(interval.estimate):
                 found.append(
-                    Record(
+                    record_of(
+                        Origin(probe=card.probe, model=row.answerer, name=row.run),
+                        interval,
                         analysis="reward_card",
-                        probe=card.probe,
-                        model=row.answerer,
-                        run=row.run,
                         metric=metric,
                         unit="share",
                         group=row.group,
                         reference=LENGTH if metric != "accuracy" else "one half",
-                        estimate=interval.estimate,
-                        ci_low=interval.low,
-                        ci_high=interval.high,
-                        ci_level=CI_LEVEL,
-                        ci_method=method,
+                        method=method,
+                        missing=method,
                         cluster="key",
-                        p_value=None,
-                        p_holm=None,
-                        family=None,
                         n=row.n,
                         n_clusters=row.n_clusters,
                     )

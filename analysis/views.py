@@ -25,7 +25,6 @@ countries, on ties a national one.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,7 +39,7 @@ from analysis.association import (
 )
 from analysis.correlate import GENERALISATION, PRECISION, association_record, fixed
 from analysis.ranks import Means, Ranking
-from analysis.records import ALPHA, Record, with_holm
+from analysis.records import ALPHA, Record, with_holm_in
 from data_builders import countries
 from data_builders.country_opinions import PEW, Public
 
@@ -173,17 +172,7 @@ def world_views(
         )
         for public in enough
     ]
-    flat = iter(with_holm([record for view in views for record in view.records]))
-    filled = [
-        dataclasses.replace(
-            view,
-            headline=next(flat),
-            precision=next(flat),
-            partial=next(flat),
-            difference=None if view.difference is None else next(flat),
-        )
-        for view in views
-    ]
+    filled = with_holm_in(tuple(views), [one for view in views for one in view.records])
     return WorldViews(
         views=tuple(sorted(filled, key=_by_agreement)),
         reference=against,
