@@ -598,7 +598,7 @@ def test_a_short_word_finds_the_name_that_begins_like_it() -> None:
 
 @pytest.mark.parametrize("tag", ["!!map", "!!seq", "!!set", "!!omap", "!!pairs"])
 def test_a_tag_that_its_value_belies(tag: str) -> None:
-    with pytest.raises(ConfigError, match="x[.]yaml"):
+    with pytest.raises(ConfigError, match=r"x\.yaml"):
         parse_config(f"name: {tag} text\n", "x.yaml")
 
 
