@@ -148,7 +148,13 @@ def write(name: str, config: PreTrainedConfig, kind: Kind, folder: Path) -> None
         config = config.get_text_config(decoder=True)
     small = shrink(config, len(tokenizer)).to_dict()
     marks = {"pad_token_id": 3, "bos_token_id": 1, "eos_token_id": 2}
-    small |= marks | FITTED.get(name, {})
+    # Of images and sounds: no token of a text.
+    media = {
+        key: tokenizer.convert_tokens_to_ids("<|system|>")
+        for key in small
+        if re.fullmatch(r"(?!decoder_start).*_token_(id|index)", key)
+    }
+    small |= media | marks | FITTED.get(name, {})
     if kind == "reward":
         small |= {"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}}
     made = type(config).from_dict(small)
