@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -153,6 +154,8 @@ def renamed(table: Table, columns: Mapping[str, str]) -> Table:
 
 def _read(path: Path, lines_of: Callable[[Path, str], list[Line]]) -> Table:
     try:
+        if path.exists() and not path.is_file():  # it would be waited for, or endless
+            raise OSError(errno.EINVAL, "it is no file")
         data = path.read_bytes()
     except OSError as error:
         raise DataError(

@@ -34,6 +34,7 @@ from probe.config import (
     parse,
     read_text,
     shipped_files,
+    user_path,
 )
 from probe.types import Dtype, UsageError
 
@@ -264,7 +265,7 @@ def read(ref: str) -> Ablation:
         UsageError: There is none of that name, or the file cannot be read.
         ConfigError: It is malformed; with file and key.
     """
-    path = Path(ref).expanduser()
+    path = user_path(ref)
     if path.suffix not in (".yaml", ".yml"):
         names = shipped()
         if ref not in names:
@@ -295,7 +296,7 @@ def _beside(folder: Path, part: _Nested, keys: Sequence[str]) -> _Nested:
     for key in keys:
         value = part.model_dump()[key]
         if value is not None and Path(value).suffix:
-            changes[key] = str((folder / Path(value).expanduser()).resolve())
+            changes[key] = str((folder / user_path(value)).resolve())
     return part.model_copy(update=changes)
 
 

@@ -562,6 +562,20 @@ def validate(model: type[Model], data: object, file: str) -> Model:
         raise _explained(error, file, model) from error
 
 
+def user_path(text: str) -> Path:
+    """The path that a user's text means; ~ is the home.
+
+    Raises:
+        UsageError: There is no such home.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{text}: {error}", "A path leads to a file or a folder", "Correct it"
+        ) from error
+
+
 def read_text(path: Path, expected: str) -> str:
     """Reads a YAML file of a user's.
 

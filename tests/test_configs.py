@@ -607,3 +607,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(UsageError, match="a pipe"):
         load_file(path)
+
+
+def test_a_home_that_nobody_has() -> None:
+    from probe.models import resolve_model
+
+    with pytest.raises(UsageError, match="home"):
+        resolve_model("~nobody_of_this_name/m")

@@ -13,6 +13,7 @@ from probe.config import (
     load_file,
     load_shipped,
     parse_source,
+    user_path,
 )
 from probe.models import weights
 from probe.types import ConfigError, UsageError, WeightsError
@@ -42,7 +43,7 @@ def resolve_model(
             a checkpoint that is neither a one-label classifier nor a causal model.
         WeightsError: The checkpoint's config cannot be had.
     """
-    path = Path(ref).expanduser()
+    path = user_path(ref)
     if ref.startswith("hf:"):
         config = _from_hub(ref, trust_remote_code, adapter_base)
     elif path.suffix in (".yaml", ".yml"):

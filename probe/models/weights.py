@@ -30,7 +30,15 @@ import platformdirs
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from probe.config import Head, HeadLayer, ModelConfig, Source, Wheel, parse_source
+from probe.config import (
+    Head,
+    HeadLayer,
+    ModelConfig,
+    Source,
+    Wheel,
+    parse_source,
+    user_path,
+)
 from probe.models import tensors
 from probe.types import ConfigError, UsageError, WeightsError
 
@@ -200,7 +208,7 @@ def _resolve(
         identity = f"sha256:{sha256}:gguf{_CONVERSION}"
     else:
         assert source.path is not None, "a source is one of three"
-        path = Path(source.path).expanduser()
+        path = user_path(source.path)
         if not path.is_dir():
             raise WeightsError(
                 f"{where}: `{role}` = {path} is no folder",
