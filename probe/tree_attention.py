@@ -237,17 +237,16 @@ def taken(mask: torch.Tensor, backbone: PreTrainedModel) -> torch.Tensor:
 
 def device_of(model: PreTrainedModel) -> torch.device:
     """Where a model's inputs go: beside its embedding."""
+    return next(iter((embedding_of(model) or model).parameters())).device
+
+
+def embedding_of(model: PreTrainedModel) -> torch.nn.Module | None:
+    """The table of a vocabulary; None: characters are hashed, or it lies deeper."""
     try:
-        embedding = model.get_input_embeddings()
+        found = model.get_input_embeddings()
     except NotImplementedError:
-        # A decoder that the library keeps in a wrapper has it deeper inside.
-        embedding = model
-    inside = (
-        embedding.parameters()
-        if isinstance(embedding, torch.nn.Module)
-        else [embedding]
-    )
-    return next(iter(inside)).device
+        return None
+    return found if isinstance(found, torch.nn.Module) else None
 
 
 @contextmanager

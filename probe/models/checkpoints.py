@@ -49,6 +49,7 @@ from probe.models.weights import (
     json_object,
     readable_config,
 )
+from probe.tree_attention import embedding_of
 from probe.types import ConfigError, WeightsError
 
 log = logging.getLogger(__name__)
@@ -867,8 +868,10 @@ def refuse_small_vocabulary(
     Raises:
         WeightsError: A token besides the pad token, which is never read, has no row.
     """
-    embedding: Any = model.get_input_embeddings()
-    rows = len(embedding.weight)
+    embedding = embedding_of(model)
+    if embedding is None:
+        return
+    rows = len(next(embedding.parameters()))
     beyond = {
         token: at
         for token, at in tokenizer.get_vocab().items()

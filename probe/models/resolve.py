@@ -271,6 +271,8 @@ def _positions(raw: dict[str, Any], folder: Path) -> int:
     import torch
     from transformers import MODEL_MAPPING, AutoModel
 
+    from probe.tree_attention import embedding_of
+
     text = raw.get("text_config")
     shape = {**text, **raw} if isinstance(text, dict) else raw
     found = shape.get("max_position_embeddings") or shape.get("n_positions")
@@ -288,10 +290,11 @@ def _positions(raw: dict[str, Any], folder: Path) -> int:
     if known and not rope:
         with torch.device("meta"), weights.readable_config(file, *weights.MISFITS):
             model = AutoModel.from_config(declared)
+        table = embedding_of(model)
         rows = [
             found - 1 - vars(module)["padding_idx"]
             for module in model.modules()
-            if module is not model.get_input_embeddings()
+            if module is not table
             and vars(module).get("padding_idx") is not None
             and [len(one) for one in module.parameters(recurse=False)] == [found]
         ]
