@@ -206,7 +206,8 @@ def _declared(raw: dict[str, Any], folder: Path) -> Any:
     name = raw.get("model_type")
     if isinstance(name, str) and name in CONFIG_MAPPING:
         with weights.readable_config(file, *weights.MISFITS):
-            declared = CONFIG_MAPPING[name].from_dict(dict(raw))
+            # Read by the library, which has a spelling of its own for infinity.
+            declared = CONFIG_MAPPING[name].from_json_file(file)
             shape = declared.get_text_config().to_dict()
             if (layers := shape.get("num_hidden_layers") or 0) > _MAX_LAYERS:
                 raise ValueError(f"num_hidden_layers = {layers}")
