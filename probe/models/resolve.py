@@ -198,6 +198,15 @@ def _needs_code(folder: Path, trust_remote_code: bool) -> bool:
     return False
 
 
+def _numbers(value: Any) -> Any:
+    """A config's JSON with infinity as a number, which the library spells as a table."""
+    if isinstance(value, dict):
+        if value.keys() == {"__float__"}:
+            return float(value["__float__"])
+        return {key: _numbers(one) for key, one in value.items()}
+    return [_numbers(one) for one in value] if isinstance(value, list) else value
+
+
 def _declared(raw: dict[str, Any], folder: Path) -> Any:
     """A config.json as the library's class of it; None for one of its own."""
     from transformers import CONFIG_MAPPING
@@ -206,8 +215,7 @@ def _declared(raw: dict[str, Any], folder: Path) -> Any:
     name = raw.get("model_type")
     if isinstance(name, str) and name in CONFIG_MAPPING:
         with weights.readable_config(file, *weights.MISFITS):
-            # Read by the library, which has a spelling of its own for infinity.
-            declared = CONFIG_MAPPING[name].from_json_file(file)
+            declared = CONFIG_MAPPING[name].from_dict(dict(_numbers(raw)))
             shape = declared.get_text_config().to_dict()
             if (layers := shape.get("num_hidden_layers") or 0) > _MAX_LAYERS:
                 raise ValueError(f"num_hidden_layers = {layers}")
