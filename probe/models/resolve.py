@@ -199,7 +199,7 @@ def _needs_code(folder: Path, trust_remote_code: bool) -> bool:
 
 
 def _numbers(value: Any) -> Any:
-    """A config's JSON with infinity as a number, which the library spells as a table."""
+    """A config with infinity as a number, which the library spells as a table."""
     if isinstance(value, dict):
         if value.keys() == {"__float__"}:
             return float(value["__float__"])
